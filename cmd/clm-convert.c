@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* clm-convert.c - models to models */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "convert/convert.h"
+
+enum format { FORMAT_AUTO, FORMAT_MLX, FORMAT_HF, FORMAT_SAFETENSORS, FORMAT_NPZ, FORMAT_GGUF };
+enum dtype_word { WORD_KEEP, WORD_F16, WORD_BF16, WORD_F32 };
+
+struct args {
+	struct cli_common common;
+	const char *out;
+	int format, dtype;
+	size_t bits, group, shard;
+	bool dequantize, deflate;
+	struct progress progress;
+};
+#define AT(member) offsetof(struct args, member)
+
+static const struct cli_option options[] = {
+	{ 'o', "output", "OUT", CLI_TEXT, AT(out),
+	  .help = "a directory, or a file ending in .npz, .gguf or .safetensors" },
+	{ 'f', "format", "FORMAT", CLI_CHOICE, AT(format),
+	  .words = "auto mlx hf safetensors npz gguf",
+	  .help = "auto, mlx, hf, safetensors, npz or gguf" },
+	{ 'q', "quantize", "BITS", CLI_SIZE, AT(bits), .min = 2, .max = 8,
+	  .help = "products and embeddings in 2, 3, 4, 5, 6 or 8 bits" },
+	{ 'g', "group-size", "N", CLI_SIZE, AT(group), .min = 32, .max = 128,
+	  .help = "weights that share a scale: 32, 64 or 128 (64)" },
+	{ 0, "dtype", "TYPE", CLI_CHOICE, AT(dtype), .words = "keep f16 bf16 f32",
+	  .help = "type of floats: keep, f16, bf16 or f32" },
+	{ 0, "dequantize", NULL, CLI_FLAG, AT(dequantize),
+	  .help = "floats in place of quantized weights" },
+	{ 0, "deflate", NULL, CLI_FLAG, AT(deflate), .help = "compress the members of an NPZ" },
+	{ 0, "shard-size", "BYTES", CLI_SIZE, AT(shard), .min = 1,
+	  .help = "most bytes of a file of a directory (5G)" },
+};
+static const struct cli_group groups[] = {
+	{ .title = "Output", .option = options, .n = sizeof options / sizeof *options },
+};
+static const struct cli command = {
+	.synopsis = "[OPTION...] IN -o OUT",
+	.about = "Converts a model: MLX, Hugging Face, NPZ, GGUF, llama2.c in; MLX, Hugging Face, "
+	         "NPZ, GGUF out.",
+	.group = groups,
+	.n_groups = 1,
+};
+
+static void on_progress(void *arg, size_t done, size_t all)
+{
+	struct args *a = arg;
+	char text[64];
+
+	snprintf(text, sizeof text, "%.0f of %.0f MiB", (double)done / 0x1p20, (double)all / 0x1p20);
+	progress_at(&a->progress, (double)done, (double)all, text);
+}
+
+static void on_note(void *arg, const char *text)
+{
+	struct args *a = arg;
+
+	if (a->common.quiet)
+		return;
+	progress_clear(&a->progress);
+	cli_warn("note: %s", text);
+}
+
+static bool ends(const char *name, const char *end)
+{
+	return bytes_ends(bytes_of(name), end);
+}
+
+static void translate(struct convert_options *o, struct args *a)
+{
+	static const enum convert_format formats[] = {
+		[FORMAT_AUTO] = CONVERT_AUTO,      [FORMAT_MLX] = CONVERT_MLX,
+		[FORMAT_HF] = CONVERT_SAFETENSORS, [FORMAT_SAFETENSORS] = CONVERT_SAFETENSORS,
+		[FORMAT_NPZ] = CONVERT_NPZ,        [FORMAT_GGUF] = CONVERT_GGUF,
+	};
+	static const enum dtype dtypes[] = { [WORD_KEEP] = DT_COUNT,
+		                             [WORD_F16] = DT_F16,
+		                             [WORD_BF16] = DT_BF16,
+		                             [WORD_F32] = DT_F32 };
+
+	convert_options_init(o);
+	o->format = formats[a->format];
+	o->as_dir = a->format == FORMAT_HF ||
+	            (a->format == FORMAT_NPZ && !ends(a->out, ".npz") && strcmp(a->out, "-")) ||
+	            (a->format == FORMAT_SAFETENSORS && !ends(a->out, ".safetensors") &&
+	             strcmp(a->out, "-"));
+	o->dtype = dtypes[a->dtype];
+	o->bits = (unsigned)a->bits;
+	o->group = a->group ? (unsigned)a->group : o->group;
+	o->dequantize = a->dequantize;
+	o->deflate = a->deflate;
+	o->shard_bytes = a->shard;
+	o->progress = on_progress;
+	o->note = on_note;
+	o->arg = a;
+}
+
+int main(int argc, char **argv)
+{
+	struct args a = { 0 };
+	struct convert_options o;
+	struct err e = { 0 };
+	char **in = cli_parse(argc, argv, &command, &a);
+	int rc;
+
+	if (!in[0] || in[1])
+		cli_misuse("expected one model to convert, found %s", in[0] ? "more" : "none");
+	if (!a.out)
+		cli_misuse("no output: give -o OUT");
+	if (!strcmp(a.out, "-") && a.format == FORMAT_AUTO)
+		cli_misuse("-o - needs a --format");
+	if (!strcmp(a.out, "-") && a.format != FORMAT_GGUF && a.format != FORMAT_SAFETENSORS)
+		cli_misuse("-o -: only a GGUF or a safetensors file can go to a pipe");
+	if (a.group && !a.bits)
+		cli_misuse("--group-size goes with -q");
+	translate(&o, &a);
+	progress_begin(&a.progress, "converting", &a.common);
+	rc = convert_model(in[0], a.out, &o, &e);
+	progress_clear(&a.progress);
+	if (rc)
+		cli_die(&e);
+	return cli_finish();
+}

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/* clm-info.c - what a model is, and what this machine offers */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "open.h"
+
+enum { CACHE_TOKENS = 1024 };
+
+struct args {
+	struct cli_common common;
+	struct open_options open;
+	bool json, tensors, devices;
+};
+#define AT(member) offsetof(struct args, member)
+
+static const struct cli_option options[] = {
+	{ 'j', "json", NULL, CLI_FLAG, AT(json), .help = "one JSON object in place of lines" },
+	{ 't', "tensors", NULL, CLI_FLAG, AT(tensors),
+	  .help = "list the tensors: name, dtype, shape, bytes, file" },
+	{ 0, "devices", NULL, CLI_FLAG, AT(devices), .help = "list the devices of this machine" },
+};
+static const struct cli_group groups[] = {
+	{ .title = "What to tell", .option = options, .n = sizeof options / sizeof *options },
+	{ .title = "Model", .option = open_model_table, .n = OPEN_MODEL_N, .base = AT(open) },
+};
+static const struct cli command = {
+	.synopsis = "[-j] [-t] MODEL\n[-j] --devices",
+	.about = "Tells what a model is and the memory it needs, or which devices there are.",
+	.group = groups,
+	.n_groups = sizeof groups / sizeof *groups,
+};
+
+/* ---- rows: key, tab, value; or members of one object */
+
+struct rows {
+	bool json, any;
+};
+
+static void begin_row(struct rows *r, const char *key)
+{
+	if (r->json)
+		cli_printf("%s\"%s\": ", r->any ? ", " : "{", key);
+	else
+		cli_printf("%s\t", key);
+	r->any = true;
+}
+
+static void put_json_text(const char *v)
+{
+	struct buf b = { 0 };
+	struct err e;
+
+	json_add_string(&b, bytes_of(v));
+	if (buf_check(&b, &e))
+		cli_die(&e);
+	cli_put(b.p, b.n);
+	buf_release(&b);
+}
+
+static void row_text(struct rows *r, const char *key, const char *v)
+{
+	begin_row(r, key);
+	if (r->json)
+		put_json_text(v);
+	else
+		cli_printf("%s\n", v);
+}
+
+static void row_number(struct rows *r, const char *key, size_t v)
+{
+	begin_row(r, key);
+	cli_printf(r->json ? "%zu" : "%zu\n", v);
+}
+
+static void row_bool(struct rows *r, const char *key, bool v)
+{
+	begin_row(r, key);
+	cli_puts(r->json ? (v ? "true" : "false") : (v ? "yes\n" : "no\n"));
+}
+
+/* ---- sums over the tensors */
+
+struct sums {
+	size_t n_values;      /* parameters, packed ones unpacked */
+	size_t file_bytes;
+	size_t memory;        /* in the form they are computed in */
+	enum dtype most;      /* of most bytes */
+};
+
+static bool is_scale(const struct tensor *t)
+{
+	return bytes_ends(bytes_of(t->name), ".scales") || bytes_ends(bytes_of(t->name), ".biases");
+}
+
+/* Codes in 32-bit words: as many values as their scales say. */
+static size_t packed_values(const struct source *s, const struct tensor *t, unsigned bits, size_t n)
+{
+	char name[512];
+	const char *dot = strrchr(t->name, '.');
+
+	if (t->dtype != DT_U32 || !bits || !dot)
+		return n;
+	snprintf(name, sizeof name, "%.*s.scales", (int)(dot - t->name), t->name);
+	return source_find(s, name) ? n * 32 / bits : n;
+}
+
+static size_t compute_bytes(const struct tensor *t, size_t n, size_t n_bytes)
+{
+	struct affine_form f;
+
+	if (dtype_info(t->dtype)->block == 1)
+		return n_bytes;
+	if (!affine_form_of(&f, t->dtype))
+		return n * sizeof(float);
+	return n * f.bits / 8 + n / f.group * 2 * dtype_info(f.scale)->block_bytes;
+}
+
+static struct sums sum(const struct source *s, unsigned bits)
+{
+	struct sums u = { .most = DT_F32 };
+	size_t by[DT_COUNT] = { 0 };
+
+	for (size_t i = 0; i < source_count(s); i++) {
+		const struct tensor *t = source_tensor(s, i);
+		size_t n, bytes;
+
+		if (!shape_count(&n, &t->shape) || !shape_bytes(&bytes, t->dtype, &t->shape))
+			continue;
+		u.file_bytes += bytes;
+		u.memory += compute_bytes(t, n, bytes);
+		by[t->dtype] += bytes;
+		if (!is_scale(t))
+			u.n_values += packed_values(s, t, bits, n);
+	}
+	for (unsigned k = 0; k < DT_COUNT; k++)
+		if (by[k] > by[u.most])
+			u.most = (enum dtype)k;
+	return u;
+}
+
+/* ---- what a model is */
+
+static void tell_rope(struct rows *r, const struct config *c)
+{
+	static const char *const kinds[] = { [ROPE_PLAIN] = "plain", [ROPE_LINEAR] = "linear",
+	                                     [ROPE_LLAMA3] = "llama3", [ROPE_YARN] = "yarn",
+	                                     [ROPE_DYNAMIC] = "dynamic" };
+	char text[64];
+
+	snprintf(text, sizeof text, "%s, base %.9g",
+	         kinds[c->has_rope_divisor ? ROPE_LLAMA3 : c->rope_kind], c->rope_theta);
+	row_text(r, "rope", text);
+	if (c->window)
+		row_number(r, "window", c->window);
+}
+
+static void tell_config(struct rows *r, const struct config *c)
+{
+	row_text(r, "family", c->model_type);
+	row_number(r, "layers", c->n_layers);
+	row_number(r, "hidden", c->hidden);
+	row_number(r, "heads", c->n_heads);
+	row_number(r, "kv_heads", c->n_kv_heads);
+	row_number(r, "head_size", c->head_dim);
+	row_number(r, "feed_forward", c->ffn);
+	row_number(r, "vocabulary", c->vocab);
+	row_number(r, "context", c->max_pos);
+	tell_rope(r, c);
+	row_bool(r, "tied_embeddings", c->tied);
+}
+
+static void tell_sums(struct rows *r, const struct sums *u, const struct config *c)
+{
+	char text[64];
+
+	row_number(r, "parameters", u->n_values);
+	row_text(r, "dtype", dtype_info(u->most == DT_U32 ? c->dtype : u->most)->name);
+	snprintf(text, sizeof text, "affine, %u bits, groups of %u", c->quant_bits, c->quant_group);
+	if (dtype_info(u->most)->block > 1)
+		snprintf(text, sizeof text, "%s", dtype_info(u->most)->name);
+	else if (!c->quant_bits)
+		snprintf(text, sizeof text, "none");
+	row_text(r, "quantization", text);
+	row_number(r, "weights_bytes", u->file_bytes);
+	row_number(r, "weights_memory", u->memory);
+	row_number(r, "cache_memory_per_1k",
+	           2 * sizeof(uint16_t) * CACHE_TOKENS * c->n_layers * c->n_kv_heads * c->head_dim);
+}
+
+static void tell_tokenizer(struct rows *r, struct opened *o)
+{
+	struct err ignored = { 0 };
+	struct bytes text;
+	struct source *s = o->source;
+
+	if (open_tokenizer(o, &ignored)) {
+		row_text(r, "tokenizer", "none");
+		return;
+	}
+	row_text(r, "tokenizer", tokenizer_describe(o->tokenizer));
+	row_bool(r, "chat_template",
+	         source_sibling(s, "chat_template.jinja", &text, &ignored) > 0 ||
+	         source_meta_text(s, "tokenizer.chat_template", &text, &ignored) > 0);
+}
+
+/* A file of tensors that is no model is told as that. */
+static bool is_model(struct source *s)
+{
+	struct err ignored;
+	struct bytes text;
+	enum container c = source_container(s);
+
+	return c == CONTAINER_LLAMA2C || source_sibling(s, "config.json", &text, &ignored) != 0 ||
+	       (c == CONTAINER_GGUF && source_count(s));
+}
+
+static int tell_model(struct opened *o, bool json, struct err *e)
+{
+	struct rows r = { .json = json };
+	struct config c = { .dtype = DT_F32 };
+	struct sums u;
+
+	if (is_model(o->source) && config_read(&c, o->source, e))
+		return err_in(e, "%s", source_path(o->source));
+	u = sum(o->source, c.quant_bits);
+	row_text(&r, "path", source_path(o->source));
+	row_text(&r, "container", container_name(source_container(o->source)));
+	row_number(&r, "tensors", source_count(o->source));
+	if (c.n_layers) {
+		tell_config(&r, &c);
+		tell_sums(&r, &u, &c);
+		tell_tokenizer(&r, o);
+	} else {
+		row_text(&r, "family", "none");
+		row_number(&r, "weights_bytes", u.file_bytes);
+	}
+	cli_puts(json ? "}\n" : "");
+	config_release(&c);
+	return 0;
+}
+
+/* ---- lists */
+
+/* Names come from the file: nothing in them may end a column or a line. */
+static void put_name(const char *name)
+{
+	for (; *name; name++)
+		cli_printf((unsigned char)*name < 32 || *name == 127 ? "\\x%02x" : "%c",
+		           (unsigned char)*name);
+}
+
+static void tell_tensors(const struct source *s, bool json)
+{
+	cli_puts(json ? "[" : "name\tdtype\tshape\tbytes\tfile\n");
+	for (size_t i = 0; i < source_count(s); i++) {
+		const struct tensor *t = source_tensor(s, i);
+		struct rows r = { .json = json };
+		char shape[160];
+		size_t bytes = 0;
+
+		shape_text(shape, sizeof shape, t->dtype, &t->shape);
+		*(strchr(shape, ']') + 1) = 0;
+		(void)!shape_bytes(&bytes, t->dtype, &t->shape);
+		if (!json) {
+			put_name(t->name);
+			cli_printf("\t%s\t%s\t%zu\t%s\n", dtype_info(t->dtype)->name, shape, bytes,
+			           file_name(source_file(s, t)));
+			continue;
+		}
+		cli_puts(i ? ",\n " : "");
+		row_text(&r, "name", t->name);
+		row_text(&r, "dtype", dtype_info(t->dtype)->name);
+		begin_row(&r, "shape");
+		cli_puts(shape);
+		row_number(&r, "bytes", bytes);
+		row_text(&r, "file", file_name(source_file(s, t)));
+		cli_puts("}");
+	}
+	cli_puts(json ? "]\n" : "");
+}
+
+static int tell_devices(bool json, struct err *e)
+{
+	static const char *const keys[] = { "name", "backend", "device", "units", "memory" };
+	struct buf b = { 0 };
+	char *line, *rest;
+	const char *comma = "";
+
+	if (exec_list(&b, e)) {
+		buf_release(&b);
+		return -1;
+	}
+	if (!json)
+		cli_puts("name\tbackend\tdevice\tunits\tmemory\n");
+	cli_puts(json ? "[" : "");
+	rest = (char *)b.p;
+	while (rest && (line = strsep(&rest, "\n")) && (*line || rest)) {
+		struct rows r = { .json = true };
+
+		if (!json) {
+			cli_printf("%s\n", line);
+			continue;
+		}
+		cli_puts(comma);
+		for (size_t i = 0; i < sizeof keys / sizeof *keys && line; i++)
+			row_text(&r, keys[i], strsep(&line, "\t"));
+		cli_puts("}");
+		comma = ",\n ";
+	}
+	cli_puts(json ? "]\n" : "");
+	buf_release(&b);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct args a = { 0 };
+	struct opened o = { 0 };
+	struct err e = { 0 };
+	char **models = cli_parse(argc, argv, &command, &a);
+	int rc;
+
+	if (models[0] && (models[1] || a.devices))
+		cli_misuse("expected one model%s",
+		           a.devices ? " or --devices, found both" : ", found more");
+	if (models[0])
+		a.open.model = models[0];
+	if (a.devices) {
+		rc = tell_devices(a.json, &e);
+	} else {
+		rc = open_files(&o, &a.open, &e);
+		if (rc == 0 && a.tensors)
+			tell_tensors(o.source, a.json);
+		else if (rc == 0)
+			rc = tell_model(&o, a.json, &e);
+	}
+	open_release(&o);
+	if (rc)
+		cli_die(&e);
+	return cli_finish();
+}

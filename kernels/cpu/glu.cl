@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/* glu.cl - y[i] = act(gate[i]) * up[i], and y[i] += x[i]
+ * Flat arrays of n f32, y may be any of them. Item: GLU_BLOCK elements.
+ * Shazeer, 2020, arXiv:2002.05202; Hendrycks and Gimpel, 2016,
+ * arXiv:1606.08415 */
+#include "vec.h"
+
+#define GLU_BLOCK 2048
+
+enum { GLU_SILU, GLU_GELU, GLU_GELU_TANH };
+
+static inline VF magnitude(VF x)
+{
+	return ASF(ASI(x) & SPLATI(0x7fffffff));
+}
+
+static inline VF with_sign(VF size, VF of)
+{
+	return ASF(ASI(size) | (ASI(of) & SPLATI((int)0x80000000)));
+}
+
+static inline VF silu(VF x)
+{
+	VF e = exp_lanes(SPLATF(0.0f) - magnitude(x)), one = SPLATF(1.0f);
+
+	return x * pick_lanes(x < SPLATF(0.0f), e, one) / (one + e);
+}
+
+/* Abramowitz and Stegun, 7.1.26: within 1.5e-7 */
+static inline VF erf_lanes(VF x)
+{
+	VF a = magnitude(x), one = SPLATF(1.0f), t = one / FMA(a, SPLATF(0.3275911f), one);
+	VF p = FMA(t, SPLATF(1.061405429f), SPLATF(-1.453152027f));
+
+	p = FMA(p, t, SPLATF(1.421413741f));
+	p = FMA(p, t, SPLATF(-0.284496736f));
+	p = FMA(p, t, SPLATF(0.254829592f));
+	return with_sign(one - p * t * exp_lanes(SPLATF(0.0f) - a * a), x);
+}
+
+static inline VF tanh_lanes(VF x)
+{
+	VF e = exp_lanes(magnitude(x) * SPLATF(-2.0f)), one = SPLATF(1.0f);
+
+	return with_sign((one - e) / (one + e), x);
+}
+
+static inline VF activate(VF x, int act)
+{
+	VF one = SPLATF(1.0f), half_x = x * SPLATF(0.5f), u;
+
+	if (act == GLU_SILU)
+		return silu(x);
+	if (act == GLU_GELU)
+		return half_x * (one + erf_lanes(x * SPLATF(0.707106781f)));
+	u = x * SPLATF(0.797884561f) * FMA(x * x, SPLATF(0.044715f), one);
+	return half_x * (one + tanh_lanes(u));
+}
+
+KERNEL(glu)(ITEM __global const float *gate, ulong gate_at, __global const float *up, ulong up_at,
+            __global float *y, ulong y_at, ulong n, int act)
+{
+	ulong i = ITEM_ID * GLU_BLOCK, end = i + GLU_BLOCK < n ? i + GLU_BLOCK : n;
+
+	for (; i + WIDTH <= end; i += WIDTH)
+		STOREF(activate(LOADF(gate + gate_at + i), act) * LOADF(up + up_at + i),
+		       y + y_at + i);
+	if (i < end)
+		store_few(activate(load_few(gate + gate_at + i, end - i), act) *
+		          load_few(up + up_at + i, end - i), y + y_at + i, end - i);
+}
+
+KERNEL(add)(ITEM __global const float *x, ulong x_at, __global float *y, ulong y_at, ulong n)
+{
+	ulong i = ITEM_ID * GLU_BLOCK, end = i + GLU_BLOCK < n ? i + GLU_BLOCK : n;
+
+	for (; i < end; i++)
+		y[y_at + i] += x[x_at + i];
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* vec_gnu.h - the names of vec.h in GNU C, one object per instruction set.
+ *
+ * ISA is the set's name; what the compiler may use says -march. "plain" uses
+ * no intrinsics and serves every machine. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define ISA_IS_plain 1
+#define IS_PLAIN CAT(ISA_IS_, ISA)
+#if IS_PLAIN
+#define WIDTH 4
+#else
+#include <immintrin.h>
+#if defined(__AVX512BW__)
+#define WIDTH 16
+#elif defined(__AVX2__)
+#define WIDTH 8
+#else
+#define WIDTH 4
+#endif
+#endif
+
+#define NAME(name) CAT(name##_, ISA)
+#define ENTRY void
+#define ITEM size_t item_id,
+#define ITEM_ID item_id
+#define __global
+#define LOCAL
+#define AS_GLOBAL(p) ((const uchar *)(p))
+#define AS_LOCAL(p) (p)
+#define ALIGNED __attribute__((aligned(64)))
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 64")
+#endif
+#define PREFETCH(p) __builtin_prefetch(p)
+
+typedef unsigned char uchar;
+typedef unsigned int uint;
+typedef uint16_t ushort;
+typedef uint64_t ulong;
+typedef float VF __attribute__((vector_size(4 * WIDTH)));
+typedef int VI __attribute__((vector_size(4 * WIDTH)));
+typedef uint VU __attribute__((vector_size(4 * WIDTH)));
+typedef float any_vf __attribute__((vector_size(4 * WIDTH), aligned(1), may_alias));
+typedef int any_vi __attribute__((vector_size(4 * WIDTH), aligned(1), may_alias));
+typedef uint any_vu __attribute__((vector_size(4 * WIDTH), aligned(1), may_alias));
+typedef uint16_t any_v16 __attribute__((vector_size(2 * WIDTH), aligned(1), may_alias));
+typedef uint8_t any_v8 __attribute__((vector_size(WIDTH), aligned(1), may_alias));
+
+#define LOADF(p) ((VF)*(const any_vf *)(p))
+#define LOADI(p) ((VI)*(const any_vi *)(p))
+#define LOADU(p) ((VU)*(const any_vu *)(p))
+#define STOREF(v, p) (*(any_vf *)(p) = (v))
+#define STOREI(v, p) (*(any_vi *)(p) = (v))
+#define LOADF_AT(p) LOADF(p)
+#define LOADU_AT(p) LOADU(p)
+#define TOFLOAT(v) __builtin_convertvector(v, VF)
+#define ASU(v) ((VU)(v))
+#define ASI(v) ((VI)(v))
+#define ASF(v) ((VF)(v))
+#define SPLATF(x) ((x) - (VF){0})
+#define SPLATI(x) ((x) - (VI){0})
+#define SPLATU(x) ((uint)(x) - (VU){0})
+#define FIRST(v) ((v)[0])
+#define VCONST(...) ((VU){__VA_ARGS__})
+#define SQRT(x) __builtin_sqrtf(x)
+#define PERMUTE(v, ...) __builtin_shufflevector(v, v, __VA_ARGS__)
+
+#if WIDTH == 16
+#define EVENS(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, \
+	16, 18, 20, 22, 24, 26, 28, 30)
+#define ODDS(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, \
+	17, 19, 21, 23, 25, 27, 29, 31)
+#define LANES ((VI){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})
+#define FMA(a, b, c) ((VF)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
+#define LOADHALF(p) ((VF)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p))))
+#define LOAD16(p) ((VU)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(p))))
+#define LOAD8(p) ((VU)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(p))))
+#define STORE16(v, p) _mm256_storeu_si256((__m256i *)(p), _mm512_cvtepi32_epi16((__m512i)(v)))
+#elif WIDTH == 8
+#define EVENS(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14)
+#define ODDS(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15)
+#define LANES ((VI){0, 1, 2, 3, 4, 5, 6, 7})
+#define FMA(a, b, c) ((VF)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
+#define LOADHALF(p) ((VF)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p))))
+#define LOAD16(p) ((VU)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(p))))
+#define LOAD8(p) ((VU)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
+#else
+#define EVENS(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6)
+#define ODDS(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7)
+#define LANES ((VI){0, 1, 2, 3})
+#define FMA(a, b, c) ((a) * (b) + (c))
+#define LOADHALF(p) half_lanes(LOAD16(p))
+#define LOAD16(p) __builtin_convertvector(*(const any_v16 *)(p), VU)
+#define LOAD8(p) __builtin_convertvector(*(const any_v8 *)(p), VU)
+#endif
+#ifndef STORE16
+#define STORE16(v, p) (*(any_v16 *)(p) = __builtin_convertvector(v, any_v16))
+#endif
+
+/* acc + the two 16-bit products of each lane; a's halves are not negative. */
+static inline VI dot2(VI acc, VU a, VI b)
+{
+#if IS_PLAIN
+	return acc + ASI(a & SPLATU(0xffff)) * (b << 16 >> 16) + ASI(a >> 16) * (b >> 16);
+#elif WIDTH == 16 && defined(__AVX512VNNI__)
+	return (VI)_mm512_dpwssd_epi32((__m512i)acc, (__m512i)a, (__m512i)b);
+#elif WIDTH == 16
+	return acc + (VI)_mm512_madd_epi16((__m512i)a, (__m512i)b);
+#elif WIDTH == 8
+	return acc + (VI)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+#else
+	return acc + (VI)_mm_madd_epi16((__m128i)a, (__m128i)b);
+#endif
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/* choose.c - which form each weight leaves in
+ *
+ * Given a plan with its weights; gives each the form that the options and
+ * the container ask for. No weight is read here, but for norms that might be
+ * narrowed and for scales that decide whether GGUF's blocks hold them. */
+#include "convert/plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool is_matrix(const struct plan *p, const struct item *t)
+{
+	return t->shape.rank == 2 && bytes_ends(bytes_of(t->name), ".weight") && plan_knows(p, t->name);
+}
+
+static void to_floats(struct item *t, enum dtype d)
+{
+	t->out = t->in == IN_FLOAT && t->weight->dtype == d ? OUT_SAME : OUT_FLOAT;
+	t->dtype = d;
+}
+
+/* What weights become that are stored as floats. */
+static enum dtype float_dtype(const struct plan *p, enum dtype has)
+{
+	if (p->options->dtype != DT_COUNT)
+		return p->options->dtype;
+	/* mlx-lm casts to the config's dtype before it quantizes */
+	return p->options->bits && p->config ? p->config->dtype : has;
+}
+
+static void quantize(const struct plan *p, struct item *t, enum dtype has)
+{
+	static const enum dtype blocks[] = { [4] = DT_Q4_1, [5] = DT_Q5_1, [8] = DT_Q8_0 };
+
+	t->bits = p->options->bits;
+	t->group = p->options->group;
+	if (p->format == CONVERT_GGUF) {
+		t->out = OUT_BLOCKS;
+		t->dtype = blocks[t->bits];
+		return;
+	}
+	t->out = OUT_AFFINE;
+	t->dtype = float_dtype(p, has);
+}
+
+static void lose(struct plan *p, unsigned kind, const struct item *t)
+{
+	struct loss *l = &p->loss[kind];
+
+	if (!l->n++) {
+		l->first = t->name;
+		l->to = t->dtype;
+	}
+}
+
+static void tell_losses(const struct plan *p)
+{
+	for (unsigned i = 0; i < LOSSES; i++) {
+		const struct loss *l = &p->loss[i];
+		char from[32];
+
+		if (!l->n)
+			continue;
+		if (i < LOSS_BITS)
+			snprintf(from, sizeof from, "%s", dtype_info((enum dtype)i)->name);
+		else
+			snprintf(from, sizeof from, "affine %u-bit", i - LOSS_BITS);
+		plan_note(p, "%s: %zu weights become %s, the first %s", from, l->n,
+		          dtype_info(l->to)->name, l->first);
+	}
+}
+
+/* The block type that holds the codes as they are; DT_COUNT: none. */
+static int find_blocks(const struct plan *p, const struct item *t, enum dtype *out, struct err *e)
+{
+	struct arena a = { 0 };
+	struct bytes s, b;
+	int rc = 0;
+
+	if (source_data(p->source, t->scales, &s, &a, e) ||
+	    source_data(p->source, t->biases, &b, &a, e))
+		rc = err_in(e, "%s", t->weight->name);
+	else
+		*out = blocks_for(t->in_bits, t->in_group, t->scales->dtype, s.p, b.p,
+		                  t->n_rows * (t->n_cols / t->in_group));
+	arena_release(&a);
+	return rc;
+}
+
+static int choose_affine(struct plan *p, struct item *t, struct err *e)
+{
+	enum dtype asked = p->options->dtype, blocks = DT_COUNT;
+
+	if (p->format == CONVERT_MLX || p->format == CONVERT_NPZ) {
+		t->out = OUT_SAME;
+		return 0;
+	}
+	if (p->format == CONVERT_GGUF && find_blocks(p, t, &blocks, e))
+		return -1;
+	if (blocks != DT_COUNT) {
+		t->out = OUT_BLOCKS;
+		t->dtype = blocks;
+		t->exact = true;
+		return 0;
+	}
+	if (p->format == CONVERT_SAFETENSORS) {
+		to_floats(t, asked != DT_COUNT ? asked : t->scales->dtype);
+		return 0;
+	}
+	to_floats(t, asked != DT_COUNT ? asked : DT_F16);
+	lose(p, LOSS_BITS + t->in_bits, t);
+	return 0;
+}
+
+static void choose_blocks(struct plan *p, struct item *t)
+{
+	struct affine_form f;
+
+	if (p->format == CONVERT_GGUF) {
+		t->out = OUT_SAME;
+		return;
+	}
+	if (p->format != CONVERT_SAFETENSORS && affine_form_of(&f, t->weight->dtype) && f.group >= 32) {
+		t->out = OUT_AFFINE;
+		t->bits = f.bits;
+		t->group = f.group;
+		t->dtype = f.scale;
+		t->exact = true;
+		return;
+	}
+	to_floats(t, p->options->dtype != DT_COUNT ? p->options->dtype : DT_F16);
+	lose(p, t->weight->dtype, t);
+}
+
+/* llama.cpp wants vectors and norms in f32. */
+static void choose_float(const struct plan *p, struct item *t, bool narrow)
+{
+	bool vector = t->shape.rank < 2;
+
+	if (p->format == CONVERT_GGUF && (vector || bytes_ends(bytes_of(t->name), "norm.weight")))
+		to_floats(t, DT_F32);
+	else if (vector && narrow)
+		to_floats(t, p->config->dtype);
+	else
+		to_floats(t, float_dtype(p, t->weight->dtype));
+}
+
+static int choose(struct plan *p, struct item *t, bool narrow, struct err *e)
+{
+	const struct convert_options *o = p->options;
+	enum dtype has = DT_F16;
+
+	if (t->in == IN_FLOAT)
+		has = t->weight->dtype;
+	if (t->in == IN_AFFINE)
+		has = t->scales->dtype;
+	if (t->in == IN_WHOLE || t->in == IN_MADE) {
+		t->out = t->in == IN_WHOLE ? OUT_SAME : OUT_FLOAT;
+		t->dtype = DT_F32;
+		return 0;
+	}
+	if (o->bits && is_matrix(p, t) && t->n_cols % o->group == 0 &&
+	    !(t->in == IN_AFFINE && t->in_bits == o->bits && t->in_group == o->group &&
+	      p->format != CONVERT_GGUF)) {
+		quantize(p, t, has);
+		return 0;
+	}
+	if (t->in == IN_FLOAT) {
+		choose_float(p, t, narrow);
+		return 0;
+	}
+	if (o->dequantize) {
+		to_floats(t, o->dtype != DT_COUNT ? o->dtype : has);
+		return 0;
+	}
+	if (t->in == IN_AFFINE)
+		return choose_affine(p, t, e);
+	choose_blocks(p, t);
+	return 0;
+}
+
+/* ---- a GGUF holds norms and biases in f32; where each of them is a number
+ * of the model's own dtype they go back to it */
+
+static bool fits(enum dtype d, float v)
+{
+	return v == (d == DT_F16 ? f16_to_f32(f16_from_f32(v)) : bf16_to_f32(bf16_from_f32(v)));
+}
+
+/* 1 or 0; -1: failed */
+static int can_narrow(const struct plan *p, struct err *e)
+{
+	enum dtype d = p->config ? p->config->dtype : DT_F32;
+	struct arena a = { 0 };
+	int yes = naming_of(p->source) == NAMING_GGUF && p->format != CONVERT_GGUF &&
+	          (d == DT_F16 || d == DT_BF16);
+
+	for (size_t i = 0; i < p->n_items && yes > 0; i++) {
+		const struct item *t = &p->item[i];
+		struct bytes data;
+		float v;
+
+		if (t->in != IN_FLOAT || t->shape.rank != 1 || t->weight->dtype != DT_F32)
+			continue;
+		if (source_data(p->source, t->weight, &data, &a, e)) {
+			yes = err_in(e, "%s", t->weight->name);
+			break;
+		}
+		for (size_t k = 0; k < data.n && yes; k += sizeof v) {
+			memcpy(&v, data.p + k, sizeof v);
+			yes = fits(d, v);
+		}
+	}
+	arena_release(&a);
+	return yes;
+}
+
+int plan_choose(struct plan *p, struct err *e)
+{
+	int narrow = can_narrow(p, e);
+
+	if (narrow < 0)
+		return -1;
+	for (size_t i = 0; i < p->n_items; i++)
+		if (choose(p, &p->item[i], narrow > 0, e))
+			return -1;
+	tell_losses(p);
+	return 0;
+}

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT */
+/* config_out.c - config.json of the output
+ *
+ * Where the source has one in Hugging Face's spelling its text stays as it
+ * is, or is changed only where the weights change. From GGUF metadata, a
+ * llama2.c header or the mlx-examples' spelling it is written anew. */
+#include "convert/plan.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_ROOM = 256 };
+
+static const struct {
+	const char *name, *class, *gguf;
+	bool pairs;
+} families[] = {
+	{ "llama", "LlamaForCausalLM", "llama", true },
+	{ "mistral", "MistralForCausalLM", "llama", true },
+	{ "qwen2", "Qwen2ForCausalLM", "qwen2", false },
+	{ "qwen3", "Qwen3ForCausalLM", "qwen3", false },
+};
+enum { N_FAMILIES = sizeof families / sizeof *families };
+
+static size_t family_of(const struct config *c)
+{
+	size_t i = 0;
+
+	while (c && i < N_FAMILIES && strcmp(families[i].name, c->model_type))
+		i++;
+	return c ? i : N_FAMILIES;
+}
+
+const char *gguf_architecture(const struct config *c)
+{
+	size_t i = family_of(c);
+
+	return i < N_FAMILIES ? families[i].gguf : NULL;
+}
+
+bool gguf_pairs(const struct config *c)
+{
+	size_t i = family_of(c);
+
+	return i < N_FAMILIES && families[i].pairs;
+}
+
+/* ---- pieces of a tree; a failed allocation shows when the text is short
+ * of a key, so each of these tells */
+
+/* The shortest decimal that is this float: 1e-05 rather than 9.99999975e-06. */
+static double decimal(float f)
+{
+	char text[40];
+	double d = f;
+
+	for (int digits = 6; digits <= 9; digits++) {
+		snprintf(text, sizeof text, "%.*g", digits, (double)f);
+		d = strtod(text, NULL);
+		if ((float)d == f)
+			break;
+	}
+	return d;
+}
+
+static bool put(cJSON *o, const char *key, cJSON *v)
+{
+	cJSON_DeleteItemFromObjectCaseSensitive(o, key);
+	return v && cJSON_AddItemToObject(o, key, v);
+}
+
+static bool put_number(cJSON *o, const char *key, double v)
+{
+	return put(o, key, cJSON_CreateNumber(v));
+}
+
+static bool put_text(cJSON *o, const char *key, const char *v)
+{
+	return put(o, key, cJSON_CreateString(v));
+}
+
+static bool put_bool(cJSON *o, const char *key, bool v)
+{
+	return put(o, key, cJSON_CreateBool(v));
+}
+
+static const char *torch_name(enum dtype t)
+{
+	return t == DT_F16 ? "float16" : t == DT_BF16 ? "bfloat16" : "float32";
+}
+
+/* ---- quantization */
+
+static cJSON *layer(unsigned bits, unsigned group)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	if (o && put_number(o, "group_size", group) && put_number(o, "bits", bits) &&
+	    put_text(o, "mode", "affine"))
+		return o;
+	cJSON_Delete(o);
+	return NULL;
+}
+
+/* The most common form at the top, the others by their path. */
+static cJSON *quantization(const struct plan *p, struct err *e)
+{
+	cJSON *o = layer(p->bits, p->group);
+
+	for (size_t i = 0; o && i < p->n_items; i++) {
+		char path[NAME_ROOM];
+		unsigned bits, group;
+
+		if (!item_is_triple(&p->item[i], &bits, &group) || (bits == p->bits && group == p->group))
+			continue;
+		if (item_path(p, &p->item[i], path, sizeof path, e) || !put(o, path, layer(bits, group))) {
+			cJSON_Delete(o);
+			return NULL;
+		}
+	}
+	return o;
+}
+
+static bool put_quantization(cJSON *o, const struct plan *p, struct err *e)
+{
+	cJSON_DeleteItemFromObjectCaseSensitive(o, "quantization");
+	cJSON_DeleteItemFromObjectCaseSensitive(o, "quantization_config");
+	return !p->bits || (put(o, "quantization", quantization(p, e)) &&
+	                    put(o, "quantization_config", quantization(p, e)));
+}
+
+/* ---- a config of our own */
+
+/* The divisors that these parameters give, as model/ computes them. */
+static bool gives(const struct config *c, double factor, double original)
+{
+	for (size_t i = 0; i < c->head_dim / 2; i++) {
+		double period = 2 * M_PI * pow(c->rope_theta, 2.0 * (double)i / (double)c->head_dim);
+		double s = (original / period - 1) / 3, d = 1 / ((1 - s) / factor + s);
+
+		d = s <= 0 ? factor : s >= 1 ? 1 : d;
+		if (fabs((double)c->rope_divisor[i] - d) > 1e-5 * d)
+			return false;
+	}
+	return true;
+}
+
+/* llama3's parameters from the divisors in a GGUF, which keeps no others.
+ * low_freq_factor and high_freq_factor are 1 and 4 in every model there is.
+ * A divisor between 1 and the factor tells the original context; where there
+ * is none many would do, and a power of two is taken. */
+static bool fit_llama3(const struct config *c, double *factor, double *original)
+{
+	size_t n = c->head_dim / 2;
+
+	*factor = (double)c->rope_divisor[n - 1];
+	for (size_t i = 0; i < n && *factor > 1; i++) {
+		double d = (double)c->rope_divisor[i], s;
+
+		if (d == 1 || d == *factor)
+			continue;
+		s = (1 / d - 1 / *factor) / (1 - 1 / *factor);
+		*original = round(2 * M_PI *
+		                  pow(c->rope_theta, 2.0 * (double)i / (double)c->head_dim) *
+		                  (1 + 3 * s));
+		if (gives(c, *factor, *original))
+			return true;
+	}
+	for (*original = 1; *factor > 1 && *original < 0x1p30; *original *= 2)
+		if (gives(c, *factor, *original))
+			return true;
+	return false;
+}
+
+static cJSON *rope_scaling(const struct config *c, struct err *e)
+{
+	double factor = c->rope_factor, original = (double)c->rope_original;
+	cJSON *o = cJSON_CreateObject();
+	bool ok = o != NULL;
+
+	if (c->has_rope_divisor) {
+		if (c->rope_kind != ROPE_LLAMA3 && !fit_llama3(c, &factor, &original)) {
+			err_set(e, ERR_INPUT, "rope_freqs.weight: no llama3 scaling has these divisors");
+			cJSON_Delete(o);
+			return NULL;
+		}
+		ok = ok && put_text(o, "rope_type", "llama3") && put_number(o, "factor", factor) &&
+		     put_number(o, "low_freq_factor", c->rope_low) &&
+		     put_number(o, "high_freq_factor", c->rope_high) &&
+		     put_number(o, "original_max_position_embeddings", original);
+	} else {
+		ok = ok && put_text(o, "rope_type", c->rope_kind == ROPE_YARN ? "yarn"
+		                                  : c->rope_kind == ROPE_DYNAMIC ? "dynamic" : "linear") &&
+		     put_number(o, "factor", factor);
+		if (c->rope_kind == ROPE_YARN)
+			ok = ok && put_number(o, "original_max_position_embeddings", original);
+		if (c->rope_attention_factor > 0)
+			ok = ok && put_number(o, "attention_factor", c->rope_attention_factor);
+	}
+	if (ok)
+		return o;
+	err_memory(e, sizeof *o);
+	cJSON_Delete(o);
+	return NULL;
+}
+
+static cJSON *end_ids(const struct config *c)
+{
+	cJSON *a;
+
+	if (c->n_eos == 1)
+		return cJSON_CreateNumber(c->eos[0]);
+	a = cJSON_CreateArray();
+	for (size_t i = 0; a && i < c->n_eos; i++)
+		cJSON_AddItemToArray(a, cJSON_CreateNumber(c->eos[i]));
+	return a;
+}
+
+/* Where only some layers slide the config lists them all. */
+static bool put_window(cJSON *o, const struct config *c)
+{
+	cJSON *types;
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_layers; i++)
+		n += c->sliding[i];
+	if (!c->window || !n)
+		return true;
+	if (!put_number(o, "sliding_window", (double)c->window))
+		return false;
+	if (!strncmp(c->model_type, "qwen", 4) &&
+	    !(put_bool(o, "use_sliding_window", true) && put_number(o, "max_window_layers", 0)))
+		return false;
+	if (n == c->n_layers && strcmp(c->model_type, "llama"))
+		return true;
+	types = cJSON_CreateArray();
+	for (size_t i = 0; types && i < c->n_layers; i++)
+		cJSON_AddItemToArray(types, cJSON_CreateString(c->sliding[i] ? "sliding_attention"
+		                                                             : "full_attention"));
+	return put(o, "layer_types", types);
+}
+
+/* A GGUF of the llama architecture whose every layer slides is a Mistral. */
+static const char *type_of(const struct config *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_layers; i++)
+		n += c->sliding[i];
+	if (!strcmp(c->model_type, "llama") && n == c->n_layers && c->window)
+		return "mistral";
+	return c->model_type;
+}
+
+static bool put_sizes(cJSON *o, const struct config *c)
+{
+	return put_number(o, "hidden_size", (double)c->hidden) &&
+	       put_number(o, "intermediate_size", (double)c->ffn) &&
+	       put_number(o, "num_hidden_layers", (double)c->n_layers) &&
+	       put_number(o, "num_attention_heads", (double)c->n_heads) &&
+	       put_number(o, "num_key_value_heads", (double)c->n_kv_heads) &&
+	       put_number(o, "head_dim", (double)c->head_dim) &&
+	       put_number(o, "max_position_embeddings", (double)c->max_pos) &&
+	       put_number(o, "vocab_size", (double)c->vocab) &&
+	       put_number(o, "rms_norm_eps", decimal(c->norm_eps)) &&
+	       put_number(o, "rope_theta", c->rope_theta) && put_text(o, "hidden_act", "silu");
+}
+
+static int build(cJSON *o, const struct plan *p, struct err *e)
+{
+	struct config c = *p->config;
+	enum dtype d = p->options->dtype != DT_COUNT ? p->options->dtype : c.dtype;
+	bool gguf = naming_of(p->source) == NAMING_GGUF;
+	size_t i;
+	cJSON *classes = cJSON_CreateArray();
+
+	snprintf(c.model_type, sizeof c.model_type, "%s", type_of(p->config));
+	i = family_of(&c);
+	if (i == N_FAMILIES)
+		i = 0;
+	cJSON_AddItemToArray(classes, cJSON_CreateString(families[i].class));
+	if (!put(o, "architectures", classes) || !put_text(o, "model_type", c.model_type) ||
+	    !put_sizes(o, &c) || !put_bool(o, "tie_word_embeddings", c.tied) ||
+	    (strcmp(c.model_type, "qwen2") && !put_bool(o, "attention_bias", c.qkv_bias)) ||
+	    (!strcmp(c.model_type, "llama") && !put_bool(o, "mlp_bias", c.mlp_bias)) ||
+	    !put_text(o, "torch_dtype", torch_name(d)) || !put_window(o, &c) ||
+	    (c.bos >= 0 && !put_number(o, "bos_token_id", c.bos)) ||
+	    (c.n_eos && !put(o, "eos_token_id", end_ids(&c))))
+		return err_memory(e, sizeof *o);
+	if (c.qkv_bias && !c.o_bias && gguf && !strcmp(c.model_type, "llama"))
+		return err_set(e, ERR_INPUT, "biases on q, k and v alone have no form in a llama config");
+	if (c.has_rope_divisor || c.rope_kind != ROPE_PLAIN) {
+		cJSON *r = rope_scaling(&c, e);
+
+		if (!r)
+			return -1;
+		if (!put(o, "rope_scaling", r))
+			return err_memory(e, sizeof *o);
+	}
+	return put_quantization(o, p, e) ? 0 : err_memory(e, sizeof *o);
+}
+
+/* mlx-examples: the rows lie in halves, and the layout says so. */
+static int build_examples(cJSON *o, const struct plan *p, struct err *e)
+{
+	const struct config *c = p->config;
+
+	if (put_text(o, "model_type", "llama") && put_number(o, "dim", (double)c->hidden) &&
+	    put_number(o, "n_layers", (double)c->n_layers) &&
+	    put_number(o, "n_heads", (double)c->n_heads) &&
+	    put_number(o, "n_kv_heads", (double)c->n_kv_heads) &&
+	    put_number(o, "head_dim", (double)c->head_dim) &&
+	    put_number(o, "hidden_dim", (double)c->ffn) &&
+	    put_number(o, "norm_eps", decimal(c->norm_eps)) &&
+	    put_number(o, "vocab_size", (double)c->vocab) &&
+	    put_number(o, "rope_theta", c->rope_theta) && put_bool(o, "rope_traditional", false) &&
+	    put_number(o, "max_position_embeddings", (double)c->max_pos) &&
+	    (!c->n_eos || put(o, "eos_token_id", end_ids(c))) &&
+	    (!p->bits || put(o, "quantization", quantization(p, e))))
+		return 0;
+	return err_memory(e, sizeof *o);
+}
+
+/* ---- the source's own config, changed */
+
+static bool weights_change(const struct plan *p)
+{
+	if (p->rows != ROWS_KEEP || p->options->dtype != DT_COUNT)
+		return true;
+	for (size_t i = 0; i < p->n_items; i++) {
+		const struct item *t = &p->item[i];
+
+		if (t->out == OUT_AFFINE || (t->in == IN_AFFINE && t->out != OUT_SAME))
+			return true;
+	}
+	return false;
+}
+
+static int change(cJSON *o, const struct plan *p, struct err *e)
+{
+	if (p->rows != ROWS_KEEP)
+		cJSON_DeleteItemFromObjectCaseSensitive(o, "rope_traditional");
+	if (p->options->dtype != DT_COUNT) {
+		const char *name = torch_name(p->options->dtype);
+
+		if (json_get(o, "dtype") && !put_text(o, "dtype", name))
+			return err_memory(e, sizeof *o);
+		if ((json_get(o, "torch_dtype") || !json_get(o, "dtype")) &&
+		    !put_text(o, "torch_dtype", name))
+			return err_memory(e, sizeof *o);
+	}
+	return put_quantization(o, p, e) ? 0 : err_memory(e, sizeof *o);
+}
+
+int config_text(struct buf *out, const struct plan *p, struct err *e)
+{
+	bool foreign = p->names == NAMING_META || naming_of(p->source) != NAMING_HF;
+	struct bytes text = { 0 };
+	int got = source_sibling(p->source, "config.json", &text, e), rc;
+	cJSON *o;
+
+	if (got < 0 || (!got && !p->config))
+		return got;
+	foreign |= !got;
+	if (!foreign && !weights_change(p)) {
+		buf_add(out, text.p, text.n);
+		return buf_check(out, e);
+	}
+	o = foreign ? cJSON_CreateObject() : json_parse(text, e);
+	if (!o)
+		return foreign ? err_memory(e, sizeof *o) : err_in(e, "config.json");
+	rc = p->names == NAMING_META ? build_examples(o, p, e) :
+	     foreign                 ? build(o, p, e) :
+	                               change(o, p, e);
+	if (rc == 0)
+		rc = json_write(out, o, 4, true, e);
+	cJSON_Delete(o);
+	buf_add_byte(out, '\n');
+	return rc ? -1 : buf_check(out, e);
+}

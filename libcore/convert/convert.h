@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* convert.h - models to models. The door of convert/.
+ *
+ * Any source that format/ reads becomes an MLX directory, a Hugging Face
+ * directory, an NPZ, a safetensors file or a GGUF. Weights move bit by bit
+ * unless a cast or quantization is asked for or the target cannot hold the
+ * form they have (then a note says so). Equal options and equal weights
+ * give equal bytes, whichever container they came from. */
+#ifndef CLM_CONVERT_H
+#define CLM_CONVERT_H
+
+#include "model/model.h"
+#include "text/text.h"
+
+enum convert_format { CONVERT_AUTO, CONVERT_MLX, CONVERT_NPZ, CONVERT_SAFETENSORS, CONVERT_GGUF };
+struct convert_options {
+	enum convert_format format;  /* AUTO: by the end of the output's name; else MLX */
+	bool as_dir; /* NPZ: the mlx-examples layout; SAFETENSORS: a Hugging Face directory */
+	enum dtype dtype;            /* cast floats to f16, bf16 or f32; DT_COUNT: keep */
+	unsigned bits, group;        /* bits 0: keep; affine quantization as mlx_lm.convert -q */
+	bool dequantize;
+	bool deflate;                /* NPZ members */
+	size_t shard_bytes;          /* 0: 5 GiB */
+	/* Both may be NULL. A note is one line about what could not be kept. */
+	void (*progress)(void *arg, size_t done_bytes, size_t all_bytes);
+	void (*note)(void *arg, const char *text);
+	void *arg;
+};
+/* Keeps everything. */
+void convert_options_init(struct convert_options *o);
+
+/* Tensor by tensor, bounded memory; the output appears whole or not at all.
+ * ERR_MISUSE: options that do not go together; ERR_INPUT names the file. */
+NEED int convert_model(const char *in, const char *out, const struct convert_options *o,
+                       struct err *e);
+
+#endif

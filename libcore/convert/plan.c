@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/* plan.c - which tensors the output has
+ *
+ * Given a source, what is known of its family and what was asked for; gives
+ * the output's weights in order, each with the form it comes in. The form
+ * it leaves in is chosen in choose.c. */
+#include "convert/plan.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_ROOM = 256 };
+
+void plan_note(const struct plan *p, const char *fmt, ...)
+{
+	char text[512];
+	va_list args;
+
+	if (!p->options->note)
+		return;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof text, fmt, args);
+	va_end(args);
+	p->options->note(p->options->arg, text);
+}
+
+static bool ends(const char *name, const char *end)
+{
+	return bytes_ends(bytes_of(name), end);
+}
+
+/* ---- order: as text, numbers by value */
+
+static int by_name(const void *a, const void *b)
+{
+	const char *x = ((const struct item *)a)->name, *y = ((const struct item *)b)->name;
+
+	while (*x && *y) {
+		size_t i = strspn(x, "0123456789"), j = strspn(y, "0123456789");
+
+		if (i && j) {
+			if (i != j)
+				return i < j ? -1 : 1; /* no leading zeros in layer numbers */
+			if (memcmp(x, y, i))
+				return memcmp(x, y, i);
+			x += i;
+			y += j;
+			continue;
+		}
+		if (*x != *y)
+			return (unsigned char)*x < (unsigned char)*y ? -1 : 1;
+		x++;
+		y++;
+	}
+	return *x ? 1 : *y ? -1 : 0;
+}
+
+/* ---- what a tensor is */
+
+/* PATH.LEAF beside PATH.weight, in the source's own naming. */
+static const struct tensor *beside(const struct plan *p, const struct tensor *t, const char *leaf)
+{
+	char name[NAME_ROOM];
+	const char *dot = strrchr(t->name, '.');
+	int n = dot ? snprintf(name, sizeof name, "%.*s.%s", (int)(dot - t->name), t->name, leaf) : 0;
+
+	return n > 0 && n < NAME_ROOM ? source_find(p->source, name) : NULL;
+}
+
+/* Scales and biases travel with their weight. */
+static bool travels(const struct plan *p, const struct tensor *t)
+{
+	const struct tensor *w = NULL;
+
+	if (ends(t->name, ".scales") || ends(t->name, ".biases"))
+		w = beside(p, t, "weight");
+	return w && w->dtype == DT_U32;
+}
+
+bool plan_knows(const struct plan *p, const char *name)
+{
+	char out[NAME_ROOM];
+
+	return p->config && name_out(out, sizeof out, NAMING_GGUF, name);
+}
+
+/* The width of a known matrix, which packed codes do not tell alone. */
+static size_t width_of(const struct config *c, const char *name)
+{
+	if (strstr(name, ".o_proj."))
+		return c->n_heads * c->head_dim;
+	return strstr(name, ".down_proj.") ? c->ffn : c->hidden;
+}
+
+static int see_affine(const struct plan *p, struct item *t, struct err *e)
+{
+	const struct shape *w = &t->weight->shape, *s;
+	size_t words = w->rank ? w->dim[w->rank - 1] : 0, groups;
+
+	t->scales = beside(p, t->weight, "scales");
+	t->biases = beside(p, t->weight, "biases");
+	if (!t->biases || !plan_knows(p, t->name) || w->rank != 2 || t->scales->shape.rank != 2) {
+		t->in = IN_WHOLE;
+		return 0;
+	}
+	s = &t->scales->shape;
+	groups = s->dim[1];
+	t->n_cols = width_of(p->config, t->name);
+	if (!words || !groups || !t->n_cols || words > t->n_cols || words * 32 % t->n_cols ||
+	    t->n_cols % groups || s->dim[0] != w->dim[0] || !shape_equal(s, &t->biases->shape) ||
+	    t->scales->dtype != t->biases->dtype || !dtype_info(t->scales->dtype)->is_float)
+		return err_set(e, ERR_INPUT, "%s: weight, scales and biases do not fit %zu columns",
+		               t->weight->name, t->n_cols);
+	t->in = IN_AFFINE;
+	t->shape.dim[1] = t->n_cols;
+	t->in_bits = (unsigned)(words * 32 / t->n_cols);
+	t->in_group = (unsigned)(t->n_cols / groups);
+	return 0;
+}
+
+static int see(const struct plan *p, struct item *t, struct err *e)
+{
+	const struct dtype_info *d = dtype_info(t->weight->dtype);
+	struct affine_form f;
+	size_t n;
+
+	t->shape = t->weight->shape;
+	if (!shape_count(&n, &t->shape))
+		return err_set(e, ERR_INPUT, "%s: too large", t->weight->name);
+	/* the elements of a vector are rows of one, as they move like rows */
+	t->n_cols = 1;
+	if (t->shape.rank > 1 || (t->shape.rank && d->block > 1))
+		t->n_cols = t->shape.dim[t->shape.rank - 1];
+	t->n_rows = t->n_cols ? n / t->n_cols : 0;
+	t->in = d->block > 1 ? IN_BLOCKS : d->is_float ? IN_FLOAT : IN_WHOLE;
+	if (t->in == IN_BLOCKS && affine_form_of(&f, t->weight->dtype)) {
+		t->in_bits = f.bits;
+		t->in_group = f.group;
+	}
+	if (t->weight->dtype == DT_U32 && beside(p, t->weight, "scales") && see_affine(p, t, e))
+		return -1;
+	if (p->rows != ROWS_KEEP &&
+	    (strstr(t->name, ".self_attn.q_proj.") || strstr(t->name, ".self_attn.k_proj.")))
+		t->head_rows = p->config->head_dim;
+	if (t->head_rows && (t->n_rows % t->head_rows || t->in == IN_WHOLE))
+		return err_set(e, ERR_INPUT, "%s: expected rows of heads of %zu", t->weight->name,
+		               t->head_rows);
+	return 0;
+}
+
+/* ---- all of them */
+
+static bool is_left_out(const struct plan *p, const struct tensor *t, const char *name)
+{
+	char out[NAME_ROOM];
+
+	if (travels(p, t))
+		return true;
+	if (p->config && p->config->tied && !strncmp(name, "lm_head.", 8) &&
+	    p->format != CONVERT_SAFETENSORS)
+		return true;
+	if (p->names == NAMING_HF || name_out(out, sizeof out, p->names, name))
+		return false;
+	if (!strstr(name, "rotary_emb") && !strstr(name, "masked_bias"))
+		plan_note(p, "%s: left out: it has no name there", name);
+	return true;
+}
+
+static int collect(struct plan *p, struct err *e)
+{
+	enum naming from = naming_of(p->source);
+
+	for (size_t i = 0; i < source_count(p->source); i++) {
+		const struct tensor *t = source_tensor(p->source, i);
+		struct item *item = &p->item[p->n_items];
+		char ours[NAME_ROOM];
+
+		if (from == NAMING_HF)
+			snprintf(ours, sizeof ours, "%s", t->name);
+		else if (travels(p, t) || !name_in(ours, sizeof ours, from, t->name))
+			continue;
+		if (is_left_out(p, t, ours))
+			continue;
+		item->weight = t;
+		item->name = arena_text(&p->arena, ours, strlen(ours), e);
+		if (!item->name || see(p, item, e))
+			return -1;
+		p->n_bytes += t->data.n;
+		p->n_items++;
+	}
+	return 0;
+}
+
+static void add_made(struct plan *p, const char *name, const float *values, size_t n)
+{
+	p->item[p->n_items++] = (struct item){ .name = name, .made = values, .n_rows = n, .n_cols = 1,
+	                                       .shape = shape_of(1, n), .in = IN_MADE };
+}
+
+/* Tensors that a layout wants and the source lacks. */
+static void complete(struct plan *p)
+{
+	if (p->format == CONVERT_GGUF && p->config->has_rope_divisor)
+		add_made(p, "rope_freqs.weight", p->config->rope_divisor, p->config->head_dim / 2);
+	/* the mlx-examples have no tied models */
+	for (size_t i = 0, n = p->n_items; p->names == NAMING_META && p->config->tied && i < n; i++)
+		if (!strcmp(p->item[i].name, "model.embed_tokens.weight")) {
+			p->item[p->n_items] = p->item[i];
+			p->item[p->n_items++].name = "lm_head.weight";
+		}
+}
+
+static void count_triples(struct plan *p)
+{
+	size_t best = 0;
+
+	for (size_t i = 0; i < p->n_items; i++) {
+		unsigned bits, group, b, g;
+		size_t same = 0;
+
+		if (!item_is_triple(&p->item[i], &bits, &group))
+			continue;
+		if (best && bits == p->bits && group == p->group)
+			continue;
+		for (size_t k = i; k < p->n_items; k++)
+			same += item_is_triple(&p->item[k], &b, &g) && b == bits && g == group;
+		if (same > best) {
+			best = same;
+			p->bits = bits;
+			p->group = group;
+		}
+	}
+}
+
+bool item_is_triple(const struct item *t, unsigned *bits, unsigned *group)
+{
+	bool moved = t->in == IN_AFFINE && t->out == OUT_SAME;
+
+	*bits = moved ? t->in_bits : t->bits;
+	*group = moved ? t->in_group : t->group;
+	return moved || t->out == OUT_AFFINE;
+}
+
+int item_path(const struct plan *p, const struct item *t, char *out, size_t room, struct err *e)
+{
+	char *dot;
+	int n = 0;
+
+	if (p->names == NAMING_HF || t->in == IN_MADE)
+		n = snprintf(out, room, "%s", t->name);
+	else if (!name_out(out, room, p->names, t->name))
+		n = -1;
+	if (n < 0 || (size_t)n >= room)
+		return err_set(e, ERR_INPUT, "%s: no name for it in the output", t->name);
+	dot = strrchr(out, '.');
+	if (dot)
+		*dot = 0;
+	return 0;
+}
+
+/* ---- options */
+
+static int check(const struct plan *p, struct err *e)
+{
+	const struct convert_options *o = p->options;
+	const struct config *c = p->config;
+
+	if (o->bits && !(o->bits >= 2 && o->bits <= 8 && o->bits != 7))
+		return err_set(e, ERR_MISUSE, "%u bits: expected 2, 3, 4, 5, 6 or 8", o->bits);
+	if (o->bits && o->group != 32 && o->group != 64 && o->group != 128)
+		return err_set(e, ERR_MISUSE, "groups of %u: expected 32, 64 or 128", o->group);
+	if (o->bits && o->dequantize)
+		return err_set(e, ERR_MISUSE, "quantize and dequantize are opposites");
+	if (o->bits && p->format == CONVERT_SAFETENSORS)
+		return err_set(e, ERR_MISUSE, "a Hugging Face model holds no MLX quantization");
+	if (o->bits && p->format == CONVERT_GGUF && o->bits != 4 && o->bits != 5 && o->bits != 8)
+		return err_set(e, ERR_MISUSE, "%u bits: a GGUF takes 4, 5 or 8", o->bits);
+	if (o->dtype != DT_COUNT && o->dtype != DT_F16 && o->dtype != DT_BF16 && o->dtype != DT_F32)
+		return err_set(e, ERR_MISUSE, "%s: expected f16, bf16 or f32", dtype_info(o->dtype)->name);
+	if (p->names != NAMING_META)
+		return 0;
+	if (c->qkv_bias || c->qk_norm || c->rope_kind != ROPE_PLAIN || c->has_rope_divisor)
+		return err_set(e, ERR_INPUT,
+		               "%s with biases, q and k norms or scaled rotation has no form in "
+		               "the mlx-examples layout",
+		               c->model_type);
+	return 0;
+}
+
+int plan_open(struct plan *p, struct source *s, const struct config *c,
+              const struct convert_options *o, enum convert_format format, struct err *e)
+{
+	bool pairs;
+
+	*p = (struct plan){ .source = s, .options = o, .config = c, .format = format };
+	p->names = format == CONVERT_GGUF ? NAMING_GGUF
+	         : format == CONVERT_NPZ && o->as_dir ? NAMING_META : NAMING_HF;
+	if (check(p, e))
+		goto fail;
+	pairs = format == CONVERT_GGUF && gguf_pairs(c);
+	if (c && c->rope_interleaved != pairs)
+		p->rows = pairs ? ROWS_TO_PAIRS : ROWS_TO_HALVES;
+	p->item = arena_new(&p->arena, source_count(s) + 2, sizeof *p->item, e);
+	if (!p->item || collect(p, e))
+		goto fail;
+	complete(p);
+	if (plan_choose(p, e))
+		goto fail;
+	qsort(p->item, p->n_items, sizeof *p->item, by_name);
+	count_triples(p);
+	return 0;
+fail:
+	plan_release(p);
+	return -1;
+}
+
+void plan_release(struct plan *p)
+{
+	arena_release(&p->arena);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* plan.h - which tensor gets which form (private to convert/) */
+#ifndef CLM_CONVERT_PLAN_H
+#define CLM_CONVERT_PLAN_H
+
+#include "convert/convert.h"
+
+/* How the rows of q and k lie, by which the rotation finds its pairs. */
+enum rows { ROWS_KEEP, ROWS_TO_HALVES, ROWS_TO_PAIRS };
+
+enum item_in {
+	IN_WHOLE,            /* moved as it is: plain numbers of any kind */
+	IN_FLOAT,            /* a plain float */
+	IN_BLOCKS,           /* GGUF blocks */
+	IN_AFFINE,           /* MLX's weight, scales and biases */
+	IN_MADE,             /* made here: floats in `made` */
+};
+enum item_out {
+	OUT_SAME,            /* the same bytes, rows perhaps moved */
+	OUT_FLOAT,           /* plain floats of `dtype` */
+	OUT_AFFINE,          /* weight, scales and biases */
+	OUT_BLOCKS,          /* GGUF blocks of `dtype` */
+};
+
+/* One weight of the output: one tensor, or three for OUT_AFFINE and for
+ * OUT_SAME of an affine one. */
+struct item {
+	const char *name;    /* ours: "model.layers.0.mlp.up_proj.weight" */
+	const struct tensor *weight, *scales, *biases;
+	const float *made;
+	size_t n_rows, n_cols;       /* the last axis, and all others */
+	struct shape shape;          /* of the logical weight */
+	enum item_in in;
+	unsigned in_bits, in_group;  /* IN_AFFINE, IN_BLOCKS of that kind; bits 0: unknown */
+	size_t head_rows;            /* rows of a head where rows move, else 0 */
+	enum item_out out;
+	enum dtype dtype;            /* of floats, of scales and biases, or the block type */
+	unsigned bits, group;        /* OUT_AFFINE */
+	bool exact;                  /* codes move over, nothing is rounded */
+};
+
+/* Weights that lose their form: how many of a kind, and the first. */
+struct loss {
+	size_t n;
+	const char *first;
+	enum dtype to;
+};
+enum { LOSS_BITS = DT_COUNT, LOSSES = DT_COUNT + 9 }; /* by block type, then by bits of codes */
+
+struct plan {
+	struct arena arena;
+	struct loss loss[LOSSES];
+	struct source *source;
+	const struct convert_options *options;
+	enum convert_format format;
+	enum naming names;           /* of the output */
+	const struct config *config; /* NULL: a family that is not known; tensors move as they are */
+	enum rows rows;
+	struct item *item;           /* sorted by name, layers by number */
+	size_t n_items;
+	size_t n_bytes;              /* of the source's tensors that are read */
+	unsigned bits, group;        /* of most quantized weights of the output; 0: none is */
+};
+
+/* The config may be NULL; source, options and config must outlive it. */
+NEED int plan_open(struct plan *p, struct source *s, const struct config *c,
+                   const struct convert_options *o, enum convert_format format, struct err *e);
+void plan_release(struct plan *p);
+void plan_note(const struct plan *p, const char *fmt, ...) PRINTF(2, 3);
+
+/* The family has a tensor of this name of ours. */
+bool plan_knows(const struct plan *p, const char *name);
+/* choose.c: the form that each item leaves in. */
+NEED int plan_choose(struct plan *p, struct err *e);
+/* Whether the item's weight comes out as a triple, and its bits and group. */
+bool item_is_triple(const struct item *t, unsigned *bits, unsigned *group);
+/* PATH of "PATH.weight" in the output's naming; "" where it has none. */
+NEED int item_path(const struct plan *p, const struct item *t, char *out, size_t room,
+                   struct err *e);
+
+/* ---- blocks.c: affine codes as GGUF blocks */
+
+/* The block type that holds exactly these codes, scales and biases, or
+ * DT_COUNT. n: groups. scales and biases of dtype t. */
+enum dtype blocks_for(unsigned bits, unsigned group, enum dtype t, const void *scales,
+                      const void *biases, size_t n);
+/* One row of n_cols codes to blocks of type `to`. */
+void blocks_from_affine(void *out, enum dtype to, const void *q, const void *scales,
+                        const void *biases, enum dtype t, size_t n_cols, unsigned bits,
+                        unsigned group);
+
+/* ---- stream.c */
+NEED int stream_declare(const struct plan *p, struct writer *w, struct err *e);
+NEED int stream_data(const struct plan *p, struct writer *w, struct err *e);
+
+/* ---- what goes beside the tensors */
+
+/* config_out.c: config.json of the output; 0 bytes where it has none. */
+NEED int config_text(struct buf *out, const struct plan *p, struct err *e);
+/* siblings.c: config, tokenizer files, templates. */
+NEED int siblings_write(const struct plan *p, struct writer *w, struct err *e);
+/* 1: the source has a tokenizer of any kind. */
+NEED int has_tokenizer(struct source *s, struct err *e);
+/* The default chat template; 1 found, 0 absent. */
+NEED int chat_template(struct source *s, struct buf *out, struct err *e);
+/* tokenizer_out.c: tokenizer.json and tokenizer_config.json of a vocabulary
+ * that came from a GGUF or llama2.c. */
+NEED int tokenizer_text(struct buf *out, const struct vocab_export *v, struct err *e);
+NEED int tokenizer_config_text(struct buf *out, const struct vocab_export *v, struct bytes chat,
+                               size_t context, struct err *e);
+/* gguf_out.c: metadata of a GGUF. */
+NEED int gguf_metadata(const struct plan *p, struct writer *w, struct err *e);
+/* "llama" of a family's GGUF; NULL where there is none. */
+const char *gguf_architecture(const struct config *c);
+/* Its q and k rows lie in adjacent pairs. */
+bool gguf_pairs(const struct config *c);
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/* cpu_matmul.c - products that share one input, on all threads at once.
+ *
+ * The input is prepared once for each way in which the parts read it; then
+ * the rows of all parts are shared out as one range. */
+#include <string.h>
+
+#include "exec/cpu.h"
+
+enum {
+	VEC_ROWS = 16,         /* weight rows of an item, one token */
+	FEW_ROWS = 16,         /* few tokens */
+	TILE_ROWS = 32,        /* many tokens */
+	TILE_TOKENS = 128,
+	ALONE = 16384,         /* inputs that are prepared faster than shared out */
+};
+
+/* How a part reads the input. */
+struct input {
+	const struct cpu_affine *rows;   /* NULL: floats */
+	bool exact;
+	size_t chunk;          /* inputs of a chunk */
+	size_t n_chunks;
+	size_t token_bytes;    /* prepared */
+	size_t first;          /* bytes before it in the room, a token */
+};
+struct part {
+	struct input in;
+	const struct weight *w;
+	struct slot *dst;
+	const float *bias;
+	int flags;
+};
+struct plan {
+	struct part part[OP_PARTS];
+};
+
+struct job {
+	const struct cpu_run *run;
+	const struct plan *plan;
+	size_t n_parts, n_rows, few;
+	const float *x;
+	size_t end[OP_PARTS];  /* items of the parts so far */
+};
+
+static const struct cpu_affine *affine_rows(const struct cpu *d, const struct weight_desc *w)
+{
+	static const int bits_row[] = { [2] = 0, [3] = 1, [4] = 2, [5] = 3, [6] = 4, [8] = 5 };
+	size_t group = 0;
+
+	for (unsigned g = 16; g < w->group; g *= 2)
+		group++;
+	return &d->rows->affine[bits_row[w->bits]][group];
+}
+
+static void choose_input(struct input *in, const struct exec *x, const struct weight_desc *w)
+{
+	const struct cpu *d = x->device;
+	size_t width = (size_t)d->rows->width, vectors;
+
+	in->rows = w->form == FORM_AFFINE ? affine_rows(d, w) : NULL;
+	in->exact = in->rows && (x->flags & EXEC_EXACT);
+	in->chunk = in->rows ? w->group * width : CPU_FLOAT_CHUNK;
+	in->n_chunks = (w->n_in + in->chunk - 1) / in->chunk;
+	vectors = !in->rows ? CPU_FLOAT_CHUNK / width : in->exact ? w->group : w->group / 2 + 2;
+	in->token_bytes = in->n_chunks * vectors * width * sizeof(float);
+}
+
+/* Two forms of one unit and group read alike, and so do all floats. */
+static bool same_input(const struct input *a, const struct input *b)
+{
+	return a->rows == b->rows && a->exact == b->exact;
+}
+
+/* Bytes of a thread's own memory for a block of the part. */
+static size_t own_bytes(const struct cpu *d, const struct input *in, size_t n_chunks)
+{
+	size_t width = (size_t)d->rows->width * sizeof(float);
+
+	return TILE_ROWS * (in->token_bytes / n_chunks + TILE_TOKENS * width);
+}
+
+int cpu_matmul_plan(struct record *r, struct op *op, struct err *e)
+{
+	struct plan *plan = arena_new(&r->arena, 1, sizeof *plan, e);
+	size_t rows = op->src->out ? r->max_out : r->max_rows, total = 0;
+
+	if (!plan)
+		return -1;
+	op->plan = plan;
+	for (size_t i = 0; i < op->n_parts; i++) {
+		struct part *p = &plan->part[i];
+		size_t k = 0;
+
+		p->w = op->part[i].w;
+		p->dst = op->part[i].dst;
+		p->bias = op->part[i].b ? cpu_vector(op->part[i].b) : NULL;
+		p->flags = (op->add ? CPU_ADD : 0) | (p->bias ? CPU_BIAS : 0);
+		choose_input(&p->in, r->x, &p->w->d);
+		while (k < i && !same_input(&plan->part[k].in, &p->in))
+			k++;
+		p->in.first = k < i ? plan->part[k].in.first : total;
+		total += k < i ? 0 : p->in.token_bytes;
+		if (cpu_own_room(r->x, own_bytes(r->x->device, &p->in, p->in.n_chunks), e) != 0)
+			return -1;
+	}
+	return cpu_room(r->x, &((struct cpu *)r->x->device)->inputs, total * rows, e);
+}
+
+static void *prepared(const struct job *j, const struct input *in)
+{
+	return j->run->d->inputs.p + in->first * j->n_rows;
+}
+
+struct prepare_job {
+	const struct job *job;
+	const struct part *part;
+};
+
+static void prepare_items(void *arg, size_t begin, size_t end, int thread)
+{
+	const struct prepare_job *p = arg;
+	const struct input *in = &p->part->in;
+	const struct cpu_rows *rows = p->job->run->d->rows;
+	void *q = prepared(p->job, in);
+	int n_rows = (int)p->job->n_rows, n_in = (int)p->part->w->d.n_in;
+
+	(void)thread;
+	for (size_t i = begin; i < end; i++)
+		if (!in->rows)
+			rows->float_prepare(i, p->job->x, 0, q, 0, n_rows, n_in);
+		else if (in->exact)
+			in->rows->prepare_exact(i, p->job->x, 0, q, 0, n_rows, n_in);
+		else
+			in->rows->prepare(i, p->job->x, 0, q, 0, n_rows, n_in);
+}
+
+static void prepare(const struct job *j)
+{
+	const struct cpu *d = j->run->d;
+
+	for (size_t i = 0; i < j->n_parts; i++) {
+		struct prepare_job p = { j, &j->plan->part[i] };
+		const struct input *in = &p.part->in;
+		size_t n = in->n_chunks * j->n_rows, k = 0;
+
+		while (!same_input(&j->plan->part[k].in, in))
+			k++;
+		if (k == i)
+			pool_for(d->pool, n, n * in->chunk <= ALONE ? n : cpu_grain(d, n),
+			         prepare_items, &p);
+	}
+}
+
+static void affine_item(const struct job *j, const struct part *p, size_t item, void *own)
+{
+	const struct weight_desc *w = &p->w->d;
+	const struct cpu_affine *rows = p->in.rows;
+	const int *q = prepared(j, &p->in);
+	float *y = cpu_slot(j->run->d, p->dst);
+	int n_out = (int)w->n_out, n_in = (int)w->n_in, n_rows = (int)j->n_rows;
+	int type = cpu_stored(w->dtype);
+
+	if (p->in.exact)
+		rows->exact(item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0, y, 0, p->bias,
+		            0, p->flags, n_rows, n_out, n_in, TILE_ROWS, TILE_TOKENS, own);
+	else if (n_rows == 1)
+		rows->vec(item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0, y, 0, p->bias, 0,
+		          p->flags, n_rows, n_out, n_in, VEC_ROWS);
+	else if (j->n_rows <= j->few)
+		rows->few(item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0, y, 0, p->bias, 0,
+		          p->flags, n_rows, n_out, n_in, FEW_ROWS, own);
+	else
+		rows->tile(item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0, y, 0, p->bias,
+		           0, p->flags, n_rows, n_out, n_in, TILE_ROWS, TILE_TOKENS, own);
+}
+
+static void float_item(const struct job *j, const struct part *p, size_t item, void *own)
+{
+	const struct weight_desc *w = &p->w->d;
+	const struct cpu_rows *rows = j->run->d->rows;
+	const float *q = prepared(j, &p->in);
+	float *y = cpu_slot(j->run->d, p->dst);
+	int n_out = (int)w->n_out, n_in = (int)w->n_in, n_rows = (int)j->n_rows;
+	int type = cpu_stored(w->dtype);
+
+	if (n_rows == 1)
+		rows->float_vec(item, w->data, 0, type, q, 0, y, 0, p->bias, 0, p->flags, n_rows,
+		                n_out, n_in, VEC_ROWS);
+	else
+		rows->float_tile(item, w->data, 0, type, q, 0, y, 0, p->bias, 0, p->flags, n_rows,
+		                 n_out, n_in, TILE_ROWS, TILE_TOKENS, own);
+}
+
+static void product_items(void *arg, size_t begin, size_t end, int thread)
+{
+	const struct job *j = arg;
+	void *own = cpu_own(j->run->d, thread);
+	size_t k = 0;
+
+	for (size_t i = begin; i < end; i++) {
+		const struct part *p;
+
+		while (i >= j->end[k])
+			k++;
+		p = &j->plan->part[k];
+		if (p->in.rows)
+			affine_item(j, p, i - (k ? j->end[k - 1] : 0), own);
+		else
+			float_item(j, p, i - (k ? j->end[k - 1] : 0), own);
+	}
+}
+
+static size_t count_items(const struct job *j, const struct part *p)
+{
+	bool affine = p->in.rows && !p->in.exact;
+	size_t block = TILE_ROWS, tokens = (j->n_rows + TILE_TOKENS - 1) / TILE_TOKENS;
+
+	if (j->n_rows == 1 && !p->in.exact)
+		block = VEC_ROWS;
+	else if (affine && j->n_rows <= j->few)
+		block = FEW_ROWS;
+	return (p->w->d.n_out + block - 1) / block * tokens;
+}
+
+void cpu_matmul(const struct cpu_run *run, const struct op *op)
+{
+	struct job j = {
+		.run = run,
+		.plan = op->plan,
+		.n_parts = op->n_parts,
+		.n_rows = slot_rows(op->src, run->s),
+		.few = run->d->rows->width == 16 ? 8 : 4,
+		.x = cpu_slot(run->d, op->src),
+	};
+	size_t n = 0;
+
+	if (!j.n_rows)
+		return;
+	prepare(&j);
+	for (size_t i = 0; i < op->n_parts; i++)
+		j.end[i] = n += count_items(&j, &j.plan->part[i]);
+	pool_for(run->d->pool, n, cpu_grain(run->d, n), product_items, &j);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* cpu_rows.c - the CPU kernels as tables, and which of them may run here. */
+#include "exec/cpu_rows.h"
+
+#include <string.h>
+
+#define FIELD(name) (*((const struct cpu_rows *)0)->name)
+#define KERNEL(name, isa) extern __typeof__(FIELD(name)) name##_##isa
+#define ROWS(isa, lanes) \
+	KERNEL(float_prepare, isa); \
+	KERNEL(float_vec, isa); \
+	KERNEL(float_tile, isa); \
+	KERNEL(norm_rms, isa); \
+	KERNEL(rope, isa); \
+	KERNEL(glu, isa); \
+	KERNEL(add, isa); \
+	KERNEL(kv_write, isa); \
+	KERNEL(attention, isa); \
+	KERNEL(attention_merge, isa); \
+	extern const struct cpu_affine affine_rows_##isa[CPU_AFFINE_BITS][CPU_AFFINE_GROUPS]; \
+	static const struct cpu_rows rows_##isa = { \
+		.name = #isa, \
+		.width = lanes, \
+		.affine = affine_rows_##isa, \
+		.float_prepare = float_prepare_##isa, \
+		.float_vec = float_vec_##isa, \
+		.float_tile = float_tile_##isa, \
+		.norm_rms = norm_rms_##isa, \
+		.rope = rope_##isa, \
+		.glu = glu_##isa, \
+		.add = add_##isa, \
+		.kv_write = kv_write_##isa, \
+		.attention = attention_##isa, \
+		.attention_merge = attention_merge_##isa, \
+	}
+
+ROWS(plain, 4);
+#if defined(__x86_64__)
+ROWS(v2, 4);
+ROWS(v3, 8);
+ROWS(v4, 16);
+ROWS(v4vnni, 16);
+#endif
+
+static bool has_all(void)
+{
+	return true;
+}
+
+#if defined(__x86_64__)
+static bool has_v2(void)
+{
+	return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
+}
+
+static bool has_v3(void)
+{
+	return has_v2() && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+	       __builtin_cpu_supports("bmi2");
+}
+
+static bool has_v4(void)
+{
+	return has_v3() && __builtin_cpu_supports("avx512f") &&
+	       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+	       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+static bool has_v4vnni(void)
+{
+	return has_v4() && __builtin_cpu_supports("avx512vnni");
+}
+#endif
+
+/* the best first; the last has no needs */
+static const struct {
+	const struct cpu_rows *rows;
+	bool (*has)(void);
+} levels[] = {
+#if defined(__x86_64__)
+	{ &rows_v4vnni, has_v4vnni },
+	{ &rows_v4, has_v4 },
+	{ &rows_v3, has_v3 },
+	{ &rows_v2, has_v2 },
+#endif
+	{ &rows_plain, has_all },
+};
+
+const struct cpu_rows *cpu_rows_find(const char *isa)
+{
+	for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
+		if ((!isa || !strcmp(isa, levels[i].rows->name)) && levels[i].has())
+			return levels[i].rows;
+	return NULL;
+}

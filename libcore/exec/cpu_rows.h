@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* cpu_rows.h - the CPU kernels of one instruction set as a table of
+ * functions; kernels/cpu/ says what each is given (private to exec/).
+ *
+ * The first argument is the item. Memory that a kernel takes as bytes or as
+ * ints is given so. */
+#ifndef CLM_EXEC_CPU_ROWS_H
+#define CLM_EXEC_CPU_ROWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CPU_AFFINE_BITS = 6, CPU_AFFINE_GROUPS = 4, CPU_BLOCK = 2048, CPU_FLOAT_CHUNK = 512 };
+/* as in vec.h, matmul.clh and cache.clh */
+enum { CPU_F32, CPU_F16, CPU_BF16, CPU_E4M3, CPU_E5M2 };
+enum { CPU_ADD = 1, CPU_BIAS = 2 };
+enum { CPU_KEY_BLOCK = 16, CPU_SPAN = 512, CPU_STATE_HEAD = 16 };
+
+struct cpu_affine {
+	void (*prepare)(size_t item, const float *x, uint64_t x_at, int *q, uint64_t q_at,
+	                int n_rows, int n_in);
+	void (*prepare_exact)(size_t item, const float *x, uint64_t x_at, int *q, uint64_t q_at,
+	                      int n_rows, int n_in);
+	void (*vec)(size_t item, const unsigned char *w, uint64_t w_at, const unsigned char *s,
+	            uint64_t s_at, const unsigned char *b, uint64_t b_at, int s_type,
+	            const int *q, uint64_t q_at, float *y, uint64_t y_at, const float *bias,
+	            uint64_t bias_at, int flags, int n_rows, int n_out, int n_in, int n_block);
+	void (*few)(size_t item, const unsigned char *w, uint64_t w_at, const unsigned char *s,
+	             uint64_t s_at, const unsigned char *b, uint64_t b_at, int s_type,
+	             const int *q, uint64_t q_at, float *y, uint64_t y_at, const float *bias,
+	             uint64_t bias_at, int flags, int n_rows, int n_out, int n_in, int n_block,
+	             int *scratch);
+	void (*tile)(size_t item, const unsigned char *w, uint64_t w_at, const unsigned char *s,
+	             uint64_t s_at, const unsigned char *b, uint64_t b_at, int s_type,
+	             const int *q, uint64_t q_at, float *y, uint64_t y_at, const float *bias,
+	             uint64_t bias_at, int flags, int n_rows, int n_out, int n_in, int n_block,
+	             int n_tokens, int *scratch);
+	void (*exact)(size_t item, const unsigned char *w, uint64_t w_at, const unsigned char *s,
+	              uint64_t s_at, const unsigned char *b, uint64_t b_at, int s_type,
+	              const int *q, uint64_t q_at, float *y, uint64_t y_at, const float *bias,
+	              uint64_t bias_at, int flags, int n_rows, int n_out, int n_in, int n_block,
+	              int n_tokens, int *scratch);
+};
+
+struct cpu_rows {
+	const char *name;
+	int width;             /* lanes of a vector */
+	const struct cpu_affine (*affine)[CPU_AFFINE_GROUPS]; /* [CPU_AFFINE_BITS] */
+	void (*float_prepare)(size_t item, const float *x, uint64_t x_at, float *q, uint64_t q_at,
+	                      int n_rows, int n_in);
+	void (*float_vec)(size_t item, const unsigned char *w, uint64_t w_at, int w_type,
+	                  const float *q, uint64_t q_at, float *y, uint64_t y_at,
+	                  const float *bias, uint64_t bias_at, int flags, int n_rows, int n_out,
+	                  int n_in, int n_block);
+	void (*float_tile)(size_t item, const unsigned char *w, uint64_t w_at, int w_type,
+	                   const float *q, uint64_t q_at, float *y, uint64_t y_at,
+	                   const float *bias, uint64_t bias_at, int flags, int n_rows, int n_out,
+	                   int n_in, int n_block, int n_tokens, float *scratch);
+	void (*norm_rms)(size_t item, const float *x, uint64_t x_at, float *y, uint64_t y_at,
+	                 const float *g, uint64_t g_at, int n, float eps);
+	void (*rope)(size_t item, float *x, uint64_t x_at, const float *angles, uint64_t angles_at,
+	             int n_heads, int head_dim, int dims, int interleaved);
+	void (*glu)(size_t item, const float *gate, uint64_t gate_at, const float *up,
+	            uint64_t up_at, float *y, uint64_t y_at, uint64_t n, int act);
+	void (*add)(size_t item, const float *x, uint64_t x_at, float *y, uint64_t y_at, uint64_t n);
+	void (*kv_write)(size_t item, const float *k, uint64_t k_at, const float *v, uint64_t v_at,
+	                 unsigned char *keys, uint64_t keys_at, unsigned char *values,
+	                 uint64_t values_at, int type, const int *pos, const int *seq,
+	                 const int *pages, uint64_t page_stride, int n_heads, int k_dim,
+	                 int v_dim);
+	void (*attention)(size_t item, const float *q, uint64_t q_at, float *y, uint64_t y_at,
+	                  const unsigned char *keys, uint64_t keys_at, const unsigned char *values,
+	                  uint64_t values_at, int type, const int *pos, const int *seq,
+	                  const int *pages, uint64_t page_stride, int n_rows, int n_heads,
+	                  int n_kv_heads, int k_dim, int v_dim, float scale, int window,
+	                  int n_tile, int n_spans, float *part, uint64_t part_at, float *scratch);
+	void (*attention_merge)(size_t item, const float *part, uint64_t part_at, float *y,
+	                        uint64_t y_at, const int *pos, int n_heads, int v_dim, int window,
+	                        int n_spans, float *scratch);
+};
+
+/* The rows of an instruction set by name ("v3"; NULL: the best there is), if
+ * this machine has it. NULL if not. */
+const struct cpu_rows *cpu_rows_find(const char *isa);
+
+#endif

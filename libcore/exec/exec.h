@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* exec.h - devices, weights, and the recorded step. The door of exec/.
+ *
+ * A step is recorded once and replayed. record_*() and op_*() build a flat
+ * list of ops over named slots for up to `max_rows` rows, every shape
+ * checked as it is recorded; record_end() plans the memory and lets the
+ * backend choose and build its kernels. record_run() then replays the list
+ * over a step table (tokens, positions, page tables): it allocates nothing,
+ * looks nothing up and builds nothing.
+ *
+ * Numbers: slots are f32; every sum is f32 in an order fixed per weight
+ * form. The bits of a row depend only on its own token, position and keys,
+ * never on the other rows of the step, the bucket or the page numbers. */
+#ifndef CLM_EXEC_H
+#define CLM_EXEC_H
+
+#include "tensor/tensor.h"
+#include "util/buf.h"
+
+/* ---- the device */
+struct exec;
+
+struct exec_options {
+	const char *device;    /* as for --device; NULL: $CLM_DEVICE, else auto */
+	const char *isa;       /* cpu: "v2", "v3", "v4", "v4vnni", "plain"; NULL: the best */
+	const char *cache_dir; /* built programs; NULL: ~/.cache/clm by XDG; "": none */
+	int threads;           /* 0: all */
+	unsigned flags;
+};
+enum {
+	EXEC_EXACT = 1,        /* f32 matrix inputs and f32 cache everywhere */
+	EXEC_FAST = 2,         /* 8-bit matrix inputs where a row for them exists */
+	EXEC_RELAXED = 4,      /* order of sums may depend on the batch */
+};
+NEED int exec_open(struct exec **out, const struct exec_options *o, struct err *e);
+void exec_close(struct exec *x);
+
+struct exec_info {
+	const char *backend;   /* "cpu", "opencl", "ref" */
+	const char *device;    /* name as the maker gives it */
+	const char *rows;      /* which kernels run: "v4vnni", "opencl-portable", ... */
+	int units;             /* threads or compute units */
+	size_t memory;         /* bytes the device has; 0: unknown */
+	bool exact;
+};
+void exec_describe(const struct exec *x, struct exec_info *out);
+/* Every device this machine offers, one line each into `out`, tab-separated:
+ * NAME (as for --device), backend, device, units, memory bytes. */
+NEED int exec_list(struct buf *out, struct err *e);
+/* Bytes held on the device now, and the count of allocations and program
+ * builds since exec_open(): a replayed step must leave the count alone. */
+size_t exec_bytes(const struct exec *x);
+size_t exec_events(const struct exec *x);
+
+/* ---- weights: few forms, many formats */
+enum form { FORM_FLOAT, FORM_AFFINE };
+struct weight_desc {
+	const char *name;      /* for messages */
+	enum form form;
+	enum dtype dtype;      /* f32 f16 bf16 f8_e4m3 f8_e5m2; AFFINE: scales, not f8 */
+	size_t n_out, n_in;    /* y[n_out] = W x[n_in]; a vector has n_out 1 */
+	unsigned bits, group;  /* AFFINE: 2 3 4 5 6 8; 16 32 64 128; MLX's packing */
+	const void *data;      /* any alignment */
+	const void *scales, *biases; /* AFFINE: [n_out][n_in / group] */
+};
+struct weight;
+/* The bytes are borrowed until weight_close(): host backends use them in
+ * place. ERR_INPUT for a form no row takes, ERR_MACHINE without room. */
+NEED int weight_open(struct weight **out, struct exec *x, const struct weight_desc *d,
+                     struct err *e);
+void weight_close(struct weight *w);
+
+/* ---- the cache of keys and values: pages of 32 positions */
+enum { PAGE_POSITIONS = 32 };
+struct exec_kv_layer {
+	size_t n_heads, k_dim, v_dim;
+	unsigned group;        /* layers of a group share page tables (full, sliding, ...) */
+};
+struct exec_kv;
+/* n_pages[g] pages for every layer of group g, in f16, or f32 with
+ * EXEC_EXACT. Host memory is touched only when written. */
+NEED int exec_kv_open(struct exec_kv **out, struct exec *x, const struct exec_kv_layer *layer,
+                      size_t n_layers, const size_t *n_pages, size_t n_groups, struct err *e);
+void exec_kv_close(struct exec_kv *k);
+enum dtype exec_kv_dtype(const struct exec_kv *k);       /* DT_F16 or DT_F32 */
+/* Copies page `src` over page `dst` in every layer of the group. */
+NEED int exec_kv_copy(struct exec_kv *k, unsigned group, int32_t dst, int32_t src, struct err *e);
+/* Canonical rows [head][n][dim] in exec_kv_dtype() of n positions of one
+ * page from `first` on; how a page lies in memory stays in here. */
+NEED int exec_kv_export(struct exec_kv *k, size_t layer, int32_t page, size_t first, size_t n,
+                        void *keys, void *values, struct err *e);
+NEED int exec_kv_import(struct exec_kv *k, size_t layer, int32_t page, size_t first, size_t n,
+                        const void *keys, const void *values, struct err *e);
+
+/* ---- recording */
+struct record;
+struct slot;               /* activations [rows][n] f32 of one record */
+
+NEED int record_open(struct record **out, struct exec *x, size_t max_rows, size_t max_out,
+                     struct exec_kv *kv, struct err *e);
+void record_close(struct record *r);
+/* Slots: over the step's rows, or over its output rows. NULL once the record
+ * has failed: errors stick and record_end() reports the first. */
+struct slot *record_slot(struct record *r, const char *name, size_t n);
+struct slot *record_slot_out(struct record *r, const char *name, size_t n);
+
+/* dst[i] = table[token[i]] */
+void op_embed(struct record *r, struct slot *dst, const struct weight *table);
+/* y = x * g / sqrt(mean(x^2) + eps) over runs of n elements (n divides the
+ * slot's width: the whole row, or one head); dst may be src. `weight` a
+ * FLOAT vector of n. Zhang and Sennrich, 2019, arXiv:1910.07467 */
+void op_norm_rms(struct record *r, struct slot *dst, struct slot *src, const struct weight *g,
+                 float eps);
+/* Products that share one input: dst[k] = W[k] src (+ b[k]); with `add`,
+ * dst[k] += W[k] src (+ b[k]). n_parts 1..4; b[k] may be NULL. */
+struct op_product { struct slot *dst; const struct weight *w, *b; };
+void op_matmul(struct record *r, const struct op_product *part, size_t n_parts, struct slot *src,
+               bool add);
+/* Rotary embedding of n_heads heads of head_dim, in place; the first `dims`
+ * elements of a head are rotated. Su et al., 2021, arXiv:2104.09864 */
+struct rope {
+	size_t dims;
+	bool interleaved;      /* input pairs (2i, 2i+1); the output's are (i, i + dims/2) */
+	double inv_freq[256];  /* [dims / 2] */
+	float scale;           /* multiplies cos and sin (yarn) */
+	/* dynamic NTK: for a position p >= max_pos the base grows as though the
+	 * text were p + 1 long; 0: not dynamic */
+	double dynamic_base, dynamic_factor;
+	size_t dynamic_max_pos;
+};
+void op_rope(struct record *r, struct slot *x, size_t n_heads, size_t head_dim,
+             const struct rope *rope);
+/* Writes this step's keys and values of one layer at their positions. */
+void op_kv_write(struct record *r, struct slot *k, struct slot *v, size_t layer);
+/* dst = softmax(scale * q k^T) v over the row's own sequence up to its own
+ * position, and at most `window` positions (0: all), grouped heads. The
+ * context is split at fixed borders of 512 positions, merged in order. */
+struct attention { size_t layer, n_heads; float scale; size_t window; };
+void op_attention(struct record *r, struct slot *dst, struct slot *q, const struct attention *a);
+enum activation { ACT_SILU, ACT_GELU, ACT_GELU_TANH };
+/* dst = act(gate) * up; dst may be either. */
+void op_glu(struct record *r, struct slot *dst, struct slot *gate, struct slot *up,
+            enum activation act);
+/* dst += src */
+void op_add(struct record *r, struct slot *dst, struct slot *src);
+/* Gathers the rows whose outputs are wanted: dst (an out slot) of src. */
+void op_pick(struct record *r, struct slot *dst, struct slot *src);
+/* Marks an out slot to be read by the host after each run. */
+void record_result(struct record *r, struct slot *s);
+NEED int record_end(struct record *r, struct err *e);
+
+/* ---- replaying */
+struct step {
+	size_t n_rows, n_out, n_seqs;
+	const int32_t *token, *pos, *seq; /* [n_rows]; rows of one sequence in rising positions */
+	const int32_t *out;               /* [n_out]: rows */
+	const int32_t *const *pages;      /* [g * n_seqs + s][pos / PAGE_POSITIONS] */
+	const size_t *n_pages;            /* [n_groups * n_seqs] */
+};
+NEED int record_run(struct record *r, const struct step *s, struct err *e);
+/* The result slot of the last run, [n_out][n]; valid until the next run of
+ * any record of this device. */
+const float *record_output(const struct record *r);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* kernels.c - the kernel rows: from special to general, the first that fits
+ * wins, the last of each op has no needs. */
+#include "exec/opencl.h"
+
+#define CPU NEED_CPU
+
+static const struct kernel_row rows[] = {
+	/* op        step  needs  max_tokens  text  entry  options  lanes  rows  tokens */
+	{ OP_EMBED, 0, 0, 0, "embed.cl", "embed", "", 128, 1024, 1 },
+
+	{ OP_NORM_RMS, 0, CPU, 0, "cpu/norm.cl", "norm_rms", "", 1, 1, 1 },
+	{ OP_NORM_RMS, 0, 0, 0, "norm.cl", "norm_rms", "", 256, 1, 1 },
+
+	{ OP_MATMUL, FLOAT_PREPARE, CPU, 0, "cpu/matmul_float.cl", "float_prepare", "", 1, 1, 1 },
+	{ OP_MATMUL, FLOAT_VEC, CPU, 1, "cpu/matmul_float.cl", "float_vec", "", 1, 32, 1 },
+	{ OP_MATMUL, FLOAT_TILE, CPU, 0, "cpu/matmul_float.cl", "float_tile", "", 1, 32, 64 },
+	{ OP_MATMUL, AFFINE_PREPARE, CPU, 0, "cpu/matmul_affine.cl", "affine_prepare", "", 1, 1, 1 },
+	{ OP_MATMUL, AFFINE_VEC, CPU, 1, "cpu/matmul_affine.cl", "affine_vec", "", 1, 32, 1 },
+	{ OP_MATMUL, AFFINE_TILE, CPU, 0, "cpu/matmul_affine.cl", "affine_tile", "", 1, 32, 64 },
+	{ OP_MATMUL, EXACT_PREPARE, CPU, 0, "cpu/matmul_affine.cl", "affine_prepare_exact", "", 1,
+	  1, 1 },
+	{ OP_MATMUL, EXACT_TILE, CPU, 0, "cpu/matmul_affine.cl", "affine_exact", "", 1, 32, 64 },
+	{ OP_MATMUL, MATMUL_AFFINE, 0, 1, "matmul.cl", "matmul", "-DROWS=2 -DTOKENS=1", 128, 8, 1 },
+	{ OP_MATMUL, MATMUL_AFFINE, 0, 4, "matmul.cl", "matmul", "-DROWS=4 -DTOKENS=4", 128, 16, 4 },
+	{ OP_MATMUL, MATMUL_AFFINE, 0, 0, "matmul.cl", "matmul", "-DROWS=8 -DTOKENS=8", 128, 32, 8 },
+	{ OP_MATMUL, MATMUL, 0, 1, "matmul.cl", "matmul", "-DROWS=4 -DTOKENS=1", 128, 16, 1 },
+	{ OP_MATMUL, MATMUL, 0, 4, "matmul.cl", "matmul", "-DROWS=4 -DTOKENS=4", 128, 16, 4 },
+	{ OP_MATMUL, MATMUL, 0, 0, "matmul.cl", "matmul", "-DROWS=8 -DTOKENS=8", 128, 32, 8 },
+
+	{ OP_ROPE, 0, CPU, 0, "cpu/rope.cl", "rope", "", 1, 1, 1 },
+	{ OP_ROPE, 0, 0, 0, "rope.cl", "rope", "", 128, 4, 1 },
+
+	{ OP_KV_WRITE, 0, CPU, 0, "cpu/kv_write.cl", "kv_write", "", 1, 1, 1 },
+	{ OP_KV_WRITE, 0, 0, 0, "kv_write.cl", "kv_write", "", 128, 128, 1 },
+
+	{ OP_ATTENTION, ATTENTION_WHOLE, CPU, 0, "cpu/attention.cl", "attention", "", 1, 1, 8 },
+	{ OP_ATTENTION, ATTENTION_SPLIT, CPU, 0, "cpu/attention.cl", "attention", "", 1, 1, 1 },
+	{ OP_ATTENTION, ATTENTION_MERGE, CPU, 0, "cpu/attention.cl", "attention_merge", "", 1, 1, 1 },
+	{ OP_ATTENTION, ATTENTION_WHOLE, 0, 0, "attention.cl", "attention", "", 128, 1, 1 },
+	{ OP_ATTENTION, ATTENTION_SPLIT, 0, 0, "attention.cl", "attention_split", "", 128, 1, 1 },
+	{ OP_ATTENTION, ATTENTION_MERGE, 0, 0, "attention.cl", "attention_merge", "", 128, 1, 1 },
+
+	{ OP_GLU, 0, CPU, 0, "cpu/glu.cl", "glu", "", 1, 2048, 1 },
+	{ OP_GLU, 0, 0, 0, "glu.cl", "glu", "", 128, 128, 1 },
+
+	{ OP_ADD, 0, CPU, 0, "cpu/glu.cl", "add", "", 1, 2048, 1 },
+	{ OP_ADD, 0, 0, 0, "add.cl", "add", "", 128, 128, 1 },
+
+	{ OP_PICK, 0, 0, 0, "pick.cl", "pick", "", 128, 128, 1 },
+};
+enum { N_ROWS = sizeof rows / sizeof *rows };
+
+const struct kernel_row *kernel_find(const struct opencl *d, enum op_kind op, unsigned step,
+                                     size_t n_tokens)
+{
+	for (size_t i = 0; i < N_ROWS; i++)
+		if (rows[i].op == op && rows[i].step == step && !(rows[i].needs & ~d->can) &&
+		    (!rows[i].max_tokens || n_tokens <= rows[i].max_tokens))
+			return &rows[i];
+	return NULL;
+}
+
+const char *kernel_rows_name(const struct opencl *d)
+{
+	return d->can & NEED_CPU ? "cpu" : "portable";
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/* launch_ops.c - each op as launches of the portable rows.
+ *
+ * Every portable kernel takes the step table and the scratch first; places in
+ * the scratch are in floats, in the table in words. Groups run along the
+ * width, then along the live rows. */
+#include "exec/launch.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int begin(struct planner *p, const struct op *op, const struct kernel_row *row,
+                 const char *options, size_t groups)
+{
+	if (launch_begin(p, op, row, options, groups) != 0)
+		return -1;
+	arg_room(p, ROOM_TABLE);
+	arg_room(p, ROOM_SCRATCH);
+	return 0;
+}
+
+static const struct kernel_row *only_row(struct planner *p, const struct op *op)
+{
+	return kernel_find(p->d, op->kind, 0, 1);
+}
+
+/* The table's word that counts the live rows of a slot. */
+static size_t count_at(const struct slot *s)
+{
+	return s->out ? STEP_OUT : STEP_ROWS;
+}
+
+static void set_extent(struct planner *p, const struct slot *s)
+{
+	if (p->last)
+		p->last->out = s->out;
+}
+
+static const char *form_options(char *out, size_t room, const struct weight *w)
+{
+	const struct cl_weight *c = w->device;
+	const char *scale = w->d.dtype == DT_F32 ? "F32" : w->d.dtype == DT_F16 ? "F16" : "BF16";
+	const char *aligned = c->aligned ? " -DALIGNED" : "";
+
+	if (w->d.form == FORM_AFFINE)
+		snprintf(out, room, "-DW_AFFINE -DBITS=%u -DGROUP=%u -DS_%s%s", w->d.bits, w->d.group,
+		         scale, aligned);
+	else
+		snprintf(out, room, "-DW_%s%s",
+		         c->dtype == DT_F32 ? "F32" : c->dtype == DT_F16 ? "F16" :
+		         c->dtype == DT_BF16 ? "BF16" : c->dtype == DT_F8_E4M3 ? "E4M3" : "E5M2",
+		         aligned);
+	return out;
+}
+
+static void arg_chunk(struct planner *p, const struct weight *w, const struct chunk *c)
+{
+	arg_mem(p, c->data);
+	if (w->d.form == FORM_AFFINE) {
+		arg_mem(p, c->scales);
+		arg_mem(p, c->biases);
+	}
+}
+
+static int plan_embed(struct planner *p, const struct op *op)
+{
+	const struct kernel_row *row = only_row(p, op);
+	const struct cl_weight *c = op->w->device;
+	char options[128];
+
+	form_options(options, sizeof options, op->w);
+	for (size_t i = 0; i < c->n_chunks; i++) {
+		if (begin(p, op, row, options, row_groups(op->dst->n, row)) != 0)
+			return -1;
+		arg_slot(p, op->dst);
+		arg_int(p, p->p->token_at);
+		arg_int(p, op->dst->n);
+		arg_int(p, c->chunk[i].first);
+		arg_int(p, c->chunk[i].n);
+		arg_chunk(p, op->w, &c->chunk[i]);
+		if (launch_end(p) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int plan_norm(struct planner *p, const struct op *op)
+{
+	const struct kernel_row *row = only_row(p, op);
+	size_t n = op->w->d.n_in;
+
+	if (begin(p, op, row, "", op->dst->n / n) != 0)
+		return -1;
+	set_extent(p, op->dst);
+	arg_slot(p, op->dst);
+	arg_slot(p, op->src);
+	arg_int(p, count_at(op->dst));
+	arg_int(p, n);
+	arg_float(p, op->eps);
+	arg_mem(p, ((const struct cl_weight *)op->w->device)->chunk[0].data);
+	return launch_end(p);
+}
+
+/* A product over one chunk of rows. */
+struct piece { const struct op_product *part; const struct chunk *chunk; };
+
+static int plan_pieces(struct planner *p, const struct op *op, const struct kernel_row *row,
+                       const struct piece *piece, size_t n, size_t min_rows)
+{
+	char form[128], options[160];
+	size_t groups = 0;
+
+	for (size_t i = 0; i < n; i++)
+		groups += row_groups(piece[i].chunk->n, row);
+	snprintf(options, sizeof options, "-DPARTS=%zu %s", n,
+	         form_options(form, sizeof form, piece[0].part->w));
+	if (begin(p, op, row, options, groups) != 0)
+		return -1;
+	if (p->last) {
+		p->last->name = piece[0].part->dst->name;
+		p->last->rows_first = true;
+		p->last->min_rows = min_rows;
+		p->last->max_rows = row->max_tokens ? row->max_tokens : SIZE_MAX;
+	}
+	set_extent(p, op->src);
+	arg_slot(p, op->src);
+	arg_int(p, count_at(op->src));
+	arg_int(p, op->src->n);
+	arg_int(p, op->add);
+	for (size_t i = 0; i < n; i++) {
+		const struct cl_weight *b = piece[i].part->b ? piece[i].part->b->device : NULL;
+
+		arg_slot(p, piece[i].part->dst);
+		arg_int(p, piece[i].chunk->n);
+		arg_int(p, piece[i].chunk->first);
+		arg_int(p, piece[i].part->dst->n);
+		arg_mem(p, b ? b->chunk[0].data : NULL);
+		arg_chunk(p, piece[i].part->w, piece[i].chunk);
+	}
+	return launch_end(p);
+}
+
+/* Products of one form, by each row that some count of live rows asks for. */
+static int plan_batch(struct planner *p, const struct op *op, const struct piece *piece, size_t n)
+{
+	unsigned step = piece[0].part->w->d.form == FORM_AFFINE ? MATMUL_AFFINE : MATMUL;
+	size_t min_rows = 1, most = op->src->out ? p->r->max_out : p->r->max_rows;
+
+	while (min_rows <= most) {
+		const struct kernel_row *row = kernel_find(p->d, op->kind, step, min_rows);
+
+		if (plan_pieces(p, op, row, piece, n, min_rows) != 0)
+			return -1;
+		if (!row->max_tokens)
+			break;
+		min_rows = row->max_tokens + 1;
+	}
+	return 0;
+}
+
+/* Products of one form run together, up to OP_PARTS at a time. */
+static int plan_matmul(struct planner *p, const struct op *op)
+{
+	struct piece piece[OP_PARTS];
+	char form[128], other[128];
+	size_t n = 0;
+
+	for (size_t i = 0; i < op->n_parts; i++) {
+		const struct cl_weight *c = op->part[i].w->device;
+
+		form_options(form, sizeof form, op->part[i].w);
+		for (size_t j = 0; j < c->n_chunks; j++) {
+			if (n == OP_PARTS ||
+			    (n > 0 && strcmp(form, form_options(other, sizeof other, piece[0].part->w)))) {
+				if (plan_batch(p, op, piece, n) != 0)
+					return -1;
+				n = 0;
+			}
+			piece[n++] = (struct piece){ &op->part[i], &c->chunk[j] };
+		}
+	}
+	return plan_batch(p, op, piece, n);
+}
+
+static int plan_rope(struct planner *p, const struct op *op)
+{
+	const struct kernel_row *row = only_row(p, op);
+	const struct rope *rope = &p->r->rope[op->rope];
+	char options[64];
+
+	snprintf(options, sizeof options, "-DDIMS=%zu%s", rope->dims,
+	         rope->interleaved ? " -DINTERLEAVED" : "");
+	if (begin(p, op, row, options, row_groups(op->n_heads, row)) != 0)
+		return -1;
+	arg_slot(p, op->dst);
+	arg_int(p, p->p->angle_at[op->rope]);
+	arg_int(p, op->n_heads);
+	arg_int(p, op->head_dim);
+	return launch_end(p);
+}
+
+/* ---- the cache */
+static void arg_layer(struct planner *p, size_t layer)
+{
+	const struct cl_kv *c = p->r->kv->device;
+
+	arg_mem(p, c->keys[layer]);
+	arg_mem(p, c->values[layer]);
+}
+
+static const char *layer_options(char *out, size_t room, const struct planner *p, size_t layer)
+{
+	const struct exec_kv_layer *l = &p->r->kv->layer[layer];
+
+	snprintf(out, room, "-DKV_HEADS=%zu -DK_DIM=%zu -DV_DIM=%zu -DK_STEP=%zu%s", l->n_heads,
+	         l->k_dim, l->v_dim, kv_key_step(l), p->r->kv->dtype == DT_F32 ? " -DKV_F32" : "");
+	return out;
+}
+
+static void arg_places(struct planner *p, size_t layer)
+{
+	arg_int(p, p->p->pos_at);
+	arg_int(p, p->p->row_pages_at + p->r->kv->layer[layer].group * p->p->row_pages_step);
+}
+
+static int plan_kv_write(struct planner *p, const struct op *op)
+{
+	const struct kernel_row *row = only_row(p, op);
+	char options[128];
+
+	layer_options(options, sizeof options, p, op->layer);
+	if (begin(p, op, row, options, row_groups(op->src->n + op->src2->n, row)) != 0)
+		return -1;
+	arg_slot(p, op->src);
+	arg_slot(p, op->src2);
+	arg_places(p, op->layer);
+	arg_layer(p, op->layer);
+	return launch_end(p);
+}
+
+static int plan_attention_step(struct planner *p, const struct op *op, unsigned step)
+{
+	const struct kernel_row *row = kernel_find(p->d, op->kind, step, 1);
+	char layer[128], options[160];
+
+	snprintf(options, sizeof options, "-DHEADS=%zu %s", op->att.n_heads,
+	         layer_options(layer, sizeof layer, p, op->att.layer));
+	if (begin(p, op, row, options, op->att.n_heads) != 0)
+		return -1;
+	if (p->last) {
+		p->last->when = step == ATTENTION_WHOLE ? WHEN_WHOLE : WHEN_SPLIT;
+		p->last->spans = step == ATTENTION_SPLIT;
+	}
+	if (step == ATTENTION_SPLIT)
+		arg_at(p, p->p->part_at);
+	else
+		arg_slot(p, op->dst);
+	if (step == ATTENTION_MERGE) {
+		arg_at(p, p->p->part_at);
+		arg_int(p, p->p->pos_at);
+		arg_int(p, op->att.window);
+		return launch_end(p);
+	}
+	arg_slot(p, op->src);
+	arg_places(p, op->att.layer);
+	arg_int(p, op->att.window);
+	arg_float(p, op->att.scale);
+	arg_layer(p, op->att.layer);
+	return launch_end(p);
+}
+
+static int plan_attention(struct planner *p, const struct op *op)
+{
+	unsigned last = p->p->n_parts ? ATTENTION_MERGE : ATTENTION_WHOLE;
+
+	for (unsigned step = ATTENTION_WHOLE; step <= last; step++)
+		if (plan_attention_step(p, op, step) != 0)
+			return -1;
+	return 0;
+}
+
+/* ---- elementwise */
+static int plan_glu(struct planner *p, const struct op *op)
+{
+	const struct kernel_row *row = only_row(p, op);
+	const char *options = op->act == ACT_SILU ? "-DACT_SILU" :
+	                      op->act == ACT_GELU ? "-DACT_GELU" : "-DACT_GELU_TANH";
+
+	if (begin(p, op, row, options, row_groups(op->dst->n, row)) != 0)
+		return -1;
+	set_extent(p, op->dst);
+	arg_slot(p, op->dst);
+	arg_slot(p, op->src);
+	arg_slot(p, op->src2);
+	arg_int(p, count_at(op->dst));
+	arg_int(p, op->dst->n);
+	return launch_end(p);
+}
+
+static int plan_add(struct planner *p, const struct op *op)
+{
+	const struct kernel_row *row = only_row(p, op);
+
+	if (begin(p, op, row, "", row_groups(op->dst->n, row)) != 0)
+		return -1;
+	set_extent(p, op->dst);
+	arg_slot(p, op->dst);
+	arg_slot(p, op->src);
+	arg_int(p, count_at(op->dst));
+	arg_int(p, op->dst->n);
+	return launch_end(p);
+}
+
+static int plan_pick(struct planner *p, const struct op *op)
+{
+	const struct kernel_row *row = only_row(p, op);
+
+	if (begin(p, op, row, "", row_groups(op->dst->n, row)) != 0)
+		return -1;
+	set_extent(p, op->dst);
+	arg_slot(p, op->dst);
+	arg_slot(p, op->src);
+	arg_int(p, p->p->out_at);
+	arg_int(p, op->dst->n);
+	return launch_end(p);
+}
+
+static int (*const ops[OP_COUNT])(struct planner *, const struct op *) = {
+	[OP_EMBED] = plan_embed,         [OP_NORM_RMS] = plan_norm, [OP_MATMUL] = plan_matmul,
+	[OP_ROPE] = plan_rope,           [OP_KV_WRITE] = plan_kv_write,
+	[OP_ATTENTION] = plan_attention, [OP_GLU] = plan_glu,       [OP_ADD] = plan_add,
+	[OP_PICK] = plan_pick,
+};
+
+int (*launch_op(enum op_kind kind))(struct planner *p, const struct op *op)
+{
+	return ops[kind];
+}

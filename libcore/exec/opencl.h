@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/* opencl.h - the OpenCL device, its buffers, programs and launches (private
+ * to exec/; nothing else includes OpenCL's own header).
+ *
+ * opencl.c chooses and opens a device, cl_status.c names its errors,
+ * cl_memory.c keeps its buffers, cl_weight.c and cl_kv.c what lies in them,
+ * kernels.c says which kernel rows there are, program.c builds them,
+ * launch.c turns a record into a list of launches and cl_step.c runs that
+ * list over a step. */
+#ifndef CLM_EXEC_OPENCL_H
+#define CLM_EXEC_OPENCL_H
+
+#define CL_TARGET_OPENCL_VERSION 120
+#include <CL/cl.h>
+
+#include "exec/record.h"
+
+/* ---- what a device can do, as bits that kernel rows ask for */
+enum need {
+	NEED_CPU = 1,          /* a device of type CPU */
+	NEED_NVIDIA = 2,       /* takes inline PTX */
+};
+
+struct program;
+/* Host memory, mapped for good. */
+struct pinned {
+	cl_mem m;
+	void *p;
+	size_t n_bytes;
+};
+struct opencl {
+	struct exec *x;
+	cl_platform_id platform;
+	cl_device_id id;
+	cl_context context;
+	cl_command_queue queue;
+	unsigned can;              /* NEED_ bits it satisfies */
+	size_t max_alloc;          /* bytes of one buffer; checks lower it */
+	size_t local_memory;       /* bytes of a group */
+	size_t border;             /* bytes to which parts of a buffer are aligned */
+	bool fast_fma;             /* a GPU with fused products */
+	unsigned width;            /* lanes of the vectors of CPU rows */
+	bool host_memory;          /* reads the host's memory as fast as its own */
+	char *cache_dir;           /* NULL: none */
+	struct buf device_facts;   /* name, maker, versions: part of a program's key */
+	struct program *programs;
+	/* shared by all records, grown by plans: see device_rooms() */
+	cl_mem scratch, table;
+	size_t n_scratch, n_table; /* bytes */
+	size_t n_rooms;            /* counts the changes of either */
+	struct pinned stage;       /* the table as the host fills it */
+	struct pinned result;      /* of the last run */
+	bool busy;                 /* work that reads the host's memory may be under way */
+	struct arena arena;
+};
+
+/* ---- cl_status.c */
+/* "CL_INVALID_VALUE"; NULL for a status OpenCL does not name. */
+const char *cl_status_name(cl_int status);
+/* ERR_MACHINE: "WHAT: CL_NAME". Always returns -1. */
+int cl_fail(struct err *e, cl_int status, const char *fmt, ...) PRINTF(3, 4);
+
+/* ---- cl_memory.c */
+/* A buffer of n bytes; NULL with ERR_MACHINE without room. Counted. */
+NEED cl_mem buffer_open(struct opencl *d, size_t n_bytes, struct err *e);
+/* Host memory that the device reads in place. Counted as no bytes. */
+NEED cl_mem buffer_over(struct opencl *d, const void *p, size_t n_bytes, struct err *e);
+void buffer_close(struct opencl *d, cl_mem m);
+NEED int buffer_write(struct opencl *d, cl_mem m, size_t at, const void *p, size_t n_bytes,
+                      struct err *e);
+NEED int buffer_read(struct opencl *d, cl_mem m, size_t at, void *p, size_t n_bytes,
+                     struct err *e);
+/* Grows what all records share, in bytes. */
+NEED int device_rooms(struct opencl *d, size_t n_scratch, size_t n_table, size_t n_result,
+                      struct err *e);
+void device_rooms_close(struct opencl *d);
+/* Waits until nothing reads the host's memory. */
+NEED int device_idle(struct opencl *d, struct err *e);
+
+/* ---- cl_weight.c: a weight as chunks of rows, each within one buffer */
+struct chunk {
+	cl_mem data, scales, biases;
+	size_t first, n;           /* rows */
+};
+struct cl_weight {
+	struct chunk *chunk;
+	size_t n_chunks;
+	enum dtype dtype;          /* of FLOAT data as it lies on the device: vectors are f32 */
+	bool aligned;              /* rows begin on 16 bytes and are read 8 elements at a time */
+};
+int opencl_weight(struct weight *w, struct err *e);
+void opencl_weight_end(struct weight *w);
+
+/* ---- cl_kv.c */
+struct cl_kv {
+	cl_mem *keys, *values;     /* [n_layers] */
+};
+int opencl_kv(struct exec_kv *k, struct err *e);
+void opencl_kv_end(struct exec_kv *k);
+int opencl_kv_copy(struct exec_kv *k, unsigned group, int32_t dst, int32_t src, struct err *e);
+int opencl_kv_move(struct exec_kv *k, bool in, size_t layer, int32_t page, size_t first,
+                   size_t n, void *keys, void *values, struct err *e);
+/* Portable rows: keys of neighbouring dimensions that lie side by side: 8, or 1. */
+size_t kv_key_step(const struct exec_kv_layer *l);
+
+/* ---- kernels.c */
+struct kernel_row {
+	enum op_kind op;
+	unsigned step;             /* which launch of the op, where it has several */
+	unsigned needs;
+	size_t max_tokens;         /* live rows it suits; 0: any */
+	const char *text, *entry;
+	const char *options;       /* facts of the row */
+	unsigned lanes;            /* work-items of a group; 1: an item is a unit of work */
+	unsigned rows, tokens;     /* rows of the result and of the step a group does */
+};
+enum { ATTENTION_WHOLE, ATTENTION_SPLIT, ATTENTION_MERGE };
+/* Products by form; on a CPU they prepare their input first. */
+enum {
+	MATMUL, MATMUL_AFFINE, FLOAT_PREPARE, FLOAT_VEC, FLOAT_TILE,
+	AFFINE_PREPARE, AFFINE_VEC, AFFINE_TILE, EXACT_PREPARE, EXACT_TILE,
+};
+/* The row for a launch of `op` over n tokens: the first that fits. Rows of
+ * growing max_tokens are asked for in turn by n = the last one's + 1. */
+const struct kernel_row *kernel_find(const struct opencl *d, enum op_kind op, unsigned step,
+                                     size_t n_tokens);
+/* "portable", or what the special rows are called that run here. */
+const char *kernel_rows_name(const struct opencl *d);
+
+/* ---- program.c: text and options to a program, kept on disk */
+/* The program of a row with these options besides the row's own; built later
+ * by programs_build(). */
+NEED struct program *program_want(struct opencl *d, const struct kernel_row *row,
+                                  const char *options, struct err *e);
+NEED int programs_build(struct opencl *d, struct err *e);
+NEED cl_kernel program_kernel(struct program *p, const char *entry, struct err *e);
+/* True once for each launch step of a program. */
+bool program_first(struct program *p, unsigned step);
+void programs_close(struct opencl *d);
+/* Programs taken from the disk cache so far, and compiled. */
+void programs_count(const struct opencl *d, size_t *n_cached, size_t *n_compiled);
+
+/* ---- launch.c: ops as launches whose arguments are set once, but for a few
+ * numbers of the step that CPU rows take as arguments */
+enum launch_when { WHEN_ALWAYS, WHEN_WHOLE, WHEN_SPLIT };
+enum room { ROOM_SCRATCH, ROOM_TABLE, ROOM_POS, ROOM_SEQ /* + a group of layers */ };
+enum live_number { LIVE_ROWS, LIVE_ELEMENTS, LIVE_TILE, LIVE_SPANS };
+enum { MAX_BINDINGS = 8, MAX_LIVE = 3, MAX_IDLE = 2 };
+struct launch {
+	cl_kernel kernel;
+	const struct kernel_row *row;
+	const char *name;          /* of the op's result, for messages */
+	enum launch_when when;     /* attention in one piece, or by spans */
+	size_t min_rows, max_rows; /* live rows for which it runs */
+	bool out;                  /* rows are the step's output rows */
+	size_t groups;             /* along the width; the rest follows the live rows */
+	size_t tokens;             /* live rows a group does; 0: as many as the step lets it */
+	bool rows_first;           /* rows along the first axis, the width along the second */
+	bool spans;                /* the third axis is the step's spans */
+	bool flat;                 /* all on one axis */
+	size_t width;              /* flat: not by groups, but row->rows elements an item */
+	bool first;                /* of its kernel on this device */
+	struct { cl_uint arg; unsigned room; } bound[MAX_BINDINGS];
+	size_t n_bound;
+	struct { cl_uint arg; enum live_number what; size_t value; } live[MAX_LIVE];
+	size_t n_live;
+	struct { cl_uint arg; cl_int value; } idle[MAX_IDLE]; /* 0 while warming */
+	size_t n_idle;
+};
+/* Words at the head of the step table, as in kernels/common.clh; positions of
+ * a span, as in kernels/attention.cl. */
+enum { STEP_ROWS, STEP_OUT, STEP_SPANS, STEP_WORDS = 4 };
+enum { SPAN = 512 };
+struct cl_plan {
+	struct launch *launch;
+	size_t n_launches, room_launches;
+	size_t n_rooms;            /* of the device when arguments were last bound */
+	/* words of the step table; after them, for each group and sequence, the
+	 * word where its pages begin, then the pages */
+	size_t token_at, pos_at, out_at, row_pages_at, row_pages_step, *angle_at, end_at;
+	size_t part_at;            /* floats into the scratch: spans of attention */
+	size_t n_parts;            /* rows * heads * spans that have room there */
+	size_t max_heads;
+	size_t input_at;           /* floats into the scratch: prepared inputs of a product */
+	cl_mem *place;             /* ROOM_POS, ROOM_SEQ ... where launches want them */
+	size_t n_places;
+};
+/* Fills the record's plan; dry: only asks for the programs. */
+NEED int launches_make(struct record *r, bool dry, struct err *e);
+/* Floats of prepared inputs that the CPU rows need. */
+size_t cpu_inputs(const struct record *r);
+
+/* ---- cl_plan.c: the step table's layout, and all that a record needs before
+ * its first step */
+int opencl_plan(struct record *r, struct err *e);
+void opencl_plan_end(struct record *r);
+
+/* ---- cl_step.c */
+int opencl_run(struct record *r, const struct step *s, const float *const *angles, struct err *e);
+const float *opencl_output(const struct record *r);
+/* Runs each kernel of the plan over no rows: what a driver does at a first
+ * launch is done before the first step. */
+NEED int launches_warm(struct record *r, struct err *e);
+
+#endif

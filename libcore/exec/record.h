@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* record.h - what a recorded step is, for the backends (private to exec/) */
+#ifndef CLM_EXEC_RECORD_H
+#define CLM_EXEC_RECORD_H
+
+#include "exec/exec.h"
+
+enum op_kind {
+	OP_EMBED, OP_NORM_RMS, OP_MATMUL, OP_ROPE, OP_KV_WRITE, OP_ATTENTION, OP_GLU, OP_ADD, OP_PICK,
+	OP_COUNT
+};
+enum { OP_PARTS = 4 };
+
+struct slot {
+	const char *name;
+	size_t n;              /* row width */
+	bool out;              /* over output rows */
+	size_t first, last;    /* ops between which it lives */
+	size_t offset;         /* bytes into the scratch, 64-aligned; planned at the end */
+};
+
+struct op {
+	enum op_kind kind;
+	struct slot *dst, *src, *src2;
+	struct op_product part[OP_PARTS];
+	size_t n_parts;
+	bool add;
+	const struct weight *w;
+	float eps;
+	size_t n_heads, head_dim;
+	size_t rope;           /* index into record.rope */
+	struct attention att;
+	size_t layer;
+	enum activation act;
+	void *plan;            /* the backend's own, in the record's arena */
+};
+
+struct record {
+	struct exec *x;
+	struct exec_kv *kv;
+	struct arena arena;
+	struct op *op;         /* [n_ops] */
+	size_t n_ops, room_ops;
+	struct slot **slot;
+	size_t n_slots, room_slots;
+	struct rope *rope;     /* the distinct ones; the step table gets cos and sin rows of each */
+	size_t n_ropes, room_ropes;
+	struct slot *result;
+	size_t max_rows, max_out;
+	size_t n_tokens;       /* ids below this are known to every op_embed() */
+	size_t *window;        /* [n_groups]: most positions that are read; 0: all */
+	const float **angles;  /* [n_ropes], of the step that runs */
+	size_t scratch_bytes;  /* of all slots, planned by lifetime */
+	struct err err;        /* the first failure while recording */
+	bool ended;
+	void *plan;            /* the backend's own */
+};
+
+/* A backend is a way to run the list. Every entry is required.
+ *
+ * exec.c asks the backends in the order opencl, cpu, ref; the first that
+ * takes the device's name opens it. Under "auto" a backend takes the name if
+ * it has something better than what comes after it (opencl: a GPU), and one
+ * that takes it but cannot open it is passed over.
+ *
+ * open() fills x->device, x->device_name, x->rows_name and x->info.units and
+ * .memory; exec.c the rest of info. Whatever allocates or builds adds to
+ * x->n_events, and what it holds to x->n_bytes. Slots of one record lie in
+ * one scratch (slot.offset) that all records of a device share: plan() grows
+ * it to r->scratch_bytes, so that run() never does. */
+struct backend {
+	const char *name;
+	bool (*takes)(const char *device);
+	int (*list)(struct buf *out, struct err *e);         /* its lines of exec_list() */
+	int (*open)(struct exec *x, const struct exec_options *o, struct err *e);
+	void (*close)(struct exec *x);
+	int (*weight)(struct weight *w, struct err *e);      /* upload; desc is checked and set */
+	void (*weight_end)(struct weight *w);
+	int (*kv)(struct exec_kv *k, struct err *e);
+	void (*kv_end)(struct exec_kv *k);
+	int (*kv_copy)(struct exec_kv *k, unsigned group, int32_t dst, int32_t src, struct err *e);
+	int (*kv_move)(struct exec_kv *k, bool in, size_t layer, int32_t page, size_t first, size_t n,
+	               void *keys, void *values, struct err *e);
+	int (*plan)(struct record *r, struct err *e);        /* choose rows, build, scratch */
+	void (*plan_end)(struct record *r);
+	int (*run)(struct record *r, const struct step *s, const float *const *angles, struct err *e);
+	const float *(*output)(const struct record *r);
+};
+/* angles[k]: [n_rows][dims] f32 of record.rope[k], cos of pair i at i and sin
+ * at dims / 2 + i, times the rope's scale, computed in double by exec. */
+
+struct exec {
+	const struct backend *backend;
+	void *device;          /* the backend's own */
+	struct exec_info info;
+	unsigned flags;
+	size_t n_bytes, n_events;
+	float *angle_room;     /* step angles, sized when a record ends */
+	size_t n_angle_room;
+	char device_name[256], rows_name[64];
+};
+struct weight {
+	struct exec *x;
+	struct weight_desc d;
+	void *device;
+	struct arena arena;
+};
+struct exec_kv {
+	struct exec *x;
+	struct exec_kv_layer *layer;
+	size_t n_layers, n_groups;
+	size_t *n_pages;
+	enum dtype dtype;
+	void *device;
+};
+
+extern const struct backend backend_ref, backend_cpu, backend_opencl;
+
+/* Zeroed host memory on a border of 64, counted in x; untouched pages cost
+ * nothing. */
+NEED void *exec_host_new(struct exec *x, size_t n_bytes, struct err *e);
+void exec_host_end(struct exec *x, void *p);
+/* Bytes of a row of the weight's codes or floats, and of its scales. */
+size_t weight_row_bytes(const struct weight_desc *d);
+size_t weight_scale_bytes(const struct weight_desc *d);
+/* Keeps the first failure of a record, under the op's name. */
+void record_fail(struct record *r, const char *fmt, ...) PRINTF(2, 3);
+/* How many rows of the slot this step fills. */
+size_t slot_rows(const struct slot *s, const struct step *step);
+/* An array of the record's arena made ready for one more element. */
+NEED int record_grow(struct record *r, void **array, size_t n, size_t *room, size_t size);
+
+#endif

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: MIT */
+/* batch.c - many sessions in one pass (continuous batching)
+ *
+ * Each pass carries one row for every session that decodes, and as many rows
+ * of prompts beside them as a chunk allows, prompts taking turns. Sessions
+ * come and go between passes. A row's bits depend on its own session alone,
+ * so who runs together, how prompts are cut, and who had to give way changes
+ * no token. Yu et al., 2022, "Orca"; Agrawal et al., 2023, arXiv:2308.16369 */
+#include "gen/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEFAULT_SESSIONS = 64, DEFAULT_CHUNK = 512, LOGPROBS = 128, GROWTH = PAGE_POSITIONS };
+
+struct batch {
+	struct talk talk;
+	size_t max_sessions, chunk;
+	struct session *first, **last; /* the queue */
+	size_t n_queued;
+	struct session **running; /* [n_running], the oldest first */
+	size_t n_running;
+	struct model_work *work; /* the pass being planned, [n_work] */
+	struct session **worker; /* whose it is */
+	size_t n_work, n_rows;
+	uint64_t arrivals, turn; /* turn: whose prompt was fed last */
+	bool closing;
+};
+
+/* ---- open, close */
+
+static int find_eos(struct talk *t, struct err *e)
+{
+	const struct config *c = model_config(t->model);
+	int32_t own = t->tokenizer ? tokenizer_eos(t->tokenizer) : -1;
+
+	for (size_t i = 0; i < c->n_eos; i++)
+		t->eos[t->n_eos++] = c->eos[i];
+	if (!t->n_eos && own >= 0)
+		t->eos[t->n_eos++] = own;
+	if (t->tokenizer && tokenizer_encode(t->tokenizer, bytes_of("\n"), 0, &t->exempt, e))
+		return -1;
+	for (size_t i = 0; i < t->n_eos; i++)
+		if (ids_add(&t->exempt, t->eos[i], e))
+			return -1;
+	return 0;
+}
+
+static int open_talk(struct talk *t, struct model *m, const struct tokenizer *tokenizer,
+                     const struct batch_options *o, const struct batch_events *ev, struct err *e)
+{
+	t->model = m;
+	t->tokenizer = tokenizer;
+	t->events = *ev;
+	t->keep_special = o->keep_special;
+	t->vocab = model_config(m)->vocab;
+	t->context = o->context ? o->context : model_config(m)->max_pos;
+	t->top_id = malloc(LOGPROBS * sizeof *t->top_id);
+	t->top_logprob = malloc(LOGPROBS * sizeof *t->top_logprob);
+	if (!t->top_id || !t->top_logprob)
+		return err_memory(e, LOGPROBS * sizeof *t->top_id);
+	return sampler_room_open(&t->room, t->vocab, e) || find_eos(t, e) ? -1 : 0;
+}
+
+int batch_open(struct batch **out, struct model *m, const struct tokenizer *t,
+               const struct batch_options *o, const struct batch_events *ev, struct err *e)
+{
+	struct batch *b = calloc(1, sizeof *b);
+	size_t n = o->max_sessions ? o->max_sessions : DEFAULT_SESSIONS;
+
+	if (!b)
+		return err_memory(e, sizeof *b);
+	/* every running session may want an output, and a row must be left
+	 * for a prompt: it has an output, and so a row, of its own */
+	b->max_sessions = n < model_max_out(m) ? n : model_max_out(m);
+	b->chunk = o->chunk ? o->chunk : DEFAULT_CHUNK;
+	b->last = &b->first;
+	b->running = calloc(b->max_sessions, sizeof(struct session *));
+	b->worker = calloc(b->max_sessions, sizeof(struct session *));
+	b->work = calloc(b->max_sessions, sizeof *b->work);
+	if (!b->running || !b->worker || !b->work) {
+		err_memory(e, b->max_sessions * sizeof *b->work);
+		goto fail;
+	}
+	if (open_talk(&b->talk, m, t, o, ev, e))
+		goto fail;
+	*out = b;
+	return 0;
+fail:
+	batch_close(b);
+	return -1;
+}
+
+static struct session *dequeue(struct batch *b)
+{
+	struct session *s = b->first;
+
+	b->first = s->next;
+	if (!b->first)
+		b->last = &b->first;
+	b->n_queued--;
+	s->next = NULL;
+	return s;
+}
+
+static void retire(struct session *s)
+{
+	if (!s->ended)
+		session_end(s, END_CANCELLED, NULL);
+	session_close(s);
+}
+
+void batch_close(struct batch *b)
+{
+	struct talk *t = b ? &b->talk : NULL;
+
+	if (!b)
+		return;
+	b->closing = true;
+	while (b->n_running)
+		retire(b->running[--b->n_running]);
+	while (b->first)
+		retire(dequeue(b));
+	sampler_room_close(t->room);
+	ids_release(&t->exempt);
+	buf_release(&t->piece);
+	free(t->top_id);
+	free(t->top_logprob);
+	free(b->running);
+	free(b->worker);
+	free(b->work);
+	free(b);
+}
+
+/* ---- coming and going */
+
+int batch_add(struct batch *b, struct session **out, const int32_t *id, size_t n,
+              const struct request *r, struct kv_seq *take_seq, void *user, struct err *e)
+{
+	struct session *s;
+
+	if (b->closing) {
+		kv_seq_close(take_seq);
+		return err_set(e, ERR_INTERRUPTED, "the batch is closing");
+	}
+	if (session_open(&s, &b->talk, id, n, r, take_seq, user, e))
+		return -1;
+	s->number = ++b->arrivals;
+	*b->last = s;
+	b->last = &s->next;
+	b->n_queued++;
+	if (out)
+		*out = s;
+	return 0;
+}
+
+void batch_cancel(struct batch *b, struct session *s)
+{
+	(void)b;
+	s->cancelled = true;
+}
+
+size_t batch_active(const struct batch *b)
+{
+	return b->n_running + b->n_queued;
+}
+
+/* Into the running ones, by age. */
+static void run(struct batch *b, struct session *s)
+{
+	size_t i = b->n_running++;
+
+	for (; i && b->running[i - 1]->number > s->number; i--)
+		b->running[i] = b->running[i - 1];
+	b->running[i] = s;
+}
+
+static void stop_running(struct batch *b, size_t i)
+{
+	b->n_running--;
+	memmove(b->running + i, b->running + i + 1, (b->n_running - i) * sizeof *b->running);
+}
+
+/* Takes away those that ended or were cancelled, running or queued. */
+static void sweep(struct batch *b)
+{
+	struct session **at = &b->first;
+
+	for (size_t i = b->n_running; i-- > 0;) {
+		struct session *s = b->running[i];
+
+		if (!s->ended && !s->cancelled)
+			continue;
+		stop_running(b, i);
+		retire(s);
+	}
+	while (*at) {
+		struct session *s = *at;
+
+		if (!s->cancelled) {
+			at = &s->next;
+			continue;
+		}
+		*at = s->next;
+		if (b->last == &s->next)
+			b->last = at;
+		b->n_queued--;
+		retire(s);
+	}
+}
+
+/* Positions that the running ones have yet to claim. */
+static size_t claims(const struct batch *b)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->n_running; i++)
+		n += b->running[i]->n - kv_len(b->running[i]->seq) + GROWTH;
+	return n;
+}
+
+/* The next in the queue, if there is room for all that it knows. Alone it
+ * comes in any case: it may reuse what fills the pool, or else says so. */
+static bool admit_one(struct batch *b, struct err *e)
+{
+	struct session *s = b->first;
+	struct kv_pool *pool = model_pool(b->talk.model);
+	size_t known = s->seq ? kv_len(s->seq) : 0;
+
+	if (b->n_running && kv_pool_room(pool) < claims(b) + s->n - known + GROWTH)
+		return false;
+	dequeue(b);
+	if (!s->seq) {
+		if (kv_seq_open(&s->seq, pool, e)) {
+			session_end(s, END_ERROR, e);
+			session_close(s);
+			return true;
+		}
+		known = kv_match(s->seq, s->id, s->n);
+		if (!s->begun)
+			s->n_reused = known;
+	}
+	s->begun = true;
+	run(b, s);
+	return true;
+}
+
+/* ---- room: the youngest gives way */
+
+static void drop_work(struct batch *b, const struct session *s)
+{
+	for (size_t i = 0; i < b->n_work; i++) {
+		if (b->worker[i] != s)
+			continue;
+		b->n_rows -= b->work[i].n;
+		b->n_work--;
+		for (; i < b->n_work; i++) {
+			b->worker[i] = b->worker[i + 1];
+			b->work[i] = b->work[i + 1];
+		}
+	}
+}
+
+/* Back to the head of the queue, without pages: it is computed again when
+ * there is room, and goes on where it was. */
+static void preempt(struct batch *b, size_t i)
+{
+	struct session *s = b->running[i];
+
+	stop_running(b, i);
+	drop_work(b, s);
+	s->in_work = false;
+	kv_seq_close(s->seq);
+	s->seq = NULL;
+	s->next = b->first;
+	b->first = s;
+	if (!s->next)
+		b->last = &s->next;
+	b->n_queued++;
+}
+
+/* A cache that waits in the queue and could be computed again. */
+static bool take_from_queue(struct batch *b)
+{
+	struct session *best = NULL;
+
+	for (struct session *s = b->first; s; s = s->next)
+		if (s->seq && !s->fixed)
+			best = s;
+	if (!best)
+		return false;
+	kv_seq_close(best->seq);
+	best->seq = NULL;
+	best->n_reused = 0;
+	return true;
+}
+
+/* How many positions s may append: at least one, or none when s itself had to
+ * give way or ended, as nothing else could. */
+static size_t make_room(struct batch *b, struct session *s)
+{
+	size_t room, i;
+	struct err e;
+
+	while (!(room = kv_room(s->seq))) {
+		for (i = b->n_running; i-- > 0;)
+			if (!b->running[i]->fixed && !b->running[i]->ended)
+				break;
+		if (i < b->n_running && (b->running[i] != s || b->n_running > 1)) {
+			bool itself = b->running[i] == s;
+
+			preempt(b, i);
+			if (itself)
+				return 0;
+		} else if (!take_from_queue(b)) {
+			err_set(&e, ERR_MACHINE,
+			        "the cache is full: the session has %zu tokens, the cache room for "
+			        "%zu",
+			        s->n, kv_len(s->seq));
+			session_end(s, END_ERROR, &e);
+			return 0;
+		}
+	}
+	return room;
+}
+
+/* ---- a pass */
+
+/* Gives s the next n of its rows, fewer where there is less room. */
+static void feed(struct batch *b, struct session *s, size_t n)
+{
+	size_t room = make_room(b, s), have;
+	struct err e;
+
+	if (!room)
+		return;
+	n = n < room ? n : room;
+	have = kv_len(s->seq);
+	if (kv_append(s->seq, s->id + have, n, &e)) {
+		session_end(s, END_ERROR, &e);
+		return;
+	}
+	b->worker[b->n_work] = s;
+	b->work[b->n_work++] = (struct model_work){
+		s->seq,
+		n,
+		have + n == s->n && s->r.max_tokens ? WANT_LAST : WANT_NONE,
+	};
+	b->n_rows += n;
+	s->in_work = true;
+}
+
+static bool wants(const struct session *s, bool prompt)
+{
+	return !s->ended && !s->in_work && (session_pending(s) > 1) == prompt && session_pending(s);
+}
+
+static struct session *next_decode(const struct batch *b)
+{
+	for (size_t i = 0; i < b->n_running; i++)
+		if (wants(b->running[i], false))
+			return b->running[i];
+	return NULL;
+}
+
+/* The prompt after the one that had the last turn, by age, around. */
+static struct session *next_prompt(const struct batch *b)
+{
+	struct session *first = NULL;
+
+	for (size_t i = 0; i < b->n_running; i++) {
+		struct session *s = b->running[i];
+
+		if (!wants(s, true))
+			continue;
+		if (s->number > b->turn)
+			return s;
+		if (!first)
+			first = s;
+	}
+	return first;
+}
+
+static void plan(struct batch *b)
+{
+	size_t rows = model_max_rows(b->talk.model), left;
+	struct session *s;
+
+	b->n_work = b->n_rows = 0;
+	for (size_t i = 0; i < b->n_running; i++)
+		b->running[i]->in_work = false;
+	while ((s = next_decode(b)))
+		feed(b, s, 1);
+	left = rows - b->n_rows < b->chunk ? rows - b->n_rows : b->chunk;
+	while (left && (s = next_prompt(b))) {
+		size_t before = b->n_rows, n = session_pending(s);
+
+		b->turn = s->number;
+		feed(b, s, n < left ? n : left);
+		left -= b->n_rows > before ? b->n_rows - before : 0;
+	}
+}
+
+/* Sessions that only had a prompt to compute are done when it is. */
+static void end_prompts(struct batch *b)
+{
+	for (size_t i = 0; i < b->n_running; i++)
+		if (!b->running[i]->ended && !session_pending(b->running[i]))
+			session_end(b->running[i], END_LENGTH, NULL);
+}
+
+int batch_step(struct batch *b, struct err *e)
+{
+	const float *logits;
+
+	sweep(b);
+	while (b->first && b->n_running < b->max_sessions)
+		if (!admit_one(b, e))
+			break;
+	plan(b);
+	if (b->n_work && model_run(b->talk.model, b->work, b->n_work, &logits, e)) {
+		for (size_t i = 0; i < b->n_work; i++)
+			kv_rewind(b->work[i].seq, kv_computed(b->work[i].seq));
+		return -1;
+	}
+	for (size_t i = 0; i < b->n_work; i++)
+		if (b->work[i].want == WANT_LAST) {
+			if (!b->worker[i]->cancelled)
+				session_take(b->worker[i], logits);
+			logits += b->talk.vocab;
+		}
+	end_prompts(b);
+	sweep(b);
+	return 0;
+}

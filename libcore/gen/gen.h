@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* gen.h - a session: tokens in, tokens out. The door of gen/. */
+#ifndef CLM_GEN_H
+#define CLM_GEN_H
+
+#include "model/model.h"
+#include "text/text.h"
+#include "util/json.h"
+
+/* ---- request: one option table for the command line, JSONL and HTTP */
+enum { STOP_MAX = 16 };
+struct bias { int32_t id; float add; };
+struct request {
+	size_t max_tokens;     /* 0: only the prompt is computed */
+	double temp, top_p, min_p, xtc_probability, xtc_threshold;
+	size_t top_k, min_keep;
+	double repetition_penalty, presence_penalty, frequency_penalty; /* 0: off */
+	size_t repetition_context, presence_context, frequency_context; /* 20; 0: all */
+	uint64_t seed;
+	bool has_seed;         /* without: a seed of the system's */
+	bool ignore_eos;
+	size_t logprobs;       /* 0 none; n: the chosen and the n - 1 most likely */
+	char *stop[STOP_MAX];
+	size_t n_stop;
+	struct bias *bias;
+	size_t n_bias;
+};
+enum request_type { REQ_SIZE, REQ_F64, REQ_BOOL, REQ_SEED, REQ_TEXTS, REQ_BIAS };
+struct request_option {
+	const char *name;      /* JSON key; with "-" for "_" the long option */
+	enum request_type type;
+	size_t at;             /* offset in struct request */
+	double min, max;       /* allowed range of numbers */
+	const char *arg, *help; /* for -h and the page; arg NULL: a flag */
+};
+extern const struct request_option request_options[];
+extern const size_t n_request_options;
+void request_init(struct request *r); /* defaults: greedy, 100 tokens */
+NEED int request_copy(struct request *out, const struct request *r, struct err *e);
+void request_release(struct request *r);
+/* From text (command line; "--top-p: ...", ERR_MISUSE) or JSON ("top_p:
+ * ...", ERR_INPUT): the message has name, range and what was found. Stop
+ * texts and biases add up on the command line; JSON replaces what was there,
+ * and null leaves it. */
+NEED int request_set_text(struct request *r, const struct request_option *o, const char *text,
+                          struct err *e);
+NEED int request_set_json(struct request *r, const struct request_option *o, const cJSON *v,
+                          struct err *e);
+
+/* ---- batch: many sessions in one pass (continuous batching) */
+struct batch;
+struct session;
+enum end_reason { END_NONE, END_STOP, END_LENGTH, END_ERROR, END_CANCELLED };
+const char *end_reason_text(enum end_reason r); /* "stop", "length", ... */
+
+struct token_event {
+	int32_t id;
+	bool eos;              /* it ended the session: counted, but it has no text */
+	struct bytes text;     /* became whole and is surely no stop string; may be empty */
+	float logprob;         /* with request.logprobs: after penalties, before filters */
+	const int32_t *top_id; /* request.logprobs - 1 most likely, best first */
+	const float *top_logprob;
+	size_t n_top;
+};
+struct batch_events {
+	void *arg;
+	/* -1 cancels the session. May be NULL. Both may call batch_add() and
+	 * batch_cancel(), never batch_step() or batch_close(). */
+	int (*token)(void *arg, struct session *s, void *user, const struct token_event *t);
+	/* The last text that was held, then the end; err is set for END_ERROR.
+	 * The session is gone after it returns: fork or save session_seq()
+	 * inside. Comes once for every session that batch_add() took. */
+	void (*end)(void *arg, struct session *s, void *user, enum end_reason r, struct bytes text,
+	            const struct err *err);
+};
+struct batch_options {
+	size_t max_sessions;   /* running at once; 0: 64; at most the model's outputs a pass */
+	size_t chunk;          /* prompt rows a pass; 0: 512 */
+	size_t context;        /* longest prompt + answer; 0: the model's max_pos */
+	bool keep_special;     /* special tokens' text is shown */
+};
+/* The tokenizer may be NULL: ids only, no text and no stop strings. */
+NEED int batch_open(struct batch **out, struct model *m, const struct tokenizer *t,
+                    const struct batch_options *o, const struct batch_events *ev, struct err *e);
+void batch_close(struct batch *b); /* sessions still there end as cancelled */
+/* Queues a session. The ids and request are copied. `seq` (may be NULL)
+ * gives a cache that already holds a beginning, all of it computed; ownership
+ * moves in, on failure too. An empty prompt without seq, an id out of range,
+ * or a prompt that leaves no room in the context is ERR_INPUT with both
+ * counts; one that the cache never has room for is ERR_MACHINE: never cut
+ * silently. */
+NEED int batch_add(struct batch *b, struct session **out, const int32_t *id, size_t n,
+                   const struct request *r, struct kv_seq *take_seq, void *user, struct err *e);
+void batch_cancel(struct batch *b, struct session *s); /* ends it at the next token border */
+size_t batch_active(const struct batch *b);            /* running and queued */
+/* One pass: every decoding session one token, prompts in chunks beside them,
+ * queued ones admitted, ended ones retired. When the cache is full the
+ * youngest session waits and is computed again later; its tokens do not
+ * change. An error of one session ends it alone; -1 only when nothing can go
+ * on. */
+NEED int batch_step(struct batch *b, struct err *e);
+/* Session facts, also inside the end event. */
+size_t session_prompt_tokens(const struct session *s); /* with those in the given seq */
+size_t session_reused_tokens(const struct session *s); /* of them, not computed again */
+size_t session_made_tokens(const struct session *s);
+/* Borrowed; the last token made is not in it. NULL while queued. */
+struct kv_seq *session_seq(const struct session *s);
+
+/* ---- sampler: filters, then a seeded draw (mlx-lm's order) */
+struct sampler;
+/* exempt: ids that XTC never drops. */
+NEED int sampler_open(struct sampler **out, const struct request *r, size_t vocab,
+                      const int32_t *exempt, size_t n_exempt, struct err *e);
+void sampler_close(struct sampler *s);
+/* logits [vocab]; history: all ids so far (prompt and made). Gives the id, or
+ * -1 when no logit is a number. logprob may be NULL. */
+int32_t sampler_draw(struct sampler *s, const float *logits, const int32_t *history,
+                     size_t n_history, float *logprob);
+/* The n most likely ids of the last draw, best first, its logits still
+ * there. Gives how many. */
+size_t sampler_top(struct sampler *s, size_t n, int32_t *id, float *logprob);
+
+/* ---- score: log-probability of given tokens */
+struct score { double nll; size_t n; }; /* sum of -ln p over n scored tokens */
+/* Windows of `window` ids (0: one window), each on its own, `first` (>= 1) the
+ * first scored position in a window; a final partial window is scored too
+ * unless whole_only; bos >= 0 replaces the first id of each window. */
+struct score_options { size_t window, first; bool whole_only; int32_t bos; };
+NEED int score_ids(struct model *m, const int32_t *id, size_t n, const struct score_options *o,
+                   struct score *out, struct err *e);
+
+#endif

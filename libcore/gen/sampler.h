@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* sampler.h - samplers that share their room. Private to gen/. */
+#ifndef CLM_GEN_SAMPLER_H
+#define CLM_GEN_SAMPLER_H
+
+#include "gen/gen.h"
+
+/* Working memory of one draw: many samplers of one vocabulary, one room. */
+struct sampler_room;
+NEED int sampler_room_open(struct sampler_room **out, size_t vocab, struct err *e);
+void sampler_room_close(struct sampler_room *room);
+
+/* As sampler_open(), with a room that outlives the sampler. What the last
+ * draw left (for sampler_top()) holds until the room's next draw. */
+NEED int sampler_open_in(struct sampler **out, const struct request *r, struct sampler_room *room,
+                         const int32_t *exempt, size_t n_exempt, struct err *e);
+
+#endif

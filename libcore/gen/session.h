@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* session.h - one timeline: what is known, what of it is computed, what it
+ * said so far. Private to gen/.
+ *
+ * A session knows ids; its sequence holds those that were fed. Whatever is
+ * known and not yet computed is to be fed: many ids are a prompt (or a
+ * session that had to give its pages back), a single one is a decode step. */
+#ifndef CLM_GEN_SESSION_H
+#define CLM_GEN_SESSION_H
+
+#include "gen/sampler.h"
+#include "gen/stop.h"
+
+/* What all sessions of a batch share. */
+struct talk {
+	struct model *model;
+	const struct tokenizer *tokenizer; /* NULL: no text */
+	struct batch_events events;
+	bool keep_special;
+	size_t context, vocab;
+	int32_t eos[16];
+	size_t n_eos;
+	struct ids exempt; /* from XTC: the line end and the EOS set */
+	struct sampler_room *room;
+	struct buf piece; /* the text of one token */
+	int32_t *top_id;  /* room for the most logprobs a request may want */
+	float *top_logprob;
+};
+
+struct session {
+	struct talk *talk;
+	struct request r;
+	void *user;
+	uint64_t number; /* in order of arrival: the highest is the youngest */
+	int32_t *id;     /* [n] all that is known */
+	size_t n, room;
+	size_t n_prompt, n_reused, n_made;
+	struct kv_seq *seq; /* NULL while it waits without pages */
+	bool fixed;         /* its pages hold what no ids could bring back */
+	bool begun;         /* admitted once */
+	bool cancelled, ended;
+	bool in_work; /* has rows in the pass being planned */
+	struct sampler *sampler;
+	struct stop stop;
+	struct detok detok;
+	struct buf text;      /* sure and not yet given */
+	struct session *next; /* in the queue */
+};
+
+NEED int session_open(struct session **out, struct talk *talk, const int32_t *id, size_t n,
+                      const struct request *r, struct kv_seq *take_seq, void *user, struct err *e);
+void session_close(struct session *s);
+/* Ids that are known and not computed. */
+size_t session_pending(const struct session *s);
+/* Draws the next token from logits, gives the event, and ends the session
+ * where it must. */
+void session_take(struct session *s, const float *logits);
+/* Gives the end event; the pages go back. */
+void session_end(struct session *s, enum end_reason reason, const struct err *err);
+
+#endif

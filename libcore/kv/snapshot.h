@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* snapshot.h - names in a prompt-cache file. Private to kv/.
+ *
+ * mlx_lm's save_prompt_cache() joins tree paths with dots. Since mlx-lm 0.32.2:
+ *
+ *   tensors   L.0 keys, L.1 values [1, heads, n, dim], L.2 offset; a rotating
+ *             cache also L.3 keep, L.4 max_size, L.5 idx (scalars)
+ *   metadata  0.KEY what the user gave, 1.L class, 2.0 "",
+ *             2.K.0 and 2.K.1 the name of the K-th scalar and "scalar"
+ *
+ * Before that the scalars were metadata (0.L.0 to 0.L.3: keep, max_size,
+ * offset, idx), what the user gave was 1.KEY and the class 2.L. Both are
+ * read, the first is written. A key outside 0, 1 and 2 would break mlx_lm's
+ * reader, so clm's own go with what the user gave: 0.clm.ids and so on. */
+#ifndef CLM_KV_SNAPSHOT_H
+#define CLM_KV_SNAPSHOT_H
+
+#include "kv/pages.h"
+
+#define CLASS_PLAIN "KVCache"
+#define CLASS_RING  "RotatingKVCache"
+
+enum { SCALAR_OFFSET = 2, SCALAR_KEEP, SCALAR_SIZE, SCALAR_INDEX };
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* config.h - the readers of hyperparameters (private to model/) */
+#ifndef CLM_MODEL_CONFIG_H
+#define CLM_MODEL_CONFIG_H
+
+#include "model/family.h"
+#include "model/model.h"
+
+/* Each fills what its file says; config_read() checks the result once. */
+NEED int config_from_json(struct config *c, struct source *s, const cJSON *json, struct err *e);
+NEED int config_from_examples(struct config *c, struct source *s, const cJSON *json, struct err *e);
+NEED int config_from_gguf(struct config *c, struct source *s, struct err *e);
+NEED int config_from_llama2c(struct config *c, struct source *s, struct err *e);
+
+/* The rope of one model, all kinds, from the config. */
+void config_rope(const struct config *c, struct rope *out);
+/* Fills rope_divisor from the llama3 parameters. */
+void config_llama3_divisors(struct config *c);
+
+/* What yarn multiplies cosines and sines by: 1 for a factor of at most 1. */
+double config_yarn_gain(double factor, double mscale);
+
+#endif

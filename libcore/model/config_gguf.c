@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/* config_gguf.c - hyperparameters from GGUF metadata and llama2.c headers */
+#include "model/config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* "ARCH.rest" in a fixed buffer. */
+struct keys {
+	char arch[64], key[128];
+};
+
+static const char *key(struct keys *k, const char *rest)
+{
+	snprintf(k->key, sizeof k->key, "%s.%s", k->arch, rest);
+	return k->key;
+}
+
+static int need(struct source *s, const char *name, size_t *out, struct err *e)
+{
+	int got = source_meta_size(s, name, out, e);
+
+	return got < 0 ? -1 :
+	       got     ? 0 :
+	                 err_set(e, ERR_INPUT, "%s: expected a number, found nothing", name);
+}
+
+static int sizes(struct config *c, struct source *s, struct keys *k, struct err *e)
+{
+	const struct tensor *table = source_find(s, "token_embd.weight");
+	double eps = 1e-5;
+
+	if (need(s, key(k, "block_count"), &c->n_layers, e) ||
+	    need(s, key(k, "embedding_length"), &c->hidden, e) ||
+	    need(s, key(k, "feed_forward_length"), &c->ffn, e) ||
+	    need(s, key(k, "attention.head_count"), &c->n_heads, e) ||
+	    need(s, key(k, "context_length"), &c->max_pos, e))
+		return -1;
+	c->n_kv_heads = c->n_heads;
+	c->head_dim = c->n_heads ? c->hidden / c->n_heads : 0;
+	if (source_meta_size(s, key(k, "attention.head_count_kv"), &c->n_kv_heads, e) < 0 ||
+	    source_meta_size(s, key(k, "attention.key_length"), &c->head_dim, e) < 0 ||
+	    source_meta_f64(s, key(k, "attention.layer_norm_rms_epsilon"), &eps, e) < 0)
+		return -1;
+	if (!table || table->shape.rank != 2)
+		return err_set(e, ERR_INPUT, "token_embd.weight: missing");
+	c->vocab = table->shape.dim[0];
+	c->norm_eps = (float)eps;
+	c->tied = !source_find(s, "output.weight");
+	return 0;
+}
+
+static int rope(struct config *c, struct source *s, struct keys *k, struct err *e)
+{
+	struct bytes type = { 0 };
+	size_t dims = c->head_dim;
+	double extra = 1; /* on top of yarn's own gain */
+
+	c->rope_theta = 10000;
+	c->rope_factor = 1;
+	if (source_meta_f64(s, key(k, "rope.freq_base"), &c->rope_theta, e) < 0 ||
+	    source_meta_size(s, key(k, "rope.dimension_count"), &dims, e) < 0 ||
+	    source_meta_f64(s, key(k, "rope.scale_linear"), &c->rope_factor, e) < 0 ||
+	    source_meta_f64(s, key(k, "rope.scaling.factor"), &c->rope_factor, e) < 0 ||
+	    source_meta_f64(s, key(k, "rope.scaling.attn_factor"), &extra, e) < 0 ||
+	    source_meta_text(s, key(k, "rope.scaling.type"), &type, e) < 0)
+		return -1;
+	c->rope_original = c->max_pos;
+	if (source_meta_size(s, key(k, "rope.scaling.original_context_length"), &c->rope_original,
+	                     e) < 0)
+		return -1;
+	if (dims != c->head_dim)
+		return err_set(e, ERR_INPUT, "%s: expected %zu, found %zu",
+		               key(k, "rope.dimension_count"), c->head_dim, dims);
+	if (bytes_is(type, "yarn")) {
+		c->rope_kind = ROPE_YARN;
+		c->rope_attention_factor = extra * config_yarn_gain(c->rope_factor, 1);
+	} else if (!type.n || bytes_is(type, "linear"))
+		c->rope_kind = c->rope_factor == 1 ? ROPE_PLAIN : ROPE_LINEAR;
+	else if (!bytes_is(type, "none"))
+		return err_set(e, ERR_INPUT, "%s: expected none, linear or yarn, found \"%.*s\"",
+		               key(k, "rope.scaling.type"), (int)(type.n > 40 ? 40 : type.n),
+		               (const char *)type.p);
+	return 0;
+}
+
+/* rope_freqs.weight: what the inverse frequencies are divided by. */
+static int divisors(struct config *c, struct source *s, struct err *e)
+{
+	const struct tensor *t = source_find(s, "rope_freqs.weight");
+	struct bytes data;
+	size_t n = c->head_dim / 2;
+
+	if (!t)
+		return 0;
+	if (t->dtype != DT_F32 || t->shape.rank != 1 || t->shape.dim[0] != n || n > 256)
+		return err_set(e, ERR_INPUT, "rope_freqs.weight: expected [%zu] f32", n);
+	if (source_data(s, t, &data, &c->arena, e))
+		return err_in(e, "rope_freqs.weight");
+	memcpy(c->rope_divisor, data.p, n * sizeof(float));
+	for (size_t i = 0; i < n; i++)
+		if (!(c->rope_divisor[i] > 0))
+			return err_set(e, ERR_INPUT,
+			               "rope_freqs.weight: expected more than 0, found %g at %zu",
+			               (double)c->rope_divisor[i], i);
+	c->has_rope_divisor = true;
+	return 0;
+}
+
+static int window(struct config *c, struct source *s, struct keys *k, struct err *e)
+{
+	const struct meta *pattern;
+
+	if (source_meta_size(s, key(k, "attention.sliding_window"), &c->window, e) < 0)
+		return -1;
+	pattern = source_meta(s, key(k, "attention.sliding_window_pattern"));
+	for (size_t i = 0; c->window && i < c->n_layers; i++) {
+		if (!pattern)
+			c->sliding[i] = true;
+		else if (pattern->type == META_ARRAY && i < pattern->count)
+			c->sliding[i] = meta_number(pattern, i) != 0;
+		else if (pattern->type != META_ARRAY && meta_number(pattern, 0) >= 1)
+			c->sliding[i] = i % (size_t)meta_number(pattern, 0) <
+			                (size_t)meta_number(pattern, 0) - 1;
+	}
+	return 0;
+}
+
+static int ends(struct config *c, struct source *s, struct err *e)
+{
+	static const char *const names[] = { "tokenizer.ggml.eos_token_id",
+		                             "tokenizer.ggml.eot_token_id",
+		                             "tokenizer.ggml.eom_token_id" };
+	size_t bos, id;
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		int got = source_meta_size(s, names[i], &id, e);
+
+		if (got < 0)
+			return -1;
+		if (got && id < c->vocab && (c->n_eos == 0 || (size_t)c->eos[0] != id))
+			c->eos[c->n_eos++] = (int32_t)id;
+	}
+	if (source_meta_size(s, "tokenizer.ggml.bos_token_id", &bos, e) > 0 && bos < c->vocab)
+		c->bos = (int32_t)bos;
+	return 0;
+}
+
+int config_from_gguf(struct config *c, struct source *s, struct err *e)
+{
+	struct keys k = { 0 };
+	const struct family *f;
+	const struct tensor *q = source_find(s, "blk.0.attn_q.weight");
+	struct bytes arch = { 0 };
+	int got = source_meta_text(s, "general.architecture", &arch, e);
+
+	if (got < 0)
+		return -1;
+	snprintf(k.arch, sizeof k.arch, "%.*s", (int)(arch.n < 63 ? arch.n : 63),
+	         got ? (const char *)arch.p : "");
+	f = family_of_gguf(k.arch);
+	if (!f)
+		return err_set(e, ERR_INPUT,
+		               "general.architecture: \"%s\" is not among the families known here",
+		               k.arch);
+	snprintf(c->model_type, sizeof c->model_type, "%s", f->name);
+	if (sizes(c, s, &k, e))
+		return -1;
+	if (!c->n_layers || c->n_layers > 4096)
+		return err_set(e, ERR_INPUT, "%s: expected 1 to 4096, found %zu",
+		               key(&k, "block_count"), c->n_layers);
+	c->sliding = arena_new(&c->arena, c->n_layers, sizeof *c->sliding, e);
+	if (!c->sliding || rope(c, s, &k, e) || divisors(c, s, e) || window(c, s, &k, e) ||
+	    ends(c, s, e))
+		return -1;
+	c->qk_norm = f->qk_norm;
+	c->rope_interleaved = f->gguf_interleaved;
+	c->qkv_bias = source_find(s, "blk.0.attn_q.bias") != NULL;
+	c->o_bias = source_find(s, "blk.0.attn_output.bias") != NULL;
+	c->mlp_bias = source_find(s, "blk.0.ffn_gate.bias") != NULL;
+	c->dtype = q && dtype_info(q->dtype)->is_float ? q->dtype : DT_F16;
+	return 0;
+}
+
+int config_from_llama2c(struct config *c, struct source *s, struct err *e)
+{
+	snprintf(c->model_type, sizeof c->model_type, "llama");
+	if (need(s, "llama2c.dim", &c->hidden, e) || need(s, "llama2c.hidden_dim", &c->ffn, e) ||
+	    need(s, "llama2c.n_layers", &c->n_layers, e) ||
+	    need(s, "llama2c.n_heads", &c->n_heads, e) ||
+	    need(s, "llama2c.n_kv_heads", &c->n_kv_heads, e) ||
+	    need(s, "llama2c.vocab_size", &c->vocab, e) ||
+	    need(s, "llama2c.max_seq_len", &c->max_pos, e))
+		return -1;
+	if (!c->n_heads || !c->n_layers || c->n_layers > 4096)
+		return err_set(e, ERR_INPUT, "header: %zu heads, %zu layers", c->n_heads,
+		               c->n_layers);
+	c->head_dim = c->hidden / c->n_heads;
+	c->norm_eps = 1e-5f;
+	c->rope_theta = 10000;
+	c->rope_original = c->max_pos;
+	c->rope_interleaved = true;
+	c->tied = !source_find(s, "output.weight");
+	c->bos = 1;
+	c->eos[c->n_eos++] = 1; /* llama2.c ends a text with BOS */
+	c->eos[c->n_eos++] = 2;
+	c->sliding = arena_new(&c->arena, c->n_layers, sizeof *c->sliding, e);
+	return c->sliding ? 0 : -1;
+}

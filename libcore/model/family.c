@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/* family.c - a row per model family; tensor names of each container to ours
+ *
+ * Ours are the names of Hugging Face and mlx-lm. Layer numbers stand as {}
+ * in the table; a name whose end is not in the table is left to the caller
+ * (a tensor that the family does not know is ignored with a warning). */
+#include "model/family.h"
+
+#include "model/model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct family families[] = {
+	{ .name = "llama", .gguf = "llama", .gguf_interleaved = true },
+	{ .name = "mistral", .gguf = "llama", .gguf_interleaved = true, .window_everywhere = true },
+	{ .name = "qwen2", .gguf = "qwen2", .qkv_bias = true, .window_by_flag = true },
+	{ .name = "qwen3", .gguf = "qwen3", .qk_norm = true, .window_by_flag = true },
+};
+enum { N_FAMILIES = sizeof families / sizeof *families };
+
+size_t family_count(void)
+{
+	return N_FAMILIES;
+}
+
+const char *family_name(size_t i)
+{
+	return families[i].name;
+}
+
+const struct family *family_find(const char *model_type)
+{
+	for (size_t i = 0; i < N_FAMILIES; i++)
+		if (!strcmp(families[i].name, model_type))
+			return &families[i];
+	return NULL;
+}
+
+const struct family *family_of_gguf(const char *architecture)
+{
+	for (size_t i = 0; i < N_FAMILIES; i++)
+		if (!strcmp(families[i].gguf, architecture))
+			return &families[i];
+	return NULL;
+}
+
+struct rename {
+	const char *hf, *meta, *gguf;
+};
+
+/* Module paths without their last part (".weight", ".bias", ".scales"). */
+static const struct rename renames[] = {
+	{ "model.embed_tokens", "tok_embeddings", "token_embd" },
+	{ "model.norm", "norm", "output_norm" },
+	{ "lm_head", "output", "output" },
+	{ "model.layers.{}.input_layernorm", "layers.{}.attention_norm", "blk.{}.attn_norm" },
+	{ "model.layers.{}.post_attention_layernorm", "layers.{}.ffn_norm", "blk.{}.ffn_norm" },
+	{ "model.layers.{}.self_attn.q_proj", "layers.{}.attention.wq", "blk.{}.attn_q" },
+	{ "model.layers.{}.self_attn.k_proj", "layers.{}.attention.wk", "blk.{}.attn_k" },
+	{ "model.layers.{}.self_attn.v_proj", "layers.{}.attention.wv", "blk.{}.attn_v" },
+	{ "model.layers.{}.self_attn.o_proj", "layers.{}.attention.wo", "blk.{}.attn_output" },
+	{ "model.layers.{}.self_attn.q_norm", NULL, "blk.{}.attn_q_norm" },
+	{ "model.layers.{}.self_attn.k_norm", NULL, "blk.{}.attn_k_norm" },
+	{ "model.layers.{}.mlp.gate_proj", "layers.{}.feed_forward.w1", "blk.{}.ffn_gate" },
+	{ "model.layers.{}.mlp.down_proj", "layers.{}.feed_forward.w2", "blk.{}.ffn_down" },
+	{ "model.layers.{}.mlp.up_proj", "layers.{}.feed_forward.w3", "blk.{}.ffn_up" },
+};
+enum { N_RENAMES = sizeof renames / sizeof *renames, LAYER_DIGITS = 5 };
+
+static const char *side(const struct rename *r, enum naming n)
+{
+	return n == NAMING_HF ? r->hf : n == NAMING_META ? r->meta : r->gguf;
+}
+
+/* Whether `path` [n] matches the pattern; its layer digits go to `layer`. */
+static bool match(char layer[LAYER_DIGITS + 1], const char *pattern, const char *path, size_t n)
+{
+	const char *hole = strstr(pattern, "{}");
+	size_t head = hole ? (size_t)(hole - pattern) : strlen(pattern), digits = 0;
+
+	if (n < head || memcmp(pattern, path, head))
+		return false;
+	if (!hole)
+		return n == head;
+	while (head + digits < n && path[head + digits] >= '0' && path[head + digits] <= '9')
+		digits++;
+	if (!digits || digits > LAYER_DIGITS || (digits > 1 && path[head] == '0'))
+		return false;
+	memcpy(layer, path + head, digits);
+	layer[digits] = 0;
+	return n - head - digits == strlen(hole + 2) &&
+	       !memcmp(hole + 2, path + head + digits, strlen(hole + 2));
+}
+
+static bool rename_path(char *out, size_t room, enum naming from, enum naming to, const char *name)
+{
+	const char *leaf = strrchr(name, '.');
+
+	if (!leaf)
+		return false;
+	for (size_t i = 0; i < N_RENAMES; i++) {
+		const char *a = side(&renames[i], from), *b = side(&renames[i], to);
+		char layer[LAYER_DIGITS + 1] = "";
+		const char *hole;
+		int n;
+
+		if (!a || !b || !match(layer, a, name, (size_t)(leaf - name)))
+			continue;
+		hole = strstr(b, "{}");
+		n = hole ? snprintf(out, room, "%.*s%s%s%s", (int)(hole - b), b, layer, hole + 2,
+		                    leaf) :
+		           snprintf(out, room, "%s%s", b, leaf);
+		return n > 0 && (size_t)n < room;
+	}
+	return false;
+}
+
+bool name_in(char *out, size_t room, enum naming n, const char *name)
+{
+	return rename_path(out, room, n, NAMING_HF, name);
+}
+
+bool name_out(char *out, size_t room, enum naming n, const char *name)
+{
+	return rename_path(out, room, NAMING_HF, n, name);
+}
+
+enum naming naming_of(const struct source *s)
+{
+	if (source_container(s) == CONTAINER_GGUF)
+		return NAMING_GGUF;
+	return source_find(s, "tok_embeddings.weight") ? NAMING_META : NAMING_HF;
+}

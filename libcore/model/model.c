@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/* model.c - open, run, close, describe
+ *
+ * Given a source and a device; gives a model whose pass is recorded for a
+ * few row counts when it opens, so that a step only fills the step table.
+ * Leaves sequences and pages to kv, arithmetic to exec. */
+#include "model/forward.h"
+#include "model/synthetic.h"
+
+#include "util/map.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N_BUCKETS = 3, DEFAULT_ROWS = 512, DEFAULT_OUT = 64, DEFAULT_KV = 8192, DIGEST_SAMPLE = 64 };
+
+struct model {
+	struct config config;
+	struct weights weights;
+	struct source *source;
+	struct kv_pool *pool;
+	struct record *record[N_BUCKETS]; /* by rising row count */
+	size_t rows[N_BUCKETS];
+	size_t n_buckets;
+	size_t max_rows, max_out, n_groups;
+	int32_t *token, *pos, *seq, *out; /* the step table's host side, [max_rows] */
+	const int32_t **pages;            /* [n_groups * max_rows] */
+	size_t *n_pages;
+	char digest[33];
+	struct arena arena;
+};
+
+/* ---- the cache's shape: layers that slide share one page group */
+
+static int open_pool(struct model *m, struct exec *x, size_t tokens, struct err *e)
+{
+	const struct config *c = &m->config;
+	size_t window[2] = { 0, 0 }, n_full = 0;
+	struct exec_kv_layer *layer = arena_new(&m->arena, c->n_layers, sizeof *layer, e);
+	struct kv_shape shape = { layer, c->n_layers, 1, window };
+
+	if (!layer)
+		return -1;
+	for (size_t i = 0; i < c->n_layers; i++)
+		n_full += !c->sliding[i];
+	if (!n_full)
+		window[0] = c->window;
+	else if (n_full < c->n_layers)
+		window[shape.n_groups++] = c->window;
+	for (size_t i = 0; i < c->n_layers; i++)
+		layer[i] = (struct exec_kv_layer){ c->n_kv_heads, c->head_dim, c->head_dim,
+			                           c->sliding[i] ? (unsigned)shape.n_groups - 1 :
+			                                           0 };
+	m->n_groups = shape.n_groups;
+	return kv_pool_open(&m->pool, x, &shape, tokens, e);
+}
+
+static int record_all(struct model *m, struct exec *x, struct err *e)
+{
+	static const size_t small[] = { 1, 8 };
+
+	for (size_t i = 0; i < 2; i++)
+		if (small[i] < m->max_rows)
+			m->rows[m->n_buckets++] = small[i];
+	m->rows[m->n_buckets++] = m->max_rows;
+	for (size_t i = 0; i < m->n_buckets; i++) {
+		size_t outs = m->rows[i] < m->max_out ? m->rows[i] : m->max_out;
+
+		if (forward_record(&m->record[i], x, kv_pool_store(m->pool), &m->config,
+		                   &m->weights, m->rows[i], outs, e))
+			return -1;
+	}
+	return 0;
+}
+
+static int open_step(struct model *m, struct err *e)
+{
+	size_t n = m->max_rows;
+
+	m->token = arena_new(&m->arena, n, sizeof *m->token, e);
+	m->pos = m->token ? arena_new(&m->arena, n, sizeof *m->pos, e) : NULL;
+	m->seq = m->pos ? arena_new(&m->arena, n, sizeof *m->seq, e) : NULL;
+	m->out = m->seq ? arena_new(&m->arena, n, sizeof *m->out, e) : NULL;
+	m->pages = m->out ? arena_new(&m->arena, n * m->n_groups, sizeof *m->pages, e) : NULL;
+	m->n_pages = m->pages ? arena_new(&m->arena, n * m->n_groups, sizeof *m->n_pages, e) : NULL;
+	return m->n_pages ? 0 : -1;
+}
+
+/* Hex of what tells models apart: every tensor's head and a sample of its
+ * bytes. A guard against mistakes, no proof against malice. */
+static int make_digest(struct model *m, struct err *e)
+{
+	struct buf b = { 0 };
+	int bad;
+
+	buf_printf(&b, "%s %zu %zu %zu\n", m->config.model_type, m->config.n_layers,
+	           m->config.hidden, m->config.vocab);
+	for (size_t i = 0; i < source_count(m->source); i++) {
+		const struct tensor *t = source_tensor(m->source, i);
+		char shape[128];
+
+		buf_printf(&b, "%s %s ", t->name,
+		           shape_text(shape, sizeof shape, t->dtype, &t->shape));
+		if (t->data.p)
+			buf_add(&b, t->data.p,
+			        t->data.n < DIGEST_SAMPLE ? t->data.n : DIGEST_SAMPLE);
+	}
+	bad = buf_check(&b, e);
+	if (!bad) {
+		uint64_t whole = map_hash(buf_bytes(&b));
+		uint64_t rest = map_hash((struct bytes){ b.p + b.n / 3, b.n - b.n / 3 });
+
+		snprintf(m->digest, sizeof m->digest, "%016llx%016llx", (unsigned long long)whole,
+		         (unsigned long long)rest);
+	}
+	buf_release(&b);
+	return bad;
+}
+
+/* Everything after config and weights. */
+static int finish(struct model *m, struct exec *x, const struct model_options *o, struct err *e)
+{
+	size_t tokens = m->config.max_pos < DEFAULT_KV ? m->config.max_pos : DEFAULT_KV;
+
+	m->max_rows = o && o->max_rows ? o->max_rows : DEFAULT_ROWS;
+	m->max_out = o && o->max_out ? o->max_out : DEFAULT_OUT;
+	if (m->max_out > m->max_rows)
+		m->max_out = m->max_rows;
+	if (o && o->kv_tokens)
+		tokens = o->kv_tokens;
+	return open_pool(m, x, tokens, e) || open_step(m, e) || record_all(m, x, e) ? -1 : 0;
+}
+
+int model_open(struct model **out, struct source *s, struct exec *x, const struct model_options *o,
+               struct err *e)
+{
+	struct model *m = calloc(1, sizeof *m);
+
+	if (!m)
+		return err_memory(e, sizeof *m);
+	m->source = s;
+	if (config_read(&m->config, s, e) || weights_open(&m->weights, &m->config, s, x, e) ||
+	    finish(m, x, o, e) || make_digest(m, e)) {
+		model_close(m);
+		return -1;
+	}
+	*out = m;
+	return 0;
+}
+
+int model_open_synthetic(struct model **out, const char *shape, unsigned bits, unsigned group,
+                         enum dtype dtype, struct exec *x, const struct model_options *o,
+                         struct err *e)
+{
+	struct model *m = calloc(1, sizeof *m);
+
+	if (!m)
+		return err_memory(e, sizeof *m);
+	if (synthetic_config(&m->config, shape, dtype, e) ||
+	    weights_make(&m->weights, &m->config, bits, group, x, e) || finish(m, x, o, e)) {
+		model_close(m);
+		return -1;
+	}
+	*out = m;
+	return 0;
+}
+
+void model_close(struct model *m)
+{
+	if (!m)
+		return;
+	for (size_t i = 0; i < m->n_buckets; i++)
+		record_close(m->record[i]);
+	kv_pool_close(m->pool);
+	weights_close(&m->weights);
+	config_release(&m->config);
+	arena_release(&m->arena);
+	free(m);
+}
+
+const struct config *model_config(const struct model *m)
+{
+	return &m->config;
+}
+
+struct kv_pool *model_pool(struct model *m)
+{
+	return m->pool;
+}
+
+const char *model_digest(const struct model *m)
+{
+	return m->digest;
+}
+
+size_t model_weight_bytes(const struct model *m)
+{
+	return m->weights.n_bytes;
+}
+
+size_t model_max_rows(const struct model *m)
+{
+	return m->max_rows;
+}
+
+size_t model_max_out(const struct model *m)
+{
+	return m->max_out;
+}
+
+/* ---- running */
+
+/* Adds one sequence's rows to the step. */
+static int add_work(struct model *m, struct step *s, const struct model_work *w, struct err *e)
+{
+	size_t from = kv_computed(w->seq), slot = s->n_seqs++;
+	const int32_t *ids = kv_ids(w->seq);
+
+	if (!w->n || w->n > kv_len(w->seq) - from || w->n > m->max_rows - s->n_rows)
+		return err_set(e, ERR_MISUSE, "step: %zu rows where %zu fit", w->n,
+		               m->max_rows - s->n_rows);
+	for (size_t i = 0; i < w->n; i++, s->n_rows++) {
+		int32_t id = ids[from + i];
+
+		if (id < 0 || (size_t)id >= m->config.vocab)
+			return err_set(e, ERR_INPUT, "token id: expected 0 to %zu, found %d",
+			               m->config.vocab - 1, (int)id);
+		m->token[s->n_rows] = id;
+		m->pos[s->n_rows] = (int32_t)(from + i);
+		m->seq[s->n_rows] = (int32_t)slot;
+		if (w->want == WANT_NONE || (w->want == WANT_LAST && i + 1 < w->n))
+			continue;
+		if (s->n_out == m->max_out)
+			return err_set(e, ERR_MISUSE, "step: more than %zu outputs", m->max_out);
+		m->out[s->n_out++] = (int32_t)s->n_rows;
+	}
+	return 0;
+}
+
+static void add_tables(struct model *m, const struct model_work *work, size_t n_work)
+{
+	for (size_t g = 0; g < m->n_groups; g++)
+		for (size_t i = 0; i < n_work; i++)
+			m->pages[g * n_work + i] = kv_pages(work[i].seq, (unsigned)g,
+			                                    &m->n_pages[g * n_work + i]);
+}
+
+int model_run(struct model *m, const struct model_work *work, size_t n_work, const float **logits,
+              struct err *e)
+{
+	struct step s = { .token = m->token,
+		          .pos = m->pos,
+		          .seq = m->seq,
+		          .out = m->out,
+		          .pages = m->pages,
+		          .n_pages = m->n_pages };
+	size_t bucket = 0;
+
+	for (size_t i = 0; i < n_work; i++)
+		if (add_work(m, &s, &work[i], e))
+			return -1;
+	add_tables(m, work, n_work);
+	while (m->rows[bucket] < s.n_rows)
+		bucket++;
+	if (record_run(m->record[bucket], &s, e))
+		return -1;
+	for (size_t i = 0; i < n_work; i++)
+		kv_done(work[i].seq, work[i].n);
+	if (logits)
+		*logits = s.n_out ? record_output(m->record[bucket]) : NULL;
+	return 0;
+}

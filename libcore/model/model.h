@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* model.h - rows of (token, position, sequence) to logits. The door of
+ * model/. */
+#ifndef CLM_MODEL_H
+#define CLM_MODEL_H
+
+#include "format/format.h"
+#include "kv/kv.h"
+#include "util/json.h"
+
+/* ---- hyperparameters, checked once */
+enum rope_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN, ROPE_DYNAMIC };
+struct config {
+	char model_type[64];
+	size_t n_layers, hidden, n_heads, n_kv_heads, head_dim, ffn, vocab, max_pos;
+	float norm_eps;
+	bool tied;
+	bool qkv_bias, o_bias, mlp_bias, qk_norm;
+	bool rope_interleaved;     /* q and k rows lie in adjacent pairs (Meta, GGUF llama) */
+	double rope_theta;
+	enum rope_kind rope_kind;
+	double rope_factor, rope_low, rope_high, rope_beta_fast, rope_beta_slow, rope_mscale,
+	       rope_mscale_all, rope_attention_factor;
+	bool rope_truncate;
+	size_t rope_original;      /* original_max_position_embeddings */
+	/* LLAMA3, and GGUF's rope_freqs.weight: inverse frequencies are divided
+	 * by these, [head_dim / 2], rounded to f32 as GGUF stores them */
+	bool has_rope_divisor;
+	float rope_divisor[256];
+	size_t window;             /* sliding window, 0: none */
+	bool *sliding;             /* [n_layers]: this layer slides */
+	int32_t eos[16];
+	size_t n_eos;
+	int32_t bos;
+	unsigned quant_bits, quant_group; /* 0: not quantized; per-layer overrides follow the tensors */
+	enum dtype dtype;          /* what most weights are stored in */
+	struct arena arena;
+};
+/* Reads config.json (HF, MLX, mlx-examples), GGUF metadata or the llama2.c
+ * header. ERR_INPUT names key, expected and found. */
+NEED int config_read(struct config *c, struct source *s, struct err *e);
+void config_release(struct config *c);
+
+/* ---- names: one internal naming (HF's, as mlx-lm has it) */
+enum naming { NAMING_HF, NAMING_META, NAMING_GGUF };
+enum naming naming_of(const struct source *s);
+/* A foreign tensor name to ours, and back; false: no such tensor in our
+ * naming (rope.freqs, rotary_emb.inv_freq, ...). */
+bool name_in(char *out, size_t room, enum naming n, const char *name);
+bool name_out(char *out, size_t room, enum naming n, const char *name);
+/* The families that are there, for clm-info and the tables. */
+size_t family_count(void);
+const char *family_name(size_t i);
+
+/* ---- the model */
+struct model;
+struct model_options {
+	size_t kv_tokens;          /* positions over all sequences; 0: max_pos, at most 8192 */
+	size_t max_rows;           /* rows of one step; 0: 512 */
+	size_t max_out;            /* rows of logits of one step; 0: 64 */
+};
+/* The source and exec stay borrowed and must outlive the model. */
+NEED int model_open(struct model **out, struct source *s, struct exec *x,
+                    const struct model_options *o, struct err *e);
+/* Random weights of a known shape ("llama-1b", ...; synthetic_name() lists
+ * them), for measuring: bits 0 in `dtype`, else grouped affine with scales in
+ * it. ERR_MISUSE for a name that is not known. */
+NEED int model_open_synthetic(struct model **out, const char *shape, unsigned bits, unsigned group,
+                              enum dtype dtype, struct exec *x, const struct model_options *o,
+                              struct err *e);
+size_t synthetic_count(void);
+const char *synthetic_name(size_t i);
+void model_close(struct model *m);
+const struct config *model_config(const struct model *m);
+struct kv_pool *model_pool(struct model *m);
+const char *model_digest(const struct model *m);   /* hex, of config and tensor heads */
+size_t model_weight_bytes(const struct model *m);  /* in their compute form */
+size_t model_max_rows(const struct model *m);
+size_t model_max_out(const struct model *m);
+
+enum want { WANT_NONE, WANT_LAST, WANT_ALL };
+struct model_work {
+	struct kv_seq *seq;
+	size_t n;                  /* its next n uncomputed positions, >= 1 */
+	enum want want;            /* logits of none, of the last, of all of them */
+};
+/* One pass over the rows of all the work (at most max_rows rows and max_out
+ * outputs; one entry per sequence). logits: [n_out][vocab], outputs in order, until the next
+ * run. On success the positions are computed (kv_done() was called). */
+NEED int model_run(struct model *m, const struct model_work *work, size_t n_work,
+                   const float **logits, struct err *e);
+
+#endif

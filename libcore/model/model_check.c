@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT */
+/* model_check.c - golden logits and greedy tokens of an independent
+ * implementation (float32 arithmetic over the files' weights), on every
+ * backend; chunks, forks and rewinds leave the bits alone */
+#include "model/config.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { GREEDY = 16, MAX_IDS = 256 };
+
+struct golden {
+	int32_t ids[MAX_IDS], greedy[GREEDY];
+	size_t n;
+	struct file_map npy;
+	struct arena arena;
+	const float *logits;
+	size_t vocab;
+};
+
+struct rig {
+	struct source *source;
+	struct exec *exec;
+	struct model *model;
+};
+
+static const char *const families[] = { "llama", "mistral", "qwen2", "qwen3" };
+static const struct {
+	const char *device;
+	unsigned flags;
+	double bound; /* of |logit - golden|; 0: KL and the best token instead */
+} backends[] = {
+	{ "ref", EXEC_EXACT, 1e-3 },
+	{ "cpu", EXEC_EXACT, 1e-3 },
+	{ "opencl", EXEC_EXACT, 1e-3 },
+	{ "ref", 0, 0 },
+	{ "cpu", 0, 0 },
+	{ "opencl", 0, 0 },
+};
+enum { N_FAMILIES = 4, N_BACKENDS = sizeof backends / sizeof *backends };
+
+static void ok(int bad, const struct err *e)
+{
+	ck_assert_msg(!bad, "%s", e->text);
+}
+
+static size_t read_ids(int32_t *out, const cJSON *a, size_t max)
+{
+	size_t n = 0;
+	const cJSON *v;
+
+	cJSON_ArrayForEach(v, a) if (n < max) out[n++] = v->valueint;
+	return n;
+}
+
+static void golden_open(struct golden *g, const char *family)
+{
+	char path[256];
+	struct err e = { 0 };
+	struct buf text = { 0 };
+	struct tensor t;
+	cJSON *json;
+
+	*g = (struct golden){ 0 };
+	snprintf(path, sizeof path, "tests/data/golden/%s/golden.json", family);
+	ok(file_read(&text, path, 1 << 20, &e), &e);
+	json = json_parse(buf_bytes(&text), &e);
+	ck_assert_msg(json != NULL, "%s", e.text);
+	g->n = read_ids(g->ids, json_get(json, "ids"), MAX_IDS);
+	ck_assert_uint_eq(read_ids(g->greedy, json_get(json, "greedy"), GREEDY), GREEDY);
+	cJSON_Delete(json);
+	buf_release(&text);
+	snprintf(path, sizeof path, "tests/data/golden/%s/logits.npy", family);
+	ok(file_map(&g->npy, path, &e), &e);
+	ok(npy_parse(&t, g->npy.bytes, &g->arena, &e), &e);
+	ck_assert_int_eq(t.dtype, DT_F32);
+	g->vocab = t.shape.dim[1];
+	g->logits = arena_new(&g->arena, g->n * g->vocab, sizeof(float), &e);
+	memcpy((void *)(uintptr_t)g->logits, t.data.p, g->n * g->vocab * sizeof(float));
+}
+
+static void golden_close(struct golden *g)
+{
+	file_unmap(&g->npy);
+	arena_release(&g->arena);
+}
+
+/* False where the device is not there. */
+static bool rig_open(struct rig *r, const char *path, const char *device, unsigned flags)
+{
+	struct err e = { 0 };
+	struct exec_options xo = { .device = device, .flags = flags, .threads = 2 };
+	struct model_options mo = { .kv_tokens = 1024, .max_rows = 64, .max_out = 64 };
+
+	*r = (struct rig){ 0 };
+	if (exec_open(&r->exec, &xo, &e)) {
+		ck_assert_msg(!strcmp(device, "opencl"), "%s: %s", device, e.text);
+		return false;
+	}
+	ok(source_open(&r->source, path, &e), &e);
+	ok(model_open(&r->model, r->source, r->exec, &mo, &e), &e);
+	return true;
+}
+
+static void rig_close(struct rig *r)
+{
+	model_close(r->model);
+	source_close(r->source);
+	exec_close(r->exec);
+}
+
+static struct kv_seq *seq_of(struct rig *r)
+{
+	struct kv_seq *s;
+	struct err e = { 0 };
+
+	ok(kv_seq_open(&s, model_pool(r->model), &e), &e);
+	return s;
+}
+
+/* Logits of ids [n] after what s holds, computed in chunks, into out. */
+static void feed(struct rig *r, struct kv_seq *s, const int32_t *id, size_t n, size_t chunk,
+                 float *out)
+{
+	size_t vocab = model_config(r->model)->vocab;
+	struct err e = { 0 };
+
+	ok(kv_append(s, id, n, &e), &e);
+	for (size_t i = 0; i < n;) {
+		size_t now = n - i < chunk ? n - i : chunk;
+		struct model_work w = { s, now, WANT_ALL };
+		const float *logits;
+
+		ok(model_run(r->model, &w, 1, &logits, &e), &e);
+		memcpy(out + i * vocab, logits, now * vocab * sizeof *out);
+		i += now;
+	}
+}
+
+static size_t best(const float *l, size_t n)
+{
+	size_t b = 0;
+
+	for (size_t i = 1; i < n; i++)
+		b = l[i] > l[b] ? i : b;
+	return b;
+}
+
+/* Mean Kullback-Leibler divergence of rows of logits, in nats. */
+static double mean_kl(const float *p, const float *q, size_t rows, size_t n)
+{
+	double sum = 0;
+
+	for (size_t r = 0; r < rows; r++, p += n, q += n) {
+		double zp = 0, zq = 0, kl = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			zp += exp((double)p[i]);
+			zq += exp((double)q[i]);
+		}
+		for (size_t i = 0; i < n; i++)
+			kl += exp((double)p[i]) / zp *
+			      ((double)p[i] - log(zp) - (double)q[i] + log(zq));
+		sum += kl;
+	}
+	return sum / (double)rows;
+}
+
+static void compare(const struct golden *g, const float *have, const char *family, size_t b)
+{
+	double worst = 0, kl = mean_kl(g->logits, have, g->n, g->vocab);
+
+	for (size_t i = 0; i < g->n * g->vocab; i++)
+		worst = fmax(worst, fabs((double)have[i] - (double)g->logits[i]));
+	if (getenv("CLM_CHECK_VERBOSE"))
+		fprintf(stderr, "%s on %s%s: worst %.3g, KL %.3g\n", family, backends[b].device,
+		        backends[b].flags ? " --exact" : "", worst, kl);
+	if (backends[b].bound > 0)
+		ck_assert_msg(worst <= backends[b].bound, "%s on %s: off by %g", family,
+		              backends[b].device, worst);
+	ck_assert_msg(kl <= 1e-4, "%s on %s: KL %g", family, backends[b].device, kl);
+}
+
+START_TEST(golden_logits)
+{
+	const char *family = families[_i / N_BACKENDS];
+	size_t b = (size_t)_i % N_BACKENDS;
+	struct golden g;
+	struct rig r;
+	char path[256];
+	float *have;
+
+	snprintf(path, sizeof path, "tests/data/golden/%s", family);
+	if (!rig_open(&r, path, backends[b].device, backends[b].flags))
+		return;
+	golden_open(&g, family);
+	have = malloc(g.n * g.vocab * sizeof *have);
+	struct kv_seq *s = seq_of(&r);
+
+	feed(&r, s, g.ids, g.n, 64, have);
+	compare(&g, have, family, b);
+	int32_t id = (int32_t)best(have + (g.n - 1) * g.vocab, g.vocab);
+
+	for (size_t i = 0; backends[b].bound > 0 && i < GREEDY; i++) {
+		ck_assert_msg(id == g.greedy[i], "%s on %s: greedy token %zu is %d, not %d", family,
+		              backends[b].device, i, id, g.greedy[i]);
+		feed(&r, s, &id, 1, 1, have);
+		id = (int32_t)best(have, g.vocab);
+	}
+	free(have);
+	kv_seq_close(s);
+	golden_close(&g);
+	rig_close(&r);
+}
+END_TEST
+
+/* Chunks, forks, rewinds and prefix hits are bit-equal to the plain run. */
+START_TEST(same_bits)
+{
+	static const size_t chunks[] = { 1, 7, 48 };
+	const char *device = backends[3 + _i % 3].device;
+	struct golden g;
+	struct rig r;
+	char path[256];
+	float *plain, *have;
+	struct err e = { 0 };
+
+	snprintf(path, sizeof path, "tests/data/golden/%s", families[_i / 3]);
+	if (!rig_open(&r, path, device, 0))
+		return;
+	golden_open(&g, families[_i / 3]);
+	size_t bytes = g.n * g.vocab * sizeof(float);
+
+	plain = malloc(bytes);
+	have = malloc(bytes);
+	struct kv_seq *s = seq_of(&r), *fork, *hit;
+
+	feed(&r, s, g.ids, g.n, 64, plain);
+	for (size_t c = 0; c < 3; c++) {
+		struct kv_seq *again = seq_of(&r);
+
+		feed(&r, again, g.ids, g.n, chunks[c], have);
+		ck_assert_msg(!memcmp(plain, have, bytes), "%s: chunks of %zu differ", device,
+		              chunks[c]);
+		kv_seq_close(again);
+	}
+	size_t cut = 37, row = g.vocab;
+
+	ok(kv_fork(&fork, s, &e), &e);
+	for (int side = 0; side < 2; side++) { /* rewind both sides of a fork, append on both */
+		struct kv_seq *t = side ? s : fork;
+		size_t at = kv_rewind(t, cut);
+
+		feed(&r, t, g.ids + at, g.n - at, 5, have + at * row);
+		ck_assert_msg(!memcmp(plain + at * row, have + at * row,
+		                      (g.n - at) * row * sizeof(float)),
+		              "%s: side %d of a fork differs", device, side);
+	}
+	hit = seq_of(&r);
+	size_t got = kv_match(hit, g.ids, g.n);
+
+	ck_assert_uint_eq(got % PAGE_POSITIONS, 0);
+	ck_assert(model_config(r.model)->window || got);
+	feed(&r, hit, g.ids + got, g.n - got, 64, have + got * row);
+	ck_assert_msg(
+		!memcmp(plain + got * row, have + got * row, (g.n - got) * row * sizeof(float)),
+		"%s: after a prefix hit of %zu", device, got);
+	kv_seq_close(hit);
+	kv_seq_close(fork);
+	kv_seq_close(s);
+	free(plain);
+	free(have);
+	golden_close(&g);
+	rig_close(&r);
+}
+END_TEST
+
+/* Two sequences in one pass: each as though alone; a step makes no events. */
+START_TEST(batch_bits)
+{
+	const char *device = backends[3 + _i % 3].device;
+	struct golden g;
+	struct rig r;
+	struct err e = { 0 };
+	const float *logits;
+	float *plain;
+
+	if (!rig_open(&r, "tests/data/golden/llama", device, 0))
+		return;
+	golden_open(&g, "llama");
+	plain = malloc(g.n * g.vocab * sizeof *plain);
+	struct kv_seq *s = seq_of(&r), *a = seq_of(&r), *b = seq_of(&r);
+
+	feed(&r, s, g.ids, g.n, 64, plain);
+	ok(kv_append(a, g.ids, g.n, &e) || kv_append(b, g.ids + 5, 20, &e), &e);
+	struct model_work w[] = { { b, 17, WANT_NONE }, { a, 40, WANT_LAST } };
+	size_t events = exec_events(r.exec);
+
+	ok(model_run(r.model, w, 2, &logits, &e), &e);
+	ck_assert(!memcmp(logits, plain + 39 * g.vocab, g.vocab * sizeof *plain));
+	struct model_work w2[] = { { b, 3, WANT_LAST }, { a, g.n - 40, WANT_ALL } };
+
+	ok(model_run(r.model, w2, 2, &logits, &e), &e);
+	ck_assert(!memcmp(logits + g.vocab, plain + 40 * g.vocab,
+	                  (g.n - 40) * g.vocab * sizeof *plain));
+	ck_assert_uint_eq(exec_events(r.exec), events);
+	kv_seq_close(a);
+	kv_seq_close(b);
+	kv_seq_close(s);
+	free(plain);
+	golden_close(&g);
+	rig_close(&r);
+}
+END_TEST
+
+START_TEST(names)
+{
+	char out[128];
+
+	ck_assert(name_in(out, sizeof out, NAMING_GGUF, "blk.12.attn_q.weight"));
+	ck_assert_str_eq(out, "model.layers.12.self_attn.q_proj.weight");
+	ck_assert(name_out(out, sizeof out, NAMING_META, "model.layers.3.mlp.down_proj.scales"));
+	ck_assert_str_eq(out, "layers.3.feed_forward.w2.scales");
+	ck_assert(name_in(out, sizeof out, NAMING_META, "output.weight"));
+	ck_assert_str_eq(out, "lm_head.weight");
+	ck_assert(!name_in(out, sizeof out, NAMING_GGUF, "rope_freqs.weight"));
+	ck_assert(!name_in(out, sizeof out, NAMING_GGUF, "blk.012.attn_q.weight"));
+	ck_assert(!name_in(out, sizeof out, NAMING_GGUF, "blk..attn_q.weight"));
+	ck_assert(!name_in(out, 8, NAMING_META, "output.weight"));
+}
+END_TEST
+
+/* Scalings against values worked out by hand from their definitions. */
+START_TEST(rope_scalings)
+{
+	struct config c = { .head_dim = 64,
+		            .rope_theta = 10000,
+		            .rope_factor = 4,
+		            .rope_original = 2048,
+		            .rope_beta_fast = 32,
+		            .rope_beta_slow = 1,
+		            .rope_truncate = true };
+	struct rope r;
+
+	c.rope_kind = ROPE_LINEAR;
+	config_rope(&c, &r);
+	ck_assert_double_eq_tol(r.inv_freq[0], 0.25, 1e-12);
+	c.rope_kind = ROPE_YARN;
+	config_rope(&c, &r);
+	ck_assert_double_eq_tol(r.inv_freq[0], 1, 1e-12); /* fast pairs keep */
+	ck_assert_double_eq_tol(r.inv_freq[31], pow(10000, -62.0 / 64) / 4, 1e-12);
+	ck_assert_double_eq_tol((double)r.scale, 0.1 * log(4) + 1, 1e-6);
+	c.rope_kind = ROPE_LLAMA3;
+	c.rope_factor = 8, c.rope_low = 1, c.rope_high = 4, c.rope_theta = 500000,
+	c.rope_original = 8192;
+	config_llama3_divisors(&c);
+	config_rope(&c, &r);
+	ck_assert_double_eq_tol(r.inv_freq[0], 1, 1e-12);
+	ck_assert_double_eq_tol(r.inv_freq[31], pow(500000, -62.0 / 64) / 8, 1e-15);
+}
+END_TEST
+
+Suite *model_suite(void);
+Suite *model_suite(void)
+{
+	Suite *s = suite_create("model");
+	TCase *t = tcase_create("model");
+
+	tcase_set_timeout(t, 120);
+	tcase_add_test(t, names);
+	tcase_add_test(t, rope_scalings);
+	tcase_add_loop_test(t, golden_logits, 0, N_FAMILIES * N_BACKENDS);
+	tcase_add_loop_test(t, same_bits, 0, N_FAMILIES * 3);
+	tcase_add_loop_test(t, batch_bits, 0, 3);
+	suite_add_tcase(s, t);
+	return s;
+}

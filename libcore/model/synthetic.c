@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/* synthetic.c - random weights of a known shape
+ *
+ * For measuring a device without a model's file: the real matrices' sizes
+ * and forms, values that keep activations finite. The same seed gives the
+ * same weights. */
+#include "model/synthetic.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct shape_row {
+	const char *name, *model_type;
+	size_t n_layers, hidden, n_heads, n_kv_heads, head_dim, ffn, vocab;
+	bool tied, qkv_bias, qk_norm;
+} shapes[] = {
+	{ "tinyllama-1.1b", "llama", 22, 2048, 32, 4, 64, 5632, 32000, false, false, false },
+	{ "llama-1b", "llama", 16, 2048, 32, 8, 64, 8192, 128256, true, false, false },
+	{ "llama-3b", "llama", 28, 3072, 24, 8, 128, 8192, 128256, true, false, false },
+	{ "llama-8b", "llama", 32, 4096, 32, 8, 128, 14336, 128256, false, false, false },
+	{ "qwen-0.5b", "qwen2", 24, 896, 14, 2, 64, 4864, 151936, true, true, false },
+	{ "qwen3-0.6b", "qwen3", 28, 1024, 16, 8, 128, 3072, 151936, true, false, true },
+	{ "tiny", "llama", 2, 128, 4, 2, 32, 320, 512, true, false, false },
+};
+enum { N_SHAPES = sizeof shapes / sizeof *shapes };
+
+size_t synthetic_count(void)
+{
+	return N_SHAPES;
+}
+
+const char *synthetic_name(size_t i)
+{
+	return shapes[i].name;
+}
+
+int synthetic_config(struct config *c, const char *name, enum dtype dtype, struct err *e)
+{
+	const struct shape_row *s = NULL;
+
+	for (size_t i = 0; i < N_SHAPES; i++)
+		if (!strcmp(shapes[i].name, name))
+			s = &shapes[i];
+	if (!s)
+		return err_set(e, ERR_MISUSE, "\"%s\" is no shape known here", name);
+	*c = (struct config){
+		.n_layers = s->n_layers,
+		.hidden = s->hidden,
+		.n_heads = s->n_heads,
+		.n_kv_heads = s->n_kv_heads,
+		.head_dim = s->head_dim,
+		.ffn = s->ffn,
+		.vocab = s->vocab,
+		.max_pos = 131072,
+		.norm_eps = 1e-5f,
+		.tied = s->tied,
+		.qkv_bias = s->qkv_bias,
+		.qk_norm = s->qk_norm,
+		.rope_theta = 500000,
+		.rope_original = 8192,
+		.bos = -1,
+		.dtype = dtype,
+	};
+	snprintf(c->model_type, sizeof c->model_type, "%s", s->model_type);
+	c->sliding = arena_new(&c->arena, c->n_layers, sizeof *c->sliding, e);
+	return c->sliding ? 0 : -1;
+}
+
+/* Steele et al., 2014 (SplitMix64) */
+static uint64_t draw(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+static void put(void *out, size_t i, enum dtype t, float v)
+{
+	if (t == DT_F32)
+		((float *)out)[i] = v;
+	else
+		((uint16_t *)out)[i] = t == DT_F16 ? f16_from_f32(v) : bf16_from_f32(v);
+}
+
+/* n values in [centre - width, centre + width). */
+static void *floats(struct arena *a, size_t n, enum dtype t, float centre, float width,
+                    uint64_t *seed, struct err *e)
+{
+	void *out = arena_new(a, n, dtype_info(t)->block_bytes, e);
+
+	for (size_t i = 0; out && i < n; i += 4) {
+		uint64_t bits = draw(seed);
+
+		for (size_t j = 0; j < 4 && i + j < n; j++, bits >>= 16)
+			put(out, i + j, t,
+			    centre + width * ((float)(bits & 0xffff) / 32768.0f - 1));
+	}
+	return out;
+}
+
+static void *codes(struct arena *a, size_t n_bytes, uint64_t *seed, struct err *e)
+{
+	unsigned char *q = arena_new(a, n_bytes, 1, e);
+	size_t i = 0;
+
+	for (; q && i + 8 <= n_bytes; i += 8) {
+		uint64_t v = draw(seed);
+
+		memcpy(q + i, &v, 8);
+	}
+	for (; q && i < n_bytes; i++)
+		q[i] = (unsigned char)draw(seed);
+	return q;
+}
+
+int synthetic_matrix(struct weight_desc *d, struct arena *a, enum dtype dtype, unsigned bits,
+                     unsigned group, uint64_t *seed, struct err *e)
+{
+	float width = sqrtf(3.0f / (float)d->n_in);
+
+	d->dtype = dtype;
+	if (!bits || d->n_in % group) {
+		d->form = FORM_FLOAT;
+		d->data = floats(a, d->n_out * d->n_in, dtype, 0, width, seed, e);
+		return d->data ? 0 : -1;
+	}
+	float levels = (float)((1u << bits) - 1), scale = 2 * width / levels;
+	size_t groups = d->n_out * (d->n_in / group);
+
+	d->form = FORM_AFFINE;
+	d->bits = bits;
+	d->group = group;
+	d->data = codes(a, d->n_out * d->n_in * bits / 8, seed, e);
+	d->scales = d->data ? floats(a, groups, dtype, scale, scale / 8, seed, e) : NULL;
+	d->biases = d->scales ? floats(a, groups, dtype, -width, width / 8, seed, e) : NULL;
+	return d->biases ? 0 : -1;
+}
+
+int synthetic_vector(struct weight_desc *d, struct arena *a, enum dtype dtype, float centre,
+                     uint64_t *seed, struct err *e)
+{
+	d->form = FORM_FLOAT;
+	d->dtype = dtype;
+	d->data = floats(a, d->n_in, dtype, centre, 0.1f, seed, e);
+	return d->data ? 0 : -1;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* weights.h - the slots of a model (private to model/) */
+#ifndef CLM_MODEL_WEIGHTS_H
+#define CLM_MODEL_WEIGHTS_H
+
+#include "model/model.h"
+
+/* NULL where the family has none. */
+struct layer {
+	struct weight *attn_norm, *ffn_norm;
+	struct weight *q, *k, *v, *o, *q_bias, *k_bias, *v_bias, *o_bias;
+	struct weight *q_norm, *k_norm;
+	struct weight *gate, *up, *down, *gate_bias, *up_bias, *down_bias;
+};
+struct weights {
+	struct weight *embed, *norm, *head; /* head is embed where they are tied */
+	struct layer *layer;
+	size_t n_layers;
+	size_t n_bytes;      /* in their compute form */
+	struct weight **all; /* for closing */
+	size_t n_all;
+	struct arena arena; /* what had to be unpacked or repacked */
+};
+
+/* Finds, checks and uploads each slot. ERR_INPUT names the tensor as the
+ * file has it, expected and found. */
+NEED int weights_open(struct weights *w, const struct config *c, struct source *s, struct exec *x,
+                      struct err *e);
+/* Random weights of the config's shape; bits 0: floats of the config's
+ * dtype, else grouped affine. */
+NEED int weights_make(struct weights *w, const struct config *c, unsigned bits, unsigned group,
+                      struct exec *x, struct err *e);
+void weights_close(struct weights *w);
+
+#endif

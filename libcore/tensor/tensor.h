@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* tensor.h - name, dtype, shape, bytes. The door of tensor/. */
+/* clang-format off */
+#ifndef CLM_TENSOR_H
+#define CLM_TENSOR_H
+
+#include "util/arena.h"
+#include "util/bytes.h"
+
+/* Element types of files. Block types (GGUF) hold `block` elements in
+ * `block_bytes` bytes along the last axis. */
+enum dtype {
+	DT_BOOL, DT_I8, DT_I16, DT_I32, DT_I64, DT_U8, DT_U16, DT_U32, DT_U64,
+	DT_F16, DT_BF16, DT_F32, DT_F64, DT_C64,
+	DT_F8_E4M3, DT_F8_E5M2, DT_F8_E8M0,
+	/* GGUF blocks, specs in the GGUF documentation */
+	DT_Q4_0, DT_Q4_1, DT_Q5_0, DT_Q5_1, DT_Q8_0, DT_Q8_1,
+	DT_Q2_K, DT_Q3_K, DT_Q4_K, DT_Q5_K, DT_Q6_K, DT_Q8_K,
+	DT_IQ1_S, DT_IQ1_M, DT_IQ2_XXS, DT_IQ2_XS, DT_IQ2_S, DT_IQ3_XXS, DT_IQ3_S,
+	DT_IQ4_NL, DT_IQ4_XS, DT_TQ1_0, DT_TQ2_0, DT_MXFP4, DT_NVFP4, DT_Q1_0, DT_Q2_0,
+	DT_COUNT
+};
+
+struct dtype_info {
+	const char *name;       /* "f16", "q4_0" */
+	unsigned block;         /* elements a block; 1 for plain types */
+	unsigned block_bytes;
+	bool is_float;          /* a plain floating type that converts to f32 */
+};
+const struct dtype_info *dtype_info(enum dtype t);
+/* n elements (a multiple of the block) to f32; false if this build has no
+ * decoder for t. Exact for all plain floats, ints are converted. */
+bool dtype_to_f32(enum dtype t, float *out, const void *in, size_t n);
+/* f32 to f16, bf16 (round to nearest even), f32, f64, and the GGUF blocks
+ * that have an encoder (q4_0 q4_1 q5_0 q5_1 q8_0); false otherwise. */
+bool dtype_from_f32(enum dtype t, void *out, const float *in, size_t n);
+float f16_to_f32(uint16_t h);
+uint16_t f16_from_f32(float f);
+float bf16_to_f32(uint16_t h);
+uint16_t bf16_from_f32(float f);
+
+enum { SHAPE_MAX_RANK = 8 };
+struct shape {
+	unsigned rank;
+	size_t dim[SHAPE_MAX_RANK]; /* row-major, the last axis is contiguous */
+};
+struct shape shape_of(unsigned rank, ...);              /* size_t each */
+bool shape_equal(const struct shape *a, const struct shape *b);
+bool shape_count(size_t *out, const struct shape *s);   /* false: overflow */
+/* Bytes of a tensor; false on overflow or a last axis that is no multiple
+ * of the block. */
+bool shape_bytes(size_t *out, enum dtype t, const struct shape *s);
+/* "[2048,1024] f16" into out. Returns out. */
+const char *shape_text(char *out, size_t room, enum dtype t, const struct shape *s);
+
+struct tensor {
+	const char *name;
+	enum dtype dtype;
+	struct shape shape;
+	struct bytes data;   /* row-major; p NULL until loaded where a container packs it */
+};
+
+/* MLX affine quantization of rows (specs: MLX formats 5.2-5.4), the rule of
+ * its CPU kernel: half to even, the true maximum. `stored` DT_F32 gives the
+ * codes that MLX itself chooses whatever it stores the scales in (its codes
+ * are for the unrounded scale); DT_F16 or DT_BF16 gives the codes nearest
+ * to what a reader of the rounded scales will see.
+ * w: [n_rows][n_cols] f32; q: packed little-endian bit string, n_cols *
+ * bits / 8 bytes a row; scale, bias: [n_rows][n_cols / group] as f32 that
+ * are then stored by the caller in its dtype; the codes are chosen for the
+ * scale and bias ROUNDED to `stored` (DT_F16, DT_BF16 or DT_F32). group is a
+ * multiple of 8, at most AFFINE_MAX_GROUP. */
+enum { AFFINE_MAX_GROUP = 256 };
+void affine_quantize(void *q, float *scale, float *bias, const float *w, size_t n_rows,
+                     size_t n_cols, unsigned bits, unsigned group, enum dtype stored);
+/* One row back: out[i] = scale * code + bias in f32. scales and biases are
+ * of dtype t, n_cols / group each. */
+void affine_dequantize_row(float *out, const void *q, const void *scales, const void *biases,
+                           enum dtype t, size_t n_cols, unsigned bits, unsigned group);
+/* Reads code i of a packed row. */
+unsigned affine_code(const void *q, size_t i, unsigned bits);
+/* n codes (a multiple of 8) of 2..8 bits to and from the packed form. */
+void affine_pack(void *q, const uint8_t *code, size_t n, unsigned bits);
+void affine_unpack(uint8_t *code, const void *q, size_t n, unsigned bits);
+
+/* GGUF blocks that are exactly affine: bits, group, and whether affine_from_
+ * block() can split them without loss (q4_0 q4_1 q5_0 q5_1 q8_0 and the
+ * K-quants q2_k..q6_k; K-quants give f32 scales). The bias of q4_0 is -8 times
+ * its scale, of q5_0 -16, of q8_0 -128: infinite in f16 where the scale is
+ * above 8188, 4094 or 511, which no sane file has. */
+struct affine_form { unsigned bits, group; enum dtype scale; };
+bool affine_form_of(struct affine_form *out, enum dtype t);
+/* One row of n_cols elements of block type t to the MLX packing. scales and
+ * biases: n_cols / group of out->scale each. */
+void affine_from_blocks(void *q, void *scales, void *biases, enum dtype t, const void *in,
+                        size_t n_cols);
+
+#endif

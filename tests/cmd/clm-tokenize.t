@@ -1,0 +1,82 @@
+#!/usr/bin/perl
+# clm-tokenize.t - text to ids and back.
+use strict;
+use warnings;
+use lib 'tests/cmd';
+use Run;
+use Test::More;
+
+my $m = demo();
+my @t = ('clm-tokenize', '-m', $m);
+my $text = "The hacker said: \"na\xc3\xafve\"\n\n\tcaf\xc3\xa9 \xf0\x9f\x98\x80 1984.  \n";
+my $ids = run({ in => $text }, @t)->{out};
+
+# ---- round trips
+is(run({ in => $ids }, @t, '-d')->{out}, $text, 'a text comes back');
+is(run({ in => run({ in => "x\n\n" }, @t, '--raw')->{out} }, @t, '-d', '--raw')->{out}, "x\n\n",
+	'--raw keeps every byte');
+is(run({ in => run({ in => "one\n\ntwo" }, @t, '--lines')->{out} }, @t, '-d')->{out},
+	"one\n\ntwo\n", '--lines');
+is(run({ in => run({ in => "one\ntwo\0\0three" }, @t, '-0')->{out} }, @t, '-d', '-0')->{out},
+	"one\ntwo\0\0three\0", '-0');
+is(run({ in => $ids }, @t, '-d', '-')->{out}, $text, '- is standard input');
+
+my $d = new_dir();
+spit("$d/a", "The end\n");
+spit("$d/b", "of it\n");
+is(run(@t, "$d/a", "$d/b")->{out}, run({ in => "The end\nof it\n" }, @t, '--lines')->{out},
+	'each file is a text');
+is(run({ in => "of it" }, @t, "$d/a", '-')->{out}, run(@t, "$d/a", "$d/b")->{out},
+	'- among files');
+is(run({ in => '' }, @t)->{out}, "\n", 'an empty text has an empty line');
+is(run({ in => '' }, @t, '--lines')->{out}, '', 'no lines, no lines');
+
+# ---- forms
+is(run({ in => $text }, @t, '--count')->{out}, scalar(split ' ', $ids) . "\n", '--count');
+my @pieces = split /\n/, run({ in => $text }, @t, '--pieces')->{out};
+is(join(' ', map { /^(\d+)\t"/ ? $1 : () } @pieces) . "\n", $ids, '--pieces');
+
+# ---- special tokens
+my $tag = run({ in => "<|im_end|>" }, @t)->{out};
+SKIP: {
+	skip 'the model has no <|im_end|>', 4 if $tag !~ /^\d+\n\z/;
+	is(run({ in => $tag }, @t, '-d')->{out}, "\n", 'special tokens are hidden');
+	is(run({ in => $tag }, @t, '-d', '--special')->{out}, "<|im_end|>\n", '--special');
+	my $plain = run({ in => '<|im_end|>' }, @t, '--no-parse-special')->{out};
+	isnt($plain, $tag, '--no-parse-special');
+	is(run({ in => $plain }, @t, '-d')->{out}, "<|im_end|>\n", 'and it comes back');
+}
+
+# ---- streaming: a character is held until it is whole, no longer
+my @smile = split ' ', run({ in => "\xf0\x9f\x98\x80" }, @t)->{out};
+is(run({ in => "$smile[0]\n" }, @t, '-d')->{out}, "\xef\xbf\xbd\n", 'half a character') if @smile > 1;
+my $slow = sh("(echo -n '$smile[0]'; sleep 0.2; echo ' @smile[1 .. $#smile]') | @t -d");
+is($slow->{out}, "\xf0\x9f\x98\x80\n", 'a number and a character torn in two');
+
+# ---- bad input
+for (
+	['a word',          "1 2 x\n",        qr/standard input: byte 5: expected decimal token ids, found "x"/],
+	['a negative id',   "-1\n",           qr/byte 1: expected decimal/],
+	['a huge id',       "99999999999\n",  qr/token id over 2147483647/],
+	['one out of range', "2147483647\n",  qr/2147483647/],
+) {
+	my ($name, $in, $want) = @$_;
+	my $r = run({ in => $in }, @t, '-d');
+	is($r->{rc}, 3, "$name: exit 3");
+	like($r->{err}, qr/^clm-tokenize: [^\n]*$want[^\n]*\n\z/, "$name: one line");
+}
+refused(qr{/no/such/file: no such file}, 'no such file', @t, '/no/such/file');
+refused(qr{is a directory}, 'a directory', @t, '/');
+refused(qr{tokenizer}, 'a model without a tokenizer', 'clm-tokenize', '-m', golden('llama'));
+misused(qr/--lines and --null/, '--lines with -0', @t, '--lines', '-0');
+misused(qr/-d goes with/, '-d with --count', @t, '-d', '-c');
+
+# bytes that are no UTF-8 pass through byte tokens
+my $bytes = join '', map { chr } 1 .. 255;
+is(run({ in => run({ in => $bytes }, @t, '--raw')->{out} }, @t, '-d', '--raw')->{out}, $bytes,
+	'any bytes');
+
+is(sh("yes 'The hacker' | head -20000 | @t --lines | head -1")->{out},
+	run({ in => 'The hacker' }, @t)->{out}, '| head -1');
+
+done_testing;
