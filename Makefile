@@ -82,9 +82,13 @@ LEVEL_v3     := -DISA=v3 -march=x86-64-v3
 LEVEL_v4     := -DISA=v4 -march=x86-64-v4 $(WIDE)
 LEVEL_v4vnni := -DISA=v4vnni -march=x86-64-v4 -mavx512vnni $(WIDE)
 
+# the matrix unit's rows go with v4vnni's
+LEVEL_v4amx  := -DISA=v4amx -march=x86-64-v4 -mavx512vnni -mavx512bf16 -mamx-tile -mamx-bf16 $(WIDE)
+
 KERNELS     := $(wildcard kernels/*.cl kernels/*.clh kernels/*.h kernels/cpu/*.cl kernels/cpu/*.clh kernels/cpu/*.h)
 CPU_KERNELS := $(patsubst kernels/cpu/%.cl,%,$(wildcard kernels/cpu/*.cl))
-KERNEL_OBJS := $(foreach k,$(CPU_KERNELS),$(LEVELS:%=$(B)/kernels/$k.%.o)) $(B)/kernels/texts.o
+KERNEL_OBJS := $(foreach k,$(CPU_KERNELS),$(LEVELS:%=$(B)/kernels/$k.%.o)) $(B)/kernels/texts.o \
+               $(if $(X86),$(B)/kernels/split.v4amx.o)
 
 define level_rule
 $(B)/kernels/%.$1.o: kernels/cpu/%.cl $(B)/flags
@@ -92,6 +96,10 @@ $(B)/kernels/%.$1.o: kernels/cpu/%.cl $(B)/flags
 	$$(COMPILE_K) $(LEVEL_$1) -MT $$@ -c -x c $$< -o $$@
 endef
 $(foreach l,$(LEVELS),$(eval $(call level_rule,$l)))
+
+$(B)/kernels/%.v4amx.o: kernels/amx/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(COMPILE_K) $(LEVEL_v4amx) -c $< -o $@
 
 $(B)/kernels/texts.c: scripts/embed-kernels $(KERNELS)
 	@mkdir -p $(@D)

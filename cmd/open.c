@@ -20,7 +20,7 @@ const struct cli_option open_device_table[OPEN_DEVICE_N] = {
 	  .help = "auto, cpu, opencl, opencl:PLATFORM.DEVICE or ref" },
 	{ 0, "threads", "N", CLI_INT, AT(threads), .env = true, .max = 4096,
 	  .help = "threads of the cpu device; 0 is all" },
-	{ 0, "isa", "NAME", CLI_TEXT, AT(isa), .env = true, .words = "plain v2 v3 v4 v4vnni",
+	{ 0, "isa", "NAME", CLI_TEXT, AT(isa), .env = true, .words = "plain v2 v3 v4 v4vnni v4amx",
 	  .help = "instruction set of the cpu device; the best there is" },
 	{ 0, "exact", NULL, CLI_FLAG, AT(exact), .env = true,
 	  .help = "32-bit floats everywhere" },

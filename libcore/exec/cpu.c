@@ -61,7 +61,7 @@ static int open_device(struct exec *x, const struct exec_options *o, struct err 
 	d->rows = cpu_rows_find(o->isa);
 	if (!d->rows) {
 		err_set(e, ERR_MACHINE, "instruction set \"%s\": not of this processor or this "
-		        "build (plain, v2, v3, v4, v4vnni)", o->isa);
+		        "build (plain, v2, v3, v4, v4vnni, v4amx)", o->isa);
 		goto fail;
 	}
 	if (pool_open(&d->pool, o->threads, e) != 0)

@@ -14,7 +14,7 @@ Suite *cpu_attention_suite(void);
 
 enum { LENGTH = 700, MAX_ROWS = 64, N_PAGES = 90, N_SEQS = 3 };
 
-static const char *const levels[] = { "plain", "v2", "v3", "v4", "v4vnni" };
+static const char *const levels[] = { "plain", "v2", "v3", "v4", "v4vnni", "v4amx" };
 enum { N_LEVELS = sizeof levels / sizeof *levels };
 
 static const struct shape_case {

@@ -19,6 +19,7 @@ enum {
 struct input {
 	const struct cpu_affine *rows;   /* NULL: floats */
 	bool exact;
+	bool split;            /* as pairs of bf16 */
 	size_t chunk;          /* inputs of a chunk */
 	size_t n_chunks;
 	size_t token_bytes;    /* prepared */
@@ -60,24 +61,28 @@ static void choose_input(struct input *in, const struct exec *x, const struct we
 
 	in->rows = w->form == FORM_AFFINE ? affine_rows(d, w) : NULL;
 	in->exact = in->rows && (x->flags & EXEC_EXACT);
-	in->chunk = in->rows ? w->group * width : CPU_FLOAT_CHUNK;
+	in->split = d->rows->split_tile && w->form == FORM_FLOAT && w->dtype != DT_F32 &&
+	            !(x->flags & EXEC_EXACT);
+	in->chunk = in->rows ? w->group * width : in->split ? CPU_SPLIT_STEP : CPU_FLOAT_CHUNK;
 	in->n_chunks = (w->n_in + in->chunk - 1) / in->chunk;
-	vectors = !in->rows ? CPU_FLOAT_CHUNK / width : in->exact ? w->group : w->group / 2 + 2;
+	vectors = !in->rows ? in->chunk / width : in->exact ? w->group : w->group / 2 + 2;
 	in->token_bytes = in->n_chunks * vectors * width * sizeof(float);
 }
 
 /* Two forms of one unit and group read alike, and so do all floats. */
 static bool same_input(const struct input *a, const struct input *b)
 {
-	return a->rows == b->rows && a->exact == b->exact;
+	return a->rows == b->rows && a->exact == b->exact && a->split == b->split;
 }
 
 /* Bytes of a thread's own memory for a block of the part. */
-static size_t own_bytes(const struct cpu *d, const struct input *in, size_t n_chunks)
+static size_t own_bytes(const struct cpu *d, const struct input *in, size_t rows)
 {
 	size_t width = (size_t)d->rows->width * sizeof(float);
 
-	return TILE_ROWS * (in->token_bytes / n_chunks + TILE_TOKENS * width);
+	if (in->split)
+		return 32 * (CPU_SPLIT_CHUNK + rows + 32) * sizeof(uint32_t);
+	return TILE_ROWS * (in->token_bytes / in->n_chunks + TILE_TOKENS * width);
 }
 
 int cpu_matmul_plan(struct record *r, struct op *op, struct err *e)
@@ -101,7 +106,7 @@ int cpu_matmul_plan(struct record *r, struct op *op, struct err *e)
 			k++;
 		p->in.first = k < i ? plan->part[k].in.first : total;
 		total += k < i ? 0 : p->in.token_bytes;
-		if (cpu_own_room(r->x, own_bytes(r->x->device, &p->in, p->in.n_chunks), e) != 0)
+		if (cpu_own_room(r->x, own_bytes(r->x->device, &p->in, rows), e) != 0)
 			return -1;
 	}
 	return cpu_room(r->x, &((struct cpu *)r->x->device)->inputs, total * rows, e);
@@ -127,12 +132,20 @@ static void prepare_items(void *arg, size_t begin, size_t end, int thread)
 
 	(void)thread;
 	for (size_t i = begin; i < end; i++)
-		if (!in->rows)
+		if (in->split)
+			rows->split_prepare(i, p->job->x, 0, q, 0, n_rows, n_in);
+		else if (!in->rows)
 			rows->float_prepare(i, p->job->x, 0, q, 0, n_rows, n_in);
 		else if (in->exact)
 			in->rows->prepare_exact(i, p->job->x, 0, q, 0, n_rows, n_in);
 		else
 			in->rows->prepare(i, p->job->x, 0, q, 0, n_rows, n_in);
+}
+
+/* Items that prepare the input of n_rows rows. */
+static size_t count_prepare(const struct input *in, size_t n_rows)
+{
+	return in->n_chunks * (in->split ? (n_rows + CPU_SPLIT_SIDE - 1) / CPU_SPLIT_SIDE : n_rows);
 }
 
 static void prepare(const struct job *j)
@@ -142,13 +155,13 @@ static void prepare(const struct job *j)
 	for (size_t i = 0; i < j->n_parts; i++) {
 		struct prepare_job p = { j, &j->plan->part[i] };
 		const struct input *in = &p.part->in;
-		size_t n = in->n_chunks * j->n_rows, k = 0;
+		size_t n = count_prepare(in, j->n_rows), k = 0;
+		bool alone = in->n_chunks * in->chunk * j->n_rows <= ALONE;
 
 		while (!same_input(&j->plan->part[k].in, in))
 			k++;
 		if (k == i)
-			pool_for(d->pool, n, n * in->chunk <= ALONE ? n : cpu_grain(d, n),
-			         prepare_items, &p);
+			pool_for(d->pool, n, alone ? n : cpu_grain(d, n), prepare_items, &p);
 	}
 }
 
@@ -184,7 +197,10 @@ static void float_item(const struct job *j, const struct part *p, size_t item, v
 	int n_out = (int)w->n_out, n_in = (int)w->n_in, n_rows = (int)j->n_rows;
 	int type = cpu_stored(w->dtype);
 
-	if (n_rows == 1)
+	if (p->in.split)
+		rows->split_tile(item, w->data, 0, type, prepared(j, &p->in), 0, y, 0, p->bias, 0,
+		                 p->flags, n_rows, n_out, n_in, own);
+	else if (n_rows == 1)
 		rows->float_vec(item, w->data, 0, type, q, 0, y, 0, p->bias, 0, p->flags, n_rows,
 		                n_out, n_in, VEC_ROWS);
 	else
@@ -216,6 +232,8 @@ static size_t count_items(const struct job *j, const struct part *p)
 	bool affine = p->in.rows && !p->in.exact;
 	size_t block = TILE_ROWS, tokens = (j->n_rows + TILE_TOKENS - 1) / TILE_TOKENS;
 
+	if (p->in.split)
+		return cpu_split_items(p->w->d.n_out, j->n_rows);
 	if (j->n_rows == 1 && !p->in.exact)
 		block = VEC_ROWS;
 	else if (affine && j->n_rows <= j->few)

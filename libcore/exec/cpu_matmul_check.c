@@ -14,7 +14,7 @@ Suite *cpu_matmul_suite(void);
 
 enum { MAX_ROWS = 70, MAX_PARTS = 2 };
 
-static const char *const levels[] = { "plain", "v2", "v3", "v4", "v4vnni" };
+static const char *const levels[] = { "plain", "v2", "v3", "v4", "v4vnni", "v4amx" };
 enum { N_LEVELS = sizeof levels / sizeof *levels };
 
 /* ---- random data: xorshift*, from a seed that a failure prints */
@@ -248,8 +248,8 @@ static const float *run(struct world *w, size_t first, size_t n)
 /* How far row o of token t may be off. f32 sums in n / 4 steps or fewer:
  * u (n / 4 + 16) sum |w x|, where u = 2^-24 and |w| is taken before scale *
  * code and bias cancel; inputs in 16 bits: half a step of 1 / 32767 of the
- * group's largest for every code. */
-static double bound(const struct product *p, bool exact, size_t t, size_t o)
+ * group's largest for every code; inputs in two bf16: 2^-15 of them. */
+static double bound(const struct product *p, const char *isa, bool exact, size_t t, size_t o)
 {
 	const struct weight_desc *d = &p->w.d;
 	const float *x = p->x.w + t * d->n_in, *w = p->w.rough + o * d->n_in;
@@ -268,8 +268,9 @@ static double bound(const struct product *p, bool exact, size_t t, size_t o)
 	}
 	if (p->add)
 		sum += fabs((double)p->before.w[t * d->n_out + o]) + fabs((double)p->b.w[o]);
-	return ((double)d->n_in / 4 + 16) * 0x1p-24 * sum +
-	       (exact || d->form == FORM_FLOAT ? 0 : steps);
+	if (d->form == FORM_FLOAT)
+		steps = !strcmp(isa, "v4amx") ? 0x1p-15 * sum : 0;
+	return ((double)d->n_in / 4 + 16) * 0x1p-24 * sum + (exact ? 0 : steps);
 }
 
 static void compare(const struct product *p, const char *isa, bool exact, const float *have)
@@ -280,12 +281,12 @@ static void compare(const struct product *p, const char *isa, bool exact, const 
 		for (size_t o = 0; o < d->n_out; o++) {
 			double want = (double)p->want[t][o], got = (double)have[t * d->n_out + o];
 
-			ck_assert_msg(fabs(got - want) <= bound(p, exact, t, o),
+			ck_assert_msg(fabs(got - want) <= bound(p, isa, exact, t, o),
 			              "%s, %u bits of %u, %s, [%zu,%zu], exact %d, row %zu of "
 			              "token %zu: %.9g, want %.9g within %.3g; CHECK_SEED=%llu",
 			              isa, d->bits, d->group, dtype_info(d->dtype)->name,
 			              d->n_out, d->n_in, exact, o, t, got, want,
-			              bound(p, exact, t, o), (unsigned long long)seed());
+			              bound(p, isa, exact, t, o), (unsigned long long)seed());
 		}
 }
 
@@ -344,7 +345,7 @@ static void check_form(const struct weight_desc *d, bool add)
 	world_close(&ref);
 	for (int i = 0; i < N_LEVELS; i++) {
 		check_on(&p, levels[i], 0);
-		if (d->form == FORM_AFFINE)
+		if (d->form == FORM_AFFINE || !strcmp(levels[i], "v4amx"))
 			check_on(&p, levels[i], EXEC_EXACT);
 	}
 	product_close(&p);

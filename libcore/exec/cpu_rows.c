@@ -3,10 +3,15 @@
 #include "exec/cpu_rows.h"
 
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #define FIELD(name) (*((const struct cpu_rows *)0)->name)
 #define KERNEL(name, isa) extern __typeof__(FIELD(name)) name##_##isa
-#define ROWS(isa, lanes) \
+#define DECLARE(isa) \
 	KERNEL(float_prepare, isa); \
 	KERNEL(float_vec, isa); \
 	KERNEL(float_tile, isa); \
@@ -17,9 +22,10 @@
 	KERNEL(kv_write, isa); \
 	KERNEL(attention, isa); \
 	KERNEL(attention_merge, isa); \
-	extern const struct cpu_affine affine_rows_##isa[CPU_AFFINE_BITS][CPU_AFFINE_GROUPS]; \
-	static const struct cpu_rows rows_##isa = { \
-		.name = #isa, \
+	extern const struct cpu_affine affine_rows_##isa[CPU_AFFINE_BITS][CPU_AFFINE_GROUPS]
+#define TABLE(level, isa, lanes, ...) \
+	static const struct cpu_rows rows_##level = { \
+		.name = #level, \
 		.width = lanes, \
 		.affine = affine_rows_##isa, \
 		.float_prepare = float_prepare_##isa, \
@@ -32,7 +38,11 @@
 		.kv_write = kv_write_##isa, \
 		.attention = attention_##isa, \
 		.attention_merge = attention_merge_##isa, \
+		__VA_ARGS__ \
 	}
+#define ROWS(isa, lanes) \
+	DECLARE(isa); \
+	TABLE(isa, isa, lanes, .split_tile = NULL)
 
 ROWS(plain, 4);
 #if defined(__x86_64__)
@@ -40,6 +50,9 @@ ROWS(v2, 4);
 ROWS(v3, 8);
 ROWS(v4, 16);
 ROWS(v4vnni, 16);
+KERNEL(split_prepare, v4amx);
+KERNEL(split_tile, v4amx);
+TABLE(v4amx, v4vnni, 16, .split_prepare = split_prepare_v4amx, .split_tile = split_tile_v4amx);
 #endif
 
 static bool has_all(void)
@@ -70,6 +83,24 @@ static bool has_v4vnni(void)
 {
 	return has_v4() && __builtin_cpu_supports("avx512vnni");
 }
+
+/* The tiles' registers must be asked of the kernel, once a process. */
+static bool has_v4amx(void)
+{
+	enum { BF16 = 1 << 22, TILE = 1 << 24, AVX512_BF16 = 1 << 5 };
+	enum { REQUEST = 0x1023, TILE_DATA = 18 }; /* ARCH_REQ_XCOMP_PERM */
+	unsigned a, b, c, d;
+
+	if (!has_v4vnni() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) ||
+	    (d & (BF16 | TILE)) != (BF16 | TILE) || !__get_cpuid_count(7, 1, &a, &b, &c, &d) ||
+	    !(a & AVX512_BF16))
+		return false;
+#if defined(__linux__)
+	return syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
+#else
+	return false;
+#endif
+}
 #endif
 
 /* the best first; the last has no needs */
@@ -78,6 +109,7 @@ static const struct {
 	bool (*has)(void);
 } levels[] = {
 #if defined(__x86_64__)
+	{ &rows_v4amx, has_v4amx },
 	{ &rows_v4vnni, has_v4vnni },
 	{ &rows_v4, has_v4 },
 	{ &rows_v3, has_v3 },

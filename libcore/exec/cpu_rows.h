@@ -15,6 +15,14 @@ enum { CPU_AFFINE_BITS = 6, CPU_AFFINE_GROUPS = 4, CPU_BLOCK = 2048, CPU_FLOAT_C
 /* as in vec.h, matmul.clh and cache.clh */
 enum { CPU_F32, CPU_F16, CPU_BF16, CPU_E4M3, CPU_E5M2 };
 enum { CPU_ADD = 1, CPU_BIAS = 2 };
+enum { CPU_SPLIT_SIDE = 16, CPU_SPLIT_STEP = 32, CPU_SPLIT_CHUNK = 256 };
+/* Items of split_tile(). */
+static inline size_t cpu_split_items(size_t n_out, size_t n_rows)
+{
+	size_t rows = n_rows <= CPU_SPLIT_SIDE ? 4 * CPU_SPLIT_SIDE : 2 * CPU_SPLIT_SIDE;
+
+	return (n_out + rows - 1) / rows;
+}
 enum { CPU_KEY_BLOCK = 16, CPU_SPAN = 512, CPU_STATE_HEAD = 16 };
 
 struct cpu_affine {
@@ -57,6 +65,13 @@ struct cpu_rows {
 	                   const float *q, uint64_t q_at, float *y, uint64_t y_at,
 	                   const float *bias, uint64_t bias_at, int flags, int n_rows, int n_out,
 	                   int n_in, int n_block, int n_tokens, float *scratch);
+	/* NULL: no matrix unit */
+	void (*split_prepare)(size_t item, const float *x, uint64_t x_at, uint32_t *q,
+	                      uint64_t q_at, int n_rows, int n_in);
+	void (*split_tile)(size_t item, const unsigned char *w, uint64_t w_at, int w_type,
+	                   const uint32_t *q, uint64_t q_at, float *y, uint64_t y_at,
+	                   const float *bias, uint64_t bias_at, int flags, int n_rows, int n_out,
+	                   int n_in, uint32_t *scratch);
 	void (*norm_rms)(size_t item, const float *x, uint64_t x_at, float *y, uint64_t y_at,
 	                 const float *g, uint64_t g_at, int n, float eps);
 	void (*rope)(size_t item, float *x, uint64_t x_at, const float *angles, uint64_t angles_at,

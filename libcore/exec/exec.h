@@ -22,7 +22,7 @@ struct exec;
 
 struct exec_options {
 	const char *device;    /* as for --device; NULL: $CLM_DEVICE, else auto */
-	const char *isa;       /* cpu: "v2", "v3", "v4", "v4vnni", "plain"; NULL: the best */
+	const char *isa;       /* cpu: "v2", "v3", "v4", "v4vnni", "v4amx", "plain"; NULL: the best */
 	const char *cache_dir; /* built programs; NULL: ~/.cache/clm by XDG; "": none */
 	int threads;           /* 0: all */
 	unsigned flags;
