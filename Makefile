@@ -83,12 +83,14 @@ LEVEL_v4     := -DISA=v4 -march=x86-64-v4 $(WIDE)
 LEVEL_v4vnni := -DISA=v4vnni -march=x86-64-v4 -mavx512vnni $(WIDE)
 
 # the matrix unit's rows go with v4vnni's
-LEVEL_v4amx  := -DISA=v4amx -march=x86-64-v4 -mavx512vnni -mavx512bf16 -mamx-tile -mamx-bf16 $(WIDE)
+LEVEL_v4amx  := -DISA=v4amx -march=x86-64-v4 -mavx512vnni -mavx512vbmi -mavx512bf16 \
+                -mamx-tile -mamx-bf16 -mamx-int8 $(WIDE)
+AMX_KERNELS  := $(if $(X86),$(patsubst kernels/amx/%.c,%,$(wildcard kernels/amx/*.c)))
 
 KERNELS     := $(wildcard kernels/*.cl kernels/*.clh kernels/*.h kernels/cpu/*.cl kernels/cpu/*.clh kernels/cpu/*.h)
 CPU_KERNELS := $(patsubst kernels/cpu/%.cl,%,$(wildcard kernels/cpu/*.cl))
 KERNEL_OBJS := $(foreach k,$(CPU_KERNELS),$(LEVELS:%=$(B)/kernels/$k.%.o)) $(B)/kernels/texts.o \
-               $(if $(X86),$(B)/kernels/split.v4amx.o)
+               $(AMX_KERNELS:%=$(B)/kernels/%.v4amx.o)
 
 define level_rule
 $(B)/kernels/%.$1.o: kernels/cpu/%.cl $(B)/flags

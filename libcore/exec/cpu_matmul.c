@@ -12,6 +12,7 @@ enum {
 	FEW_ROWS = 16,         /* few tokens */
 	TILE_ROWS = 32,        /* many tokens */
 	TILE_TOKENS = 128,
+	CODES_FROM = 32,       /* tokens that the matrix unit takes as codes */
 	ALONE = 16384,         /* inputs that are prepared faster than shared out */
 };
 
@@ -40,6 +41,7 @@ struct job {
 	const struct cpu_run *run;
 	const struct plan *plan;
 	size_t n_parts, n_rows, few;
+	size_t n_room;         /* rows that the prepared inputs have room for */
 	const float *x;
 	size_t end[OP_PARTS];  /* items of the parts so far */
 };
@@ -76,13 +78,24 @@ static bool same_input(const struct input *a, const struct input *b)
 }
 
 /* Bytes of a thread's own memory for a block of the part. */
-static size_t own_bytes(const struct cpu *d, const struct input *in, size_t rows)
+static size_t own_bytes(const struct cpu *d, const struct part *p, size_t rows)
 {
-	size_t width = (size_t)d->rows->width * sizeof(float);
+	const struct input *in = &p->in;
+	size_t width = (size_t)d->rows->width * sizeof(float), n, codes = 0;
 
 	if (in->split)
 		return 32 * (CPU_SPLIT_CHUNK + rows + 32) * sizeof(uint32_t);
-	return TILE_ROWS * (in->token_bytes / in->n_chunks + TILE_TOKENS * width);
+	n = TILE_ROWS * (in->token_bytes / in->n_chunks + TILE_TOKENS * width);
+	if (in->rows && d->rows->codes_tile)
+		codes = (16 * p->w->d.n_in + 128 * p->w->d.n_in / p->w->d.group + 16384) *
+		        sizeof(int);
+	return n > codes ? n : codes;
+}
+
+/* Prepared inputs may be tiles of tokens. */
+static size_t room_rows(size_t rows)
+{
+	return (rows + CPU_SIDE - 1) / CPU_SIDE * CPU_SIDE;
 }
 
 int cpu_matmul_plan(struct record *r, struct op *op, struct err *e)
@@ -106,15 +119,21 @@ int cpu_matmul_plan(struct record *r, struct op *op, struct err *e)
 			k++;
 		p->in.first = k < i ? plan->part[k].in.first : total;
 		total += k < i ? 0 : p->in.token_bytes;
-		if (cpu_own_room(r->x, own_bytes(r->x->device, &p->in, rows), e) != 0)
+		if (cpu_own_room(r->x, own_bytes(r->x->device, p, rows), e) != 0)
 			return -1;
 	}
-	return cpu_room(r->x, &((struct cpu *)r->x->device)->inputs, total * rows, e);
+	return cpu_room(r->x, &((struct cpu *)r->x->device)->inputs, total * room_rows(rows), e);
 }
 
 static void *prepared(const struct job *j, const struct input *in)
 {
-	return j->run->d->inputs.p + in->first * j->n_rows;
+	return j->run->d->inputs.p + in->first * j->n_room;
+}
+
+/* Whether the matrix unit takes the codes of this product. */
+static bool by_codes(const struct job *j, const struct input *in)
+{
+	return in->rows && !in->exact && j->run->d->rows->codes_tile && j->n_rows >= CODES_FROM;
 }
 
 struct prepare_job {
@@ -136,16 +155,19 @@ static void prepare_items(void *arg, size_t begin, size_t end, int thread)
 			rows->split_prepare(i, p->job->x, 0, q, 0, n_rows, n_in);
 		else if (!in->rows)
 			rows->float_prepare(i, p->job->x, 0, q, 0, n_rows, n_in);
+		else if (by_codes(p->job, in))
+			rows->codes_prepare(i, p->job->x, 0, q, 0, n_rows, n_in,
+			                    (int)p->part->w->d.group);
 		else if (in->exact)
 			in->rows->prepare_exact(i, p->job->x, 0, q, 0, n_rows, n_in);
 		else
 			in->rows->prepare(i, p->job->x, 0, q, 0, n_rows, n_in);
 }
 
-/* Items that prepare the input of n_rows rows. */
-static size_t count_prepare(const struct input *in, size_t n_rows)
+/* Items that prepare the input. */
+static size_t count_prepare(const struct job *j, const struct input *in)
 {
-	return in->n_chunks * (in->split ? (n_rows + CPU_SPLIT_SIDE - 1) / CPU_SPLIT_SIDE : n_rows);
+	return in->n_chunks * (in->split || by_codes(j, in) ? j->n_room / CPU_SIDE : j->n_rows);
 }
 
 static void prepare(const struct job *j)
@@ -155,7 +177,7 @@ static void prepare(const struct job *j)
 	for (size_t i = 0; i < j->n_parts; i++) {
 		struct prepare_job p = { j, &j->plan->part[i] };
 		const struct input *in = &p.part->in;
-		size_t n = count_prepare(in, j->n_rows), k = 0;
+		size_t n = count_prepare(j, in), k = 0;
 		bool alone = in->n_chunks * in->chunk * j->n_rows <= ALONE;
 
 		while (!same_input(&j->plan->part[k].in, in))
@@ -177,6 +199,10 @@ static void affine_item(const struct job *j, const struct part *p, size_t item, 
 	if (p->in.exact)
 		rows->exact(item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0, y, 0, p->bias,
 		            0, p->flags, n_rows, n_out, n_in, TILE_ROWS, TILE_TOKENS, own);
+	else if (by_codes(j, &p->in))
+		j->run->d->rows->codes_tile(item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0, y,
+		                            0, p->bias, 0, p->flags, n_rows, n_out, n_in,
+		                            (int)w->bits, (int)w->group, own);
 	else if (n_rows == 1)
 		rows->vec(item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0, y, 0, p->bias, 0,
 		          p->flags, n_rows, n_out, n_in, VEC_ROWS);
@@ -234,6 +260,8 @@ static size_t count_items(const struct job *j, const struct part *p)
 
 	if (p->in.split)
 		return cpu_split_items(p->w->d.n_out, j->n_rows);
+	if (by_codes(j, &p->in))
+		return (p->w->d.n_out + CPU_CODES_ROWS - 1) / CPU_CODES_ROWS;
 	if (j->n_rows == 1 && !p->in.exact)
 		block = VEC_ROWS;
 	else if (affine && j->n_rows <= j->few)
@@ -255,6 +283,7 @@ void cpu_matmul(const struct cpu_run *run, const struct op *op)
 
 	if (!j.n_rows)
 		return;
+	j.n_room = room_rows(j.n_rows);
 	prepare(&j);
 	for (size_t i = 0; i < op->n_parts; i++)
 		j.end[i] = n += count_items(&j, &j.plan->part[i]);

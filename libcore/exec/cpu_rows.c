@@ -52,7 +52,10 @@ ROWS(v4, 16);
 ROWS(v4vnni, 16);
 KERNEL(split_prepare, v4amx);
 KERNEL(split_tile, v4amx);
-TABLE(v4amx, v4vnni, 16, .split_prepare = split_prepare_v4amx, .split_tile = split_tile_v4amx);
+KERNEL(codes_prepare, v4amx);
+KERNEL(codes_tile, v4amx);
+TABLE(v4amx, v4vnni, 16, .split_prepare = split_prepare_v4amx, .split_tile = split_tile_v4amx,
+      .codes_prepare = codes_prepare_v4amx, .codes_tile = codes_tile_v4amx);
 #endif
 
 static bool has_all(void)
@@ -87,12 +90,13 @@ static bool has_v4vnni(void)
 /* The tiles' registers must be asked of the kernel, once a process. */
 static bool has_v4amx(void)
 {
-	enum { BF16 = 1 << 22, TILE = 1 << 24, AVX512_BF16 = 1 << 5 };
+	enum { VBMI = 1 << 1, BF16 = 1 << 22, TILE = 1 << 24, INT8 = 1 << 25 };
+	enum { AVX512_BF16 = 1 << 5 };
 	enum { REQUEST = 0x1023, TILE_DATA = 18 }; /* ARCH_REQ_XCOMP_PERM */
 	unsigned a, b, c, d;
 
 	if (!has_v4vnni() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) ||
-	    (d & (BF16 | TILE)) != (BF16 | TILE) || !__get_cpuid_count(7, 1, &a, &b, &c, &d) ||
+	    (d & (BF16 | TILE | INT8)) != (BF16 | TILE | INT8) || !(c & VBMI) || !__get_cpuid_count(7, 1, &a, &b, &c, &d) ||
 	    !(a & AVX512_BF16))
 		return false;
 #if defined(__linux__)

@@ -15,11 +15,11 @@ enum { CPU_AFFINE_BITS = 6, CPU_AFFINE_GROUPS = 4, CPU_BLOCK = 2048, CPU_FLOAT_C
 /* as in vec.h, matmul.clh and cache.clh */
 enum { CPU_F32, CPU_F16, CPU_BF16, CPU_E4M3, CPU_E5M2 };
 enum { CPU_ADD = 1, CPU_BIAS = 2 };
-enum { CPU_SPLIT_SIDE = 16, CPU_SPLIT_STEP = 32, CPU_SPLIT_CHUNK = 256 };
+enum { CPU_SIDE = 16, CPU_SPLIT_STEP = 32, CPU_SPLIT_CHUNK = 256, CPU_CODES_ROWS = 64 };
 /* Items of split_tile(). */
 static inline size_t cpu_split_items(size_t n_out, size_t n_rows)
 {
-	size_t rows = n_rows <= CPU_SPLIT_SIDE ? 4 * CPU_SPLIT_SIDE : 2 * CPU_SPLIT_SIDE;
+	size_t rows = n_rows <= CPU_SIDE ? 4 * CPU_SIDE : 2 * CPU_SIDE;
 
 	return (n_out + rows - 1) / rows;
 }
@@ -72,6 +72,13 @@ struct cpu_rows {
 	                   const uint32_t *q, uint64_t q_at, float *y, uint64_t y_at,
 	                   const float *bias, uint64_t bias_at, int flags, int n_rows, int n_out,
 	                   int n_in, uint32_t *scratch);
+	void (*codes_prepare)(size_t item, const float *x, uint64_t x_at, int *q, uint64_t q_at,
+	                      int n_rows, int n_in, int group);
+	void (*codes_tile)(size_t item, const unsigned char *w, uint64_t w_at,
+	                   const unsigned char *s, uint64_t s_at, const unsigned char *b,
+	                   uint64_t b_at, int s_type, const int *q, uint64_t q_at, float *y,
+	                   uint64_t y_at, const float *bias, uint64_t bias_at, int flags,
+	                   int n_rows, int n_out, int n_in, int bits, int group, int *scratch);
 	void (*norm_rms)(size_t item, const float *x, uint64_t x_at, float *y, uint64_t y_at,
 	                 const float *g, uint64_t g_at, int n, float eps);
 	void (*rope)(size_t item, float *x, uint64_t x_at, const float *angles, uint64_t angles_at,
