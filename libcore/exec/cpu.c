@@ -86,6 +86,7 @@ static void close_device(struct exec *x)
 	exec_host_end(x, d->inputs.p);
 	exec_host_end(x, d->parts.p);
 	exec_host_end(x, d->own.p);
+	exec_host_end(x, d->probe.p);
 	free(d);
 }
 
@@ -190,4 +191,5 @@ const struct backend backend_cpu = {
 	.plan_end = plan_end,
 	.run = cpu_run,
 	.output = output,
+	.limit = cpu_limit,
 };

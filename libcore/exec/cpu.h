@@ -21,6 +21,7 @@ struct cpu {
 	struct cpu_room parts;     /* attention's states of spans */
 	struct cpu_room own;       /* each thread's own */
 	size_t n_own;              /* bytes a thread */
+	struct cpu_room probe;     /* what limits read; from the first measure on */
 };
 
 /* Pages of one layer, as kernels/cpu/cache.clh says. */
@@ -71,5 +72,7 @@ void cpu_kv_close(struct exec_kv *k);
 NEED int cpu_kv_copy(struct exec_kv *k, unsigned group, int32_t dst, int32_t src, struct err *e);
 NEED int cpu_kv_move(struct exec_kv *k, bool in, size_t layer, int32_t page, size_t first,
                      size_t n, void *keys, void *values, struct err *e);
+
+NEED int cpu_limit(struct exec *x, enum limit what, double *value, struct err *e);
 
 #endif

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* exec.h - devices, weights, and the recorded step. The door of exec/.
  *
- * A step is recorded once and replayed. record_*() and op_*() build a flat
- * list of ops over named slots for up to `max_rows` rows, every shape
- * checked as it is recorded; record_end() plans the memory and lets the
- * backend choose and build its kernels. record_run() then replays the list
- * over a step table (tokens, positions, page tables): it allocates nothing,
- * looks nothing up and builds nothing.
+ * A step is recorded once and replayed. record_*() and op_*() build a flat list of ops over
+ * named slots for up to `max_rows` rows, every shape checked as it is recorded; record_end()
+ * plans the memory and lets the backend choose and build its kernels. record_run() then replays
+ * the list over a step table (tokens, positions, page tables): it allocates nothing, looks
+ * nothing up and builds nothing.
  *
- * Numbers: slots are f32; every sum is f32 in an order fixed per weight
- * form. The bits of a row depend only on its own token, position and keys,
- * never on the other rows of the step, the bucket or the page numbers. */
+ * Numbers: slots are f32; every sum is f32 in an order fixed per weight form. The bits of a row
+ * depend only on its own token, position and keys, never on the other rows of the step, the
+ * bucket or the page numbers. */
 #ifndef CLM_EXEC_H
 #define CLM_EXEC_H
 
@@ -51,6 +50,11 @@ NEED int exec_list(struct buf *out, struct err *e);
  * builds since exec_open(): a replayed step must leave the count alone. */
 size_t exec_bytes(const struct exec *x);
 size_t exec_events(const struct exec *x);
+/* What the device can do at most, measured when asked (about 50 ms): bytes or operations a
+ * second, for a launch and a barrier of all groups seconds. 0: it has no such thing. */
+enum limit { LIMIT_READ, LIMIT_FMA, LIMIT_DOT16, LIMIT_DOT8, LIMIT_MATRIX, LIMIT_LAUNCH,
+             LIMIT_BARRIER, LIMIT_COUNT };
+NEED int exec_limit(struct exec *x, enum limit what, double *value, struct err *e);
 
 /* ---- weights: few forms, many formats */
 enum form { FORM_FLOAT, FORM_AFFINE };

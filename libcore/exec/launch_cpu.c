@@ -20,7 +20,7 @@ static size_t stored(enum dtype t)
 	       t == DT_F8_E4M3 ? STORED_E4M3 : STORED_E5M2;
 }
 
-static bool has_vnni(const struct opencl *d)
+bool device_has_vnni(const struct opencl *d)
 {
 #if defined(__x86_64__)
 	return d->width == 16 && __builtin_cpu_supports("avx512vnni");
@@ -36,7 +36,7 @@ static int begin(struct planner *p, const struct op *op, const struct kernel_row
 {
 	char all[128];
 
-	snprintf(all, sizeof all, "-DWIDTH=%u%s%s", p->d->width, has_vnni(p->d) ? " -DVNNI" : "",
+	snprintf(all, sizeof all, "-DWIDTH=%u%s%s", p->d->width, device_has_vnni(p->d) ? " -DVNNI" : "",
 	         options);
 	if (launch_begin(p, op, row, all, groups) != 0)
 		return -1;

@@ -234,6 +234,7 @@ static void opencl_close(struct exec *x)
 		clFinish(d->queue);
 	programs_close(d);
 	device_rooms_close(d);
+	buffer_close(d, d->probe);
 	if (d->queue)
 		clReleaseCommandQueue(d->queue);
 	if (d->context)
@@ -282,4 +283,5 @@ const struct backend backend_opencl = {
 	.plan_end = opencl_plan_end,
 	.run = opencl_run,
 	.output = opencl_output,
+	.limit = opencl_limit,
 };

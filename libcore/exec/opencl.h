@@ -50,6 +50,7 @@ struct opencl {
 	size_t n_rooms;            /* counts the changes of either */
 	struct pinned stage;       /* the table as the host fills it */
 	struct pinned result;      /* of the last run */
+	cl_mem probe;              /* what limits read; NULL before the first measure */
 	bool busy;                 /* work that reads the host's memory may be under way */
 	struct arena arena;
 };
@@ -190,6 +191,9 @@ NEED int launches_make(struct record *r, bool dry, struct err *e);
 /* Floats of prepared inputs that the CPU rows need. */
 size_t cpu_inputs(const struct record *r);
 
+/* A CPU whose rows may be built with -DVNNI (launch_cpu.c). */
+bool device_has_vnni(const struct opencl *d);
+
 /* ---- cl_plan.c: the step table's layout, and all that a record needs before
  * its first step */
 int opencl_plan(struct record *r, struct err *e);
@@ -201,5 +205,8 @@ const float *opencl_output(const struct record *r);
 /* Runs each kernel of the plan over no rows: what a driver does at a first
  * launch is done before the first step. */
 NEED int launches_warm(struct record *r, struct err *e);
+
+/* ---- limits_opencl.c */
+int opencl_limit(struct exec *x, enum limit what, double *value, struct err *e);
 
 #endif

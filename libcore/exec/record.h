@@ -56,7 +56,8 @@ struct record {
 	void *plan;            /* the backend's own */
 };
 
-/* A backend is a way to run the list. Every entry is required.
+/* A backend is a way to run the list. Every entry is required; what has no
+ * limits worth a measure gives 0 for each.
  *
  * exec.c asks the backends in the order opencl, cpu, ref; the first that
  * takes the device's name opens it. Under "auto" a backend takes the name if
@@ -85,6 +86,7 @@ struct backend {
 	void (*plan_end)(struct record *r);
 	int (*run)(struct record *r, const struct step *s, const float *const *angles, struct err *e);
 	const float *(*output)(const struct record *r);
+	int (*limit)(struct exec *x, enum limit what, double *value, struct err *e);
 };
 /* angles[k]: [n_rows][dims] f32 of record.rope[k], cos of pair i at i and sin
  * at dims / 2 + i, times the rope's scale, computed in double by exec. */
