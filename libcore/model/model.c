@@ -5,8 +5,6 @@
  * few row counts when it opens, so that a step only fills the step table.
  * Leaves sequences and pages to kv, arithmetic to exec. */
 #include "model/forward.h"
-#include "model/synthetic.h"
-
 #include "util/map.h"
 
 #include <stdio.h>
@@ -207,6 +205,24 @@ size_t model_max_rows(const struct model *m)
 size_t model_max_out(const struct model *m)
 {
 	return m->max_out;
+}
+
+void model_cost(struct model_cost *out, const struct model *m, size_t pos)
+{
+	const struct config *c = &m->config;
+	const struct weights *w = &m->weights;
+	size_t seen = 0, value = dtype_info(exec_kv_dtype(kv_pool_store(m->pool)))->block_bytes;
+
+	for (size_t i = 0; i < c->n_layers; i++)
+		seen += c->sliding[i] && pos + 1 > c->window ? c->window : pos + 1;
+	*out = (struct model_cost){
+		.weight_bytes = w->n_bytes - (c->tied ? 0 : w->embed_bytes),
+		.cache_bytes = 2 * seen * c->n_kv_heads * c->head_dim * value,
+		.out_flop = 2.0 * (double)c->vocab * (double)c->hidden,
+		.coded = w->coded_bytes > w->n_bytes / 2,
+	};
+	out->flop = w->flop - (c->tied ? 0 : out->out_flop) +
+	            4.0 * (double)seen * (double)(c->n_heads * c->head_dim);
 }
 
 /* ---- running */

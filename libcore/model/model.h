@@ -70,6 +70,14 @@ NEED int model_open_synthetic(struct model **out, const char *shape, unsigned bi
                               struct err *e);
 size_t synthetic_count(void);
 const char *synthetic_name(size_t i);
+/* Its parts: the shape alone, ended by config_release(); form and bytes of a
+ * desc whose sizes are set, kept by the arena, the same for the same seed.
+ * Floats in place of codes where the group does not divide n_in. */
+NEED int synthetic_config(struct config *c, const char *name, enum dtype dtype, struct err *e);
+NEED int synthetic_matrix(struct weight_desc *d, struct arena *a, enum dtype dtype, unsigned bits,
+                          unsigned group, uint64_t *seed, struct err *e);
+NEED int synthetic_vector(struct weight_desc *d, struct arena *a, enum dtype dtype, float centre,
+                          uint64_t *seed, struct err *e);
 void model_close(struct model *m);
 const struct config *model_config(const struct model *m);
 struct kv_pool *model_pool(struct model *m);
@@ -77,6 +85,15 @@ const char *model_digest(const struct model *m);   /* hex, of config and tensor 
 size_t model_weight_bytes(const struct model *m);  /* in their compute form */
 size_t model_max_rows(const struct model *m);
 size_t model_max_out(const struct model *m);
+/* What the row at a position costs at least. */
+struct model_cost {
+	size_t weight_bytes;       /* that a pass reads, however many rows it has */
+	size_t cache_bytes;        /* keys and values that this row reads */
+	double flop;               /* its products and its attention */
+	double out_flop;           /* its logits, where they are wanted */
+	bool coded;                /* most weights are codes, multiplied as integers */
+};
+void model_cost(struct model_cost *out, const struct model *m, size_t pos);
 
 enum want { WANT_NONE, WANT_LAST, WANT_ALL };
 struct model_work {

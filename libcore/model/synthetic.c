@@ -4,7 +4,7 @@
  * For measuring a device without a model's file: the real matrices' sizes
  * and forms, values that keep activations finite. The same seed gives the
  * same weights. */
-#include "model/synthetic.h"
+#include "model/model.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -35,6 +35,16 @@ const char *synthetic_name(size_t i)
 	return shapes[i].name;
 }
 
+static int unknown(const char *name, struct err *e)
+{
+	char all[256] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < N_SHAPES && n < sizeof all; i++)
+		n += (size_t)snprintf(all + n, sizeof all - n, " %s", shapes[i].name);
+	return err_set(e, ERR_MISUSE, "shape \"%s\": expected one of%s", name, all);
+}
+
 int synthetic_config(struct config *c, const char *name, enum dtype dtype, struct err *e)
 {
 	const struct shape_row *s = NULL;
@@ -43,7 +53,7 @@ int synthetic_config(struct config *c, const char *name, enum dtype dtype, struc
 		if (!strcmp(shapes[i].name, name))
 			s = &shapes[i];
 	if (!s)
-		return err_set(e, ERR_MISUSE, "\"%s\" is no shape known here", name);
+		return unknown(name, e);
 	*c = (struct config){
 		.n_layers = s->n_layers,
 		.hidden = s->hidden,

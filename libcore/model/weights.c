@@ -7,8 +7,6 @@
  * How a device keeps them is exec's matter. */
 #include "model/weights.h"
 
-#include "model/synthetic.h"
-
 #include <stdio.h>
 #include <string.h>
 
@@ -54,6 +52,8 @@ static int add(struct binder *b, struct weight **out, const struct weight_desc *
 		return -1;
 	b->w->all[b->w->n_all++] = *out;
 	b->w->n_bytes += n_bytes;
+	b->w->coded_bytes += d->form == FORM_AFFINE ? n_bytes : 0;
+	b->w->flop += d->n_out > 1 ? 2.0 * (double)d->n_out * (double)d->n_in : 0;
 	return 0;
 }
 
@@ -299,8 +299,11 @@ static int open_all(struct binder *b, struct err *e)
 	                    NULL;
 	if (!w->all)
 		goto fail;
-	if (bind_matrix(b, &w->embed, "model.embed_tokens", c->vocab, c->hidden, e) ||
-	    bind_vector(b, &w->norm, "model.norm", "weight", c->hidden, e))
+	if (bind_matrix(b, &w->embed, "model.embed_tokens", c->vocab, c->hidden, e))
+		goto fail;
+	w->embed_bytes = w->n_bytes;
+	w->flop = 0;
+	if (bind_vector(b, &w->norm, "model.norm", "weight", c->hidden, e))
 		goto fail;
 	for (size_t i = 0; i < c->n_layers; i++)
 		if (bind_layer(b, i, e))

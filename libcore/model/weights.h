@@ -17,6 +17,8 @@ struct weights {
 	struct layer *layer;
 	size_t n_layers;
 	size_t n_bytes;      /* in their compute form */
+	size_t embed_bytes, coded_bytes; /* of them, the table's; of matrices of codes */
+	double flop;         /* products with all matrices but the table */
 	struct weight **all; /* for closing */
 	size_t n_all;
 	struct arena arena; /* what had to be unpacked or repacked */
