@@ -103,6 +103,12 @@ void value_load(float *x, global const kv_t *v, int lane)
 	}
 }
 
+#ifdef CAP
+#define CAPPED(s) (CAP * tanh((s) / CAP))
+#else
+#define CAPPED(s) (s)
+#endif
+
 /* Positions lo .. hi-1, which lie in one span. */
 void span_sums(struct sums *o, struct rooms l, int lo, int hi, float scale, int head,
                global const int *pages, global const kv_t *keys, global const kv_t *values)
@@ -117,7 +123,8 @@ void span_sums(struct sums *o, struct rooms l, int lo, int hi, float scale, int 
 		int j = base + id;
 		int page = pages[clamp(j, lo, hi - 1) / PAGE];
 		bool live = j >= lo && j < hi;
-		float s = live ? key_dot(l.q, keys, page, head, j % PAGE) * scale : -INFINITY;
+		float s = live ? CAPPED(key_dot(l.q, keys, page, head, j % PAGE) * scale) :
+		                 -INFINITY;
 
 		l.p[id] = s;
 		barrier(CLK_LOCAL_MEM_FENCE);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* attention.cl - y = softmax(scale * q k^T) v, each row over its own sequence
+/* attention.cl - y = softmax(capped(scale * q k^T)) v, each row over its own sequence
  * from max(0, pos - window + 1) (window 0: from 0) to pos, grouped heads.
  *
  *   q, y            [n_rows][n_heads][k_dim] and [..][v_dim] f32
@@ -32,7 +32,7 @@ struct context {
 	__global const int *table;            /* of the sequence */
 	int type, size;                       /* of an element */
 	int n_kv_heads, kv_head, k_dim, v_dim, v_pad, n_group;
-	float scale;
+	float scale, cap;
 	int last;                             /* the last position anybody sees */
 };
 
@@ -93,8 +93,9 @@ INLINE void scores(const int n, const int type, const struct context *c, const s
 			}
 		}
 		UNROLL for (int h = 0; h < n; h++) {
-			STOREF(a[h][0] * SPLATF(c->scale), s + h * CHUNK + t);
-			STOREF(a[h][1] * SPLATF(c->scale), s + h * CHUNK + t + WIDTH);
+			STOREF(soft_capped(a[h][0] * SPLATF(c->scale), c->cap), s + h * CHUNK + t);
+			STOREF(soft_capped(a[h][1] * SPLATF(c->scale), c->cap),
+			       s + h * CHUNK + t + WIDTH);
 		}
 	}
 }
@@ -278,8 +279,9 @@ KERNEL(attention)(ITEM __global const float *q, ulong q_at, __global float *y, u
                   __global const uchar *keys, ulong keys_at, __global const uchar *values,
                   ulong values_at, int type, __global const int *pos, __global const int *seq,
                   __global const int *pages, ulong page_stride, int n_rows, int n_heads,
-                  int n_kv_heads, int k_dim, int v_dim, float scale, int window, int n_tile,
-                  int n_spans, __global float *part, ulong part_at, LOCAL float *scratch)
+                  int n_kv_heads, int k_dim, int v_dim, float scale, float cap, int window,
+                  int n_tile, int n_spans, __global float *part, ulong part_at,
+                  LOCAL float *scratch)
 {
 	int spans = n_spans ? n_spans : 1, span = (int)(ITEM_ID % spans);
 	int head = (int)(ITEM_ID / spans % n_kv_heads);
@@ -287,7 +289,7 @@ KERNEL(attention)(ITEM __global const float *q, ulong q_at, __global float *y, u
 	int stop = min_int(begin + n_tile, n_rows);
 	struct context c = {
 		keys + keys_at, values + values_at, 0, type, type == STORED_F32 ? 4 : 2,
-		n_kv_heads, head, k_dim, v_dim, padded(v_dim), n_heads / n_kv_heads, scale, 0,
+		n_kv_heads, head, k_dim, v_dim, padded(v_dim), n_heads / n_kv_heads, scale, cap, 0,
 	};
 
 	q += q_at + head * c.n_group * k_dim;

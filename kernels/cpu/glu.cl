@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* glu.cl - y[i] = act(gate[i]) * up[i], and y[i] += x[i]
+/* glu.cl - y[i] = act(gate[i]) * up[i]; y[i] += x[i]; y[i] = y[i] * by, and
+ * where cap is not 0 cap * tanh(y[i] / cap)
  * Flat arrays of n f32, y may be any of them. Item: GLU_BLOCK elements.
  * Shazeer, 2020, arXiv:2002.05202; Hendrycks and Gimpel, 2016,
  * arXiv:1606.08415 */
@@ -8,16 +9,6 @@
 #define GLU_BLOCK 2048
 
 enum { GLU_SILU, GLU_GELU, GLU_GELU_TANH };
-
-static inline VF magnitude(VF x)
-{
-	return ASF(ASI(x) & SPLATI(0x7fffffff));
-}
-
-static inline VF with_sign(VF size, VF of)
-{
-	return ASF(ASI(size) | (ASI(of) & SPLATI((int)0x80000000)));
-}
 
 static inline VF silu(VF x)
 {
@@ -36,13 +27,6 @@ static inline VF erf_lanes(VF x)
 	p = FMA(p, t, SPLATF(-0.284496736f));
 	p = FMA(p, t, SPLATF(0.254829592f));
 	return with_sign(one - p * t * exp_lanes(SPLATF(0.0f) - a * a), x);
-}
-
-static inline VF tanh_lanes(VF x)
-{
-	VF e = exp_lanes(magnitude(x) * SPLATF(-2.0f)), one = SPLATF(1.0f);
-
-	return with_sign((one - e) / (one + e), x);
 }
 
 static inline VF activate(VF x, int act)
@@ -76,4 +60,15 @@ KERNEL(add)(ITEM __global const float *x, ulong x_at, __global float *y, ulong y
 
 	for (; i < end; i++)
 		y[y_at + i] += x[x_at + i];
+}
+
+KERNEL(scale)(ITEM __global float *y, ulong y_at, ulong n, float by, float cap)
+{
+	ulong i = ITEM_ID * GLU_BLOCK, end = i + GLU_BLOCK < n ? i + GLU_BLOCK : n;
+
+	for (; i + WIDTH <= end; i += WIDTH)
+		STOREF(soft_capped(LOADF(y + y_at + i) * SPLATF(by), cap), y + y_at + i);
+	if (i < end)
+		store_few(soft_capped(load_few(y + y_at + i, end - i) * SPLATF(by), cap),
+		          y + y_at + i, end - i);
 }

@@ -151,6 +151,29 @@ static inline VF exp_lanes(VF x)
 	return ASF(ASI(p * ASF((i + SPLATI(127)) << 23)) & ~low);
 }
 
+static inline VF magnitude(VF x)
+{
+	return ASF(ASI(x) & SPLATI(0x7fffffff));
+}
+
+static inline VF with_sign(VF size, VF of)
+{
+	return ASF(ASI(size) | (ASI(of) & SPLATI((int)0x80000000)));
+}
+
+static inline VF tanh_lanes(VF x)
+{
+	VF e = exp_lanes(magnitude(x) * SPLATF(-2.0f)), one = SPLATF(1.0f);
+
+	return with_sign((one - e) / (one + e), x);
+}
+
+/* cap * tanh(x / cap), or x where cap is 0. */
+static inline VF soft_capped(VF x, float cap)
+{
+	return cap > 0 ? SPLATF(cap) * tanh_lanes(x / SPLATF(cap)) : x;
+}
+
 /* f16 bits in the low half of each lane to f32, all values exact. */
 static inline VF half_lanes(VU h)
 {

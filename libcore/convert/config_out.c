@@ -21,6 +21,13 @@ static const struct {
 	{ "mistral", "MistralForCausalLM", "llama", true },
 	{ "qwen2", "Qwen2ForCausalLM", "qwen2", false },
 	{ "qwen3", "Qwen3ForCausalLM", "qwen3", false },
+	{ "gemma", "GemmaForCausalLM", NULL, false },
+	{ "gemma2", "Gemma2ForCausalLM", NULL, false },
+	{ "gemma3_text", "Gemma3ForCausalLM", NULL, false },
+	{ "glm4", "Glm4ForCausalLM", NULL, false },
+	{ "olmo2", "Olmo2ForCausalLM", NULL, false },
+	{ "phi3", "Phi3ForCausalLM", NULL, false },
+	{ "smollm3", "SmolLM3ForCausalLM", NULL, false },
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 

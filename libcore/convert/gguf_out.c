@@ -134,6 +134,7 @@ static int rope(struct out *o, const struct config *c)
 	switch (c->rope_kind) {
 	case ROPE_PLAIN:
 	case ROPE_LLAMA3: /* in rope_freqs.weight */
+	case ROPE_LONG:
 		return 0;
 	case ROPE_LINEAR:
 		return text(o, key(o, "rope.scaling.type"), "linear") ||

@@ -273,6 +273,9 @@ static int check(const struct plan *p, struct err *e)
 		return err_set(e, ERR_MISUSE, "groups of %u: expected 32, 64 or 128", o->group);
 	if (o->bits && o->dequantize)
 		return err_set(e, ERR_MISUSE, "quantize and dequantize are opposites");
+	if (p->format == CONVERT_GGUF && naming_of(p->source) != NAMING_GGUF && c &&
+	    !gguf_architecture(c))
+		return err_set(e, ERR_INPUT, "%s has no GGUF architecture here", c->model_type);
 	if (o->bits && p->format == CONVERT_SAFETENSORS)
 		return err_set(e, ERR_MISUSE, "a Hugging Face model holds no MLX quantization");
 	if (o->bits && p->format == CONVERT_GGUF && o->bits != 4 && o->bits != 5 && o->bits != 8)
@@ -300,7 +303,7 @@ int plan_open(struct plan *p, struct source *s, const struct config *c,
 	if (check(p, e))
 		goto fail;
 	pairs = format == CONVERT_GGUF && gguf_pairs(c);
-	if (c && c->rope_interleaved != pairs)
+	if (c && c->rope_interleaved != pairs && !c->rope_pairs_stay)
 		p->rows = pairs ? ROWS_TO_PAIRS : ROWS_TO_HALVES;
 	p->item = arena_new(&p->arena, source_count(s) + 2, sizeof *p->item, e);
 	if (!p->item || collect(p, e))

@@ -32,7 +32,8 @@ static void record_attention(struct world *w, const void *arg)
 	struct slot *v = record_slot(w->r, "v", c->kv_heads * c->v_dim);
 	struct slot *y = record_slot(w->r, "y", c->n_heads * c->v_dim);
 	struct attention att = { .layer = 1, .n_heads = c->n_heads, .window = c->window,
-	                         .scale = 1 / sqrtf((float)c->k_dim) };
+	                         .scale = 1 / sqrtf((float)c->k_dim),
+	                         .softcap = c->kv_heads % 2 ? 0 : 0.5f };
 
 	op_embed(w->r, q, give_matrix(w, a->q, VOCAB, c->n_heads * c->k_dim));
 	op_embed(w->r, k, give_matrix(w, a->k, VOCAB, c->kv_heads * c->k_dim));

@@ -94,7 +94,8 @@ static struct weight *table(struct world *w, const float *data, size_t n)
 
 static void make_record(struct world *w, const struct shape_case *c)
 {
-	struct attention a = { 0, c->n_heads, 1 / sqrtf((float)c->k_dim), c->window };
+	struct attention a = { 0, c->n_heads, 1 / sqrtf((float)c->k_dim), c->window,
+	                       c->n_kv_heads % 2 ? 0 : 0.5f };
 	struct slot *q, *k, *v, *mix, *out;
 	struct err e = { 0 };
 

@@ -19,6 +19,7 @@
 	KERNEL(rope, isa); \
 	KERNEL(glu, isa); \
 	KERNEL(add, isa); \
+	KERNEL(scale, isa); \
 	KERNEL(kv_write, isa); \
 	KERNEL(attention, isa); \
 	KERNEL(attention_merge, isa); \
@@ -35,6 +36,7 @@
 		.rope = rope_##isa, \
 		.glu = glu_##isa, \
 		.add = add_##isa, \
+		.scale = scale_##isa, \
 		.kv_write = kv_write_##isa, \
 		.attention = attention_##isa, \
 		.attention_merge = attention_merge_##isa, \
@@ -96,8 +98,8 @@ static bool has_v4amx(void)
 	unsigned a, b, c, d;
 
 	if (!has_v4vnni() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) ||
-	    (d & (BF16 | TILE | INT8)) != (BF16 | TILE | INT8) || !(c & VBMI) || !__get_cpuid_count(7, 1, &a, &b, &c, &d) ||
-	    !(a & AVX512_BF16))
+	    (d & (BF16 | TILE | INT8)) != (BF16 | TILE | INT8) || !(c & VBMI) ||
+	    !__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & AVX512_BF16))
 		return false;
 #if defined(__linux__)
 	return syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;

@@ -86,6 +86,7 @@ struct cpu_rows {
 	void (*glu)(size_t item, const float *gate, uint64_t gate_at, const float *up,
 	            uint64_t up_at, float *y, uint64_t y_at, uint64_t n, int act);
 	void (*add)(size_t item, const float *x, uint64_t x_at, float *y, uint64_t y_at, uint64_t n);
+	void (*scale)(size_t item, float *y, uint64_t y_at, uint64_t n, float by, float cap);
 	void (*kv_write)(size_t item, const float *k, uint64_t k_at, const float *v, uint64_t v_at,
 	                 unsigned char *keys, uint64_t keys_at, unsigned char *values,
 	                 uint64_t values_at, int type, const int *pos, const int *seq,
@@ -95,7 +96,7 @@ struct cpu_rows {
 	                  const unsigned char *keys, uint64_t keys_at, const unsigned char *values,
 	                  uint64_t values_at, int type, const int *pos, const int *seq,
 	                  const int *pages, uint64_t page_stride, int n_rows, int n_heads,
-	                  int n_kv_heads, int k_dim, int v_dim, float scale, int window,
+	                  int n_kv_heads, int k_dim, int v_dim, float scale, float cap, int window,
 	                  int n_tile, int n_spans, float *part, uint64_t part_at, float *scratch);
 	void (*attention_merge)(size_t item, const float *part, uint64_t part_at, float *y,
 	                        uint64_t y_at, const int *pos, int n_heads, int v_dim, int window,

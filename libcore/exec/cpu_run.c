@@ -130,6 +130,23 @@ static void run_add(const struct cpu_run *run, const struct op *op)
 	share(&j, (j.n + CPU_BLOCK - 1) / CPU_BLOCK, CPU_BLOCK, add_blocks);
 }
 
+static void scale_blocks(void *arg, size_t begin, size_t end, int thread)
+{
+	const struct job *j = arg;
+	const struct cpu *d = j->run->d;
+
+	(void)thread;
+	for (size_t i = begin; i < end; i++)
+		d->rows->scale(i, cpu_slot(d, j->op->dst), 0, j->n, j->op->scale, j->op->cap);
+}
+
+static void run_scale(const struct cpu_run *run, const struct op *op)
+{
+	struct job j = { .run = run, .op = op, .n = slot_rows(op->dst, run->s) * op->dst->n };
+
+	share(&j, (j.n + CPU_BLOCK - 1) / CPU_BLOCK, CPU_BLOCK, scale_blocks);
+}
+
 static void pick_rows(void *arg, size_t begin, size_t end, int thread)
 {
 	const struct job *j = arg;
@@ -225,7 +242,7 @@ static void attention_items(void *arg, size_t begin, size_t end, int thread)
 		                        run->s->pos, run->s->seq, table_of(run, l, row), 0,
 		                        (int)run->s->n_rows, (int)op->n_heads, (int)l->n_heads,
 		                        (int)l->k_dim, (int)l->v_dim, op->att.scale,
-		                        (int)op->att.window, (int)j->n, (int)j->n_spans,
+		                        op->att.softcap, (int)op->att.window, (int)j->n, (int)j->n_spans,
 		                        (float *)(void *)run->d->parts.p, 0,
 		                        cpu_own(run->d, thread));
 	}
@@ -289,6 +306,7 @@ static void (*const ops[OP_COUNT])(const struct cpu_run *, const struct op *) = 
 	[OP_ATTENTION] = cpu_attention,
 	[OP_GLU] = run_glu,
 	[OP_ADD] = run_add,
+	[OP_SCALE] = run_scale,
 	[OP_PICK] = run_pick,
 };
 

@@ -138,18 +138,20 @@ void op_rope(struct record *r, struct slot *x, size_t n_heads, size_t head_dim,
 void op_kv_write(struct record *r, struct slot *k, struct slot *v, size_t layer);
 /* dst = softmax(scale * q k^T) v over the row's own sequence up to its own
  * position, and at most `window` positions (0: all), grouped heads. The
- * context is split at fixed borders of 512 positions, merged in order. */
-struct attention { size_t layer, n_heads; float scale; size_t window; };
+ * context is split at fixed borders of 512 positions, merged in order. With
+ * a softcap scores are softcap * tanh(score / softcap) (0: as they are). */
+struct attention { size_t layer, n_heads; float scale; size_t window; float softcap; };
 void op_attention(struct record *r, struct slot *dst, struct slot *q, const struct attention *a);
 enum activation { ACT_SILU, ACT_GELU, ACT_GELU_TANH };
 /* dst = act(gate) * up; dst may be either. */
 void op_glu(struct record *r, struct slot *dst, struct slot *gate, struct slot *up,
             enum activation act);
-/* dst += src */
+/* dst += src; x *= scale, then, where cap is not 0, x = cap * tanh(x / cap) */
 void op_add(struct record *r, struct slot *dst, struct slot *src);
+void op_scale(struct record *r, struct slot *x, float scale, float cap);
 /* Gathers the rows whose outputs are wanted: dst (an out slot) of src. */
 void op_pick(struct record *r, struct slot *dst, struct slot *src);
-/* Marks an out slot to be read by the host after each run. */
+/* An out slot that the host reads after each run. */
 void record_result(struct record *r, struct slot *s);
 NEED int record_end(struct record *r, struct err *e);
 
@@ -162,8 +164,7 @@ struct step {
 	const size_t *n_pages;            /* [n_groups * n_seqs] */
 };
 NEED int record_run(struct record *r, const struct step *s, struct err *e);
-/* The result slot of the last run, [n_out][n]; valid until the next run of
- * any record of this device. */
+/* The result of the last run, [n_out][n]; until the next run on this device. */
 const float *record_output(const struct record *r);
 
 #endif

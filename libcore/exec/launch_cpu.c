@@ -331,6 +331,7 @@ static int attend(struct planner *p, const struct op *op, unsigned step)
 	arg_int(p, l->k_dim);
 	arg_int(p, l->v_dim);
 	arg_float(p, op->att.scale);
+	arg_float(p, op->att.softcap);
 	arg_int(p, op->att.window);
 	arg_live(p, LIVE_TILE);
 	if (split)
@@ -381,13 +382,18 @@ static int cpu_elements(struct planner *p, const struct op *op)
 		return -1;
 	if (p->last)
 		p->last->width = op->dst->n;
-	arg_floats(p, op->src);
+	if (op->kind != OP_SCALE)
+		arg_floats(p, op->src);
 	if (op->kind == OP_GLU)
 		arg_floats(p, op->src2);
 	arg_floats(p, op->dst);
 	arg_live(p, LIVE_ELEMENTS);
 	if (op->kind == OP_GLU)
 		arg_int(p, op->act);
+	if (op->kind == OP_SCALE) {
+		arg_float(p, op->scale);
+		arg_float(p, op->cap);
+	}
 	return launch_end(p);
 }
 
@@ -395,6 +401,7 @@ static int (*const ops[OP_COUNT])(struct planner *, const struct op *) = {
 	[OP_NORM_RMS] = cpu_norm,        [OP_MATMUL] = cpu_matmul, [OP_ROPE] = cpu_rope,
 	[OP_KV_WRITE] = cpu_kv_write,    [OP_ATTENTION] = cpu_attention,
 	[OP_GLU] = cpu_elements,         [OP_ADD] = cpu_elements,
+	[OP_SCALE] = cpu_elements,
 };
 
 int (*launch_cpu_op(enum op_kind kind))(struct planner *p, const struct op *op)

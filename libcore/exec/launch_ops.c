@@ -241,10 +241,12 @@ static int plan_kv_write(struct planner *p, const struct op *op)
 static int plan_attention_step(struct planner *p, const struct op *op, unsigned step)
 {
 	const struct kernel_row *row = kernel_find(p->d, op->kind, step, 1);
-	char layer[128], options[160];
+	char layer[128], cap[40] = "", options[200];
 
-	snprintf(options, sizeof options, "-DHEADS=%zu %s", op->att.n_heads,
-	         layer_options(layer, sizeof layer, p, op->att.layer));
+	if (op->att.softcap > 0)
+		snprintf(cap, sizeof cap, " -DCAP=%af", (double)op->att.softcap);
+	snprintf(options, sizeof options, "-DHEADS=%zu %s%s", op->att.n_heads,
+	         layer_options(layer, sizeof layer, p, op->att.layer), cap);
 	if (begin(p, op, row, options, op->att.n_heads) != 0)
 		return -1;
 	if (p->last) {
@@ -311,6 +313,21 @@ static int plan_add(struct planner *p, const struct op *op)
 	return launch_end(p);
 }
 
+static int plan_scale(struct planner *p, const struct op *op)
+{
+	const struct kernel_row *row = only_row(p, op);
+
+	if (begin(p, op, row, op->cap > 0 ? "-DCAP" : "", row_groups(op->dst->n, row)) != 0)
+		return -1;
+	set_extent(p, op->dst);
+	arg_slot(p, op->dst);
+	arg_int(p, count_at(op->dst));
+	arg_int(p, op->dst->n);
+	arg_float(p, op->scale);
+	arg_float(p, op->cap);
+	return launch_end(p);
+}
+
 static int plan_pick(struct planner *p, const struct op *op)
 {
 	const struct kernel_row *row = only_row(p, op);
@@ -329,7 +346,7 @@ static int (*const ops[OP_COUNT])(struct planner *, const struct op *) = {
 	[OP_EMBED] = plan_embed,         [OP_NORM_RMS] = plan_norm, [OP_MATMUL] = plan_matmul,
 	[OP_ROPE] = plan_rope,           [OP_KV_WRITE] = plan_kv_write,
 	[OP_ATTENTION] = plan_attention, [OP_GLU] = plan_glu,       [OP_ADD] = plan_add,
-	[OP_PICK] = plan_pick,
+	[OP_SCALE] = plan_scale,         [OP_PICK] = plan_pick,
 };
 
 int (*launch_op(enum op_kind kind))(struct planner *p, const struct op *op)

@@ -279,6 +279,18 @@ void op_add(struct record *r, struct slot *dst, struct slot *src)
 	r->n_ops++;
 }
 
+void op_scale(struct record *r, struct slot *x, float scale, float cap)
+{
+	struct op *op = add(r, OP_SCALE);
+
+	if (!op || !reads(r, x) || !writes(r, x))
+		return;
+	op->dst = op->src = x;
+	op->scale = scale;
+	op->cap = cap;
+	r->n_ops++;
+}
+
 void op_pick(struct record *r, struct slot *dst, struct slot *src)
 {
 	struct op *op = add(r, OP_PICK);

@@ -302,6 +302,9 @@ static void record_small(struct world *w, const void *arg)
 	case OP_GLU:
 		op_glu(w->r, c->variant == ACT_GELU ? y : x, x, y, (enum activation)c->variant);
 		break;
+	case OP_SCALE:
+		op_scale(w->r, x, 3.5f, c->variant ? 0.7f : 0);
+		break;
 	default:
 		op_add(w->r, x, y);
 	}
@@ -314,6 +317,8 @@ static const struct { enum op_kind kind; int variant; float bound; const char *w
 	{ OP_NORM_RMS, 0, 2e-5f, "norm" },
 	{ OP_NORM_RMS, 1, 2e-5f, "norm of heads" },
 	/* two products below 1.25 each */
+	{ OP_SCALE, 0, 1e-6f, "scale" },
+	{ OP_SCALE, 1, 1e-6f, "softcap" },
 	{ OP_ROPE, 0, 1e-6f, "rope" },
 	{ OP_ROPE, 1, 1e-6f, "rope, interleaved" },
 	{ OP_ROPE, 2, 1e-6f, "rope of part of a head" },

@@ -6,8 +6,8 @@
 #include "exec/exec.h"
 
 enum op_kind {
-	OP_EMBED, OP_NORM_RMS, OP_MATMUL, OP_ROPE, OP_KV_WRITE, OP_ATTENTION, OP_GLU, OP_ADD, OP_PICK,
-	OP_COUNT
+	OP_EMBED, OP_NORM_RMS, OP_MATMUL, OP_ROPE, OP_KV_WRITE, OP_ATTENTION, OP_GLU, OP_ADD, OP_SCALE,
+	OP_PICK, OP_COUNT
 };
 enum { OP_PARTS = 4 };
 
@@ -32,6 +32,7 @@ struct op {
 	struct attention att;
 	size_t layer;
 	enum activation act;
+	float scale, cap;
 	void *plan;            /* the backend's own, in the record's arena */
 };
 

@@ -285,6 +285,11 @@ static void ref_kv_write(const struct record *r, const struct op *op, const stru
 		}
 }
 
+static double capped(double x, float cap)
+{
+	return cap > 0 ? (double)cap * tanh(x / (double)cap) : x;
+}
+
 /* One row, one head: two passes over the context, the scores in `score`. */
 static void attend(const struct record *r, const struct op *op, const struct step *s, size_t row,
                    size_t head, float *score, float *item)
@@ -304,7 +309,7 @@ static void attend(const struct record *r, const struct op *op, const struct ste
 		sum = 0;
 		for (size_t j = 0; j < l->k_dim; j++)
 			sum += (double)q[j] * (double)item[j];
-		score[p - first] = (float)(sum * (double)op->att.scale);
+		score[p - first] = (float)capped(sum * (double)op->att.scale, op->att.softcap);
 		if ((double)score[p - first] > max)
 			max = (double)score[p - first];
 	}
@@ -365,6 +370,15 @@ static void ref_add(const struct record *r, const struct op *op, const struct st
 		y[i] += x[i];
 }
 
+static void ref_scale(const struct record *r, const struct op *op, const struct step *s)
+{
+	size_t n = slot_rows(op->dst, s) * op->dst->n;
+	float *y = at(r, op->dst, 0);
+
+	for (size_t i = 0; i < n; i++)
+		y[i] = (float)capped((double)y[i] * (double)op->scale, op->cap);
+}
+
 static void ref_pick(const struct record *r, const struct op *op, const struct step *s)
 {
 	for (size_t i = 0; i < s->n_out; i++)
@@ -382,6 +396,7 @@ static void (*const ops[OP_COUNT])(const struct record *, const struct op *,
 	[OP_ATTENTION] = ref_attention,
 	[OP_GLU] = ref_glu,
 	[OP_ADD] = ref_add,
+	[OP_SCALE] = ref_scale,
 	[OP_PICK] = ref_pick,
 };
 

@@ -3,10 +3,10 @@
  *
  * Given a source; gives a struct config whose every number is in range, from
  * config.json (this file), or GGUF metadata and headers (config_gguf.c).
- * Both spellings of the rotary settings are read: rope_theta + rope_scaling,
- * and rope_parameters. */
+ * What differs between layers, and the rotation, is in config_layers.c. */
 #include "model/config.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,109 +18,6 @@ enum {
 	MAX_VOCAB = 1 << 24,
 	DEFAULT_MAX_POS = 32768,
 };
-
-/* ---- rotary settings */
-
-static const struct {
-	const char *name;
-	enum rope_kind kind;
-} rope_kinds[] = {
-	{ "default", ROPE_PLAIN },   { "none", ROPE_PLAIN },    { "mrope", ROPE_PLAIN },
-	{ "linear", ROPE_LINEAR },   { "llama3", ROPE_LLAMA3 }, { "yarn", ROPE_YARN },
-	{ "dynamic", ROPE_DYNAMIC },
-};
-
-static int rope_kind_of(enum rope_kind *out, const char *name, struct err *e)
-{
-	for (size_t i = 0; i < sizeof rope_kinds / sizeof *rope_kinds; i++) {
-		if (!strcmp(rope_kinds[i].name, name)) {
-			*out = rope_kinds[i].kind;
-			return 0;
-		}
-	}
-	return err_set(e, ERR_INPUT,
-	               "rope_type: expected default, linear, llama3, yarn or dynamic, found \"%s\"",
-	               name);
-}
-
-static int rope_numbers(struct config *c, const cJSON *o, struct err *e)
-{
-	if (json_get_f64(o, "rope_theta", &c->rope_theta, e) < 0 ||
-	    json_get_f64(o, "factor", &c->rope_factor, e) < 0 ||
-	    json_get_f64(o, "low_freq_factor", &c->rope_low, e) < 0 ||
-	    json_get_f64(o, "high_freq_factor", &c->rope_high, e) < 0 ||
-	    json_get_f64(o, "beta_fast", &c->rope_beta_fast, e) < 0 ||
-	    json_get_f64(o, "beta_slow", &c->rope_beta_slow, e) < 0 ||
-	    json_get_f64(o, "mscale", &c->rope_mscale, e) < 0 ||
-	    json_get_f64(o, "mscale_all_dim", &c->rope_mscale_all, e) < 0 ||
-	    json_get_f64(o, "attention_factor", &c->rope_attention_factor, e) < 0 ||
-	    json_get_bool(o, "truncate", &c->rope_truncate, e) < 0 ||
-	    json_get_size(o, "original_max_position_embeddings", &c->rope_original, e) < 0)
-		return -1;
-	return 0;
-}
-
-static int rope_from(struct config *c, const cJSON *json, const char *key, struct err *e)
-{
-	const cJSON *o = json_get(json, key);
-	const char *type = NULL;
-
-	if (!o || cJSON_IsNull(o))
-		return 0;
-	if (!cJSON_IsObject(o))
-		return err_set(e, ERR_INPUT, "%s: expected an object, found %s", key, json_kind(o));
-	if (json_get_text(o, "rope_type", &type, e) < 0 ||
-	    (!type && json_get_text(o, "type", &type, e) < 0) ||
-	    (type && rope_kind_of(&c->rope_kind, type, e)) || rope_numbers(c, o, e))
-		return err_in(e, "%s", key);
-	return 0;
-}
-
-static int rope_from_json(struct config *c, const cJSON *json, struct err *e)
-{
-	c->rope_theta = 10000;
-	if (json_get_f64(json, "rope_theta", &c->rope_theta, e) < 0 ||
-	    json_get_bool(json, "rope_traditional", &c->rope_interleaved, e) < 0 ||
-	    rope_from(c, json, "rope_scaling", e) || rope_from(c, json, "rope_parameters", e))
-		return -1;
-	if (!c->rope_original)
-		c->rope_original = c->rope_kind == ROPE_LLAMA3 ? 8192 : c->max_pos;
-	return 0;
-}
-
-/* ---- which layers slide */
-
-static int sliding_from_json(struct config *c, const struct family *f, const cJSON *json,
-                             struct err *e)
-{
-	const cJSON *types = json_get(json, "layer_types");
-	bool flag = false;
-	size_t full = 0;
-
-	if (json_get_size(json, "sliding_window", &c->window, e) < 0 ||
-	    json_get_bool(json, "use_sliding_window", &flag, e) < 0 ||
-	    json_get_size(json, "max_window_layers", &full, e) < 0)
-		return -1;
-	if (!c->window || (f->window_by_flag && !flag)) {
-		c->window = 0;
-		return 0;
-	}
-	if (cJSON_IsArray(types)) {
-		if ((size_t)cJSON_GetArraySize(types) != c->n_layers)
-			return err_set(e, ERR_INPUT, "layer_types: expected %zu entries, found %d",
-			               c->n_layers, cJSON_GetArraySize(types));
-		size_t i = 0;
-		const cJSON *t;
-
-		cJSON_ArrayForEach(t, types)
-			c->sliding[i++] = cJSON_IsString(t) &&
-		                          !strcmp(t->valuestring, "sliding_attention");
-		return 0;
-	}
-	for (size_t i = 0; i < c->n_layers; i++)
-		c->sliding[i] = f->window_everywhere || (f->window_by_flag && i >= full);
-	return 0;
-}
 
 /* ---- config.json as Hugging Face and mlx-lm write it */
 
@@ -208,11 +105,63 @@ static int sizes_from_json(struct config *c, const cJSON *json, struct err *e)
 	return 0;
 }
 
+static int activation_from_json(struct config *c, const struct family *f, const cJSON *json,
+                                struct err *e)
+{
+	static const struct {
+		const char *name;
+		enum activation act;
+	} names[] = {
+		{ "silu", ACT_SILU },          { "swish", ACT_SILU },
+		{ "gelu", ACT_GELU },          { "gelu_pytorch_tanh", ACT_GELU_TANH },
+		{ "gelu_new", ACT_GELU_TANH }, { "gelu_fast", ACT_GELU_TANH },
+	};
+	const char *name = NULL;
+
+	if (json_get_text(json, "hidden_activation", &name, e) < 0 ||
+	    (!name && json_get_text(json, "hidden_act", &name, e) < 0))
+		return -1;
+	c->act = f->act;
+	for (size_t i = 0; name && i < sizeof names / sizeof *names; i++)
+		if (!strcmp(names[i].name, name)) {
+			/* the first Gemma's configs say gelu and mean its approximation */
+			if (f->act != ACT_GELU_TANH || names[i].act != ACT_GELU)
+				c->act = names[i].act;
+			return 0;
+		}
+	return name ? err_set(e, ERR_INPUT, "hidden_act: expected silu or gelu, found \"%s\"",
+	                      name) : 0;
+}
+
+/* What multiplies and bounds embeddings, scores and logits. */
+static int scales_from_json(struct config *c, const struct family *f, const cJSON *json,
+                            struct err *e)
+{
+	double scalar = (double)c->head_dim, attn = 0, final = 0;
+
+	if (json_get_f64(json, "query_pre_attn_scalar", &scalar, e) < 0 ||
+	    json_get_f64(json, "attn_logit_softcapping", &attn, e) < 0 ||
+	    json_get_f64(json, "final_logit_softcapping", &final, e) < 0)
+		return -1;
+	if (!(scalar > 0))
+		return err_set(e, ERR_INPUT, "query_pre_attn_scalar: expected more than 0, found %g",
+		               scalar);
+	if (!(attn >= 0 && attn < 1e6 && final >= 0 && final < 1e6))
+		return err_set(e, ERR_INPUT, "softcapping: expected 0 to 1e6, found %g and %g", attn,
+		               final);
+	c->attn_scale = (float)(1 / sqrt(scalar));
+	c->attn_softcap = (float)attn;
+	c->final_softcap = (float)final;
+	if (f->embed_by_width)
+		c->embed_scale = (float)sqrt((double)c->hidden);
+	return 0;
+}
+
 static int flags_from_json(struct config *c, struct source *s, const struct family *f,
                            const cJSON *json, struct err *e)
 {
 	bool attention_bias = false;
-	const char *dtype = NULL, *act = NULL;
+	const char *dtype = NULL;
 
 	c->tied = !source_find(s, "lm_head.weight") && !source_find(s, "output.weight");
 	c->qkv_bias = f->qkv_bias;
@@ -222,12 +171,10 @@ static int flags_from_json(struct config *c, struct source *s, const struct fami
 	    json_get_bool(json, "mlp_bias", &c->mlp_bias, e) < 0 ||
 	    json_get_text(json, "torch_dtype", &dtype, e) < 0 ||
 	    (!dtype && json_get_text(json, "dtype", &dtype, e) < 0) ||
-	    json_get_text(json, "hidden_act", &act, e) < 0)
+	    activation_from_json(c, f, json, e))
 		return -1;
-	if (act && strcmp(act, "silu") && strcmp(act, "swish"))
-		return err_set(e, ERR_INPUT, "hidden_act: expected silu, found \"%s\"", act);
 	c->qkv_bias |= attention_bias;
-	c->o_bias = attention_bias && !f->qkv_bias;
+	c->o_bias = attention_bias && !f->no_o_bias;
 	for (size_t i = 0; dtype && i < sizeof torch_dtypes / sizeof *torch_dtypes; i++)
 		if (!strcmp(torch_dtypes[i].name, dtype))
 			c->dtype = torch_dtypes[i].dtype;
@@ -250,7 +197,8 @@ int config_from_json(struct config *c, struct source *s, const cJSON *json, stru
 		return err_set(e, ERR_INPUT,
 		               "model_type: \"%s\" is not among the families known here", type);
 	snprintf(c->model_type, sizeof c->model_type, "%s", f->name);
-	if (sizes_from_json(c, json, e) || flags_from_json(c, s, f, json, e))
+	if (sizes_from_json(c, json, e) || flags_from_json(c, s, f, json, e) ||
+	    scales_from_json(c, f, json, e))
 		return -1;
 	if (!c->max_pos)
 		c->max_pos = DEFAULT_MAX_POS;
@@ -258,7 +206,7 @@ int config_from_json(struct config *c, struct source *s, const cJSON *json, stru
 		return err_set(e, ERR_INPUT, "num_hidden_layers: expected at most %d, found %zu",
 		               MAX_LAYERS, c->n_layers);
 	c->sliding = arena_new(&c->arena, c->n_layers, sizeof *c->sliding, e);
-	if (!c->sliding || sliding_from_json(c, f, json, e) || rope_from_json(c, json, e) ||
+	if (!c->sliding || config_layers_json(c, f, json, e) || config_rope_json(c, f, json, e) ||
 	    ids_from_json(c, json_get(json, "eos_token_id"), e) ||
 	    quantization_from_json(c, json, e))
 		return -1;
@@ -296,7 +244,7 @@ int config_from_examples(struct config *c, struct source *s, const cJSON *json, 
 	    json_get_f64(json, "rope_theta", &c->rope_theta, e) < 0 ||
 	    json_get_size(json, "max_position_embeddings", &c->max_pos, e) < 0 ||
 	    json_get_bool(json, "rope_traditional", &c->rope_interleaved, e) < 0 ||
-	    rope_from(c, json, "rope_scaling", e) ||
+	    config_rope_scaling(c, json, e) ||
 	    ids_from_json(c, json_get(json, "eos_token_id"), e) ||
 	    quantization_from_json(c, json, e))
 		return -1;
@@ -341,16 +289,21 @@ static int check(const struct config *c, struct err *e)
 		return err_set(e, ERR_INPUT,
 		               "heads: expected a multiple of %zu kv heads, found %zu",
 		               c->n_kv_heads, c->n_heads);
-	if (c->head_dim % 2)
-		return err_set(e, ERR_INPUT, "head size: expected an even number, found %zu",
-		               c->head_dim);
+	if (c->head_dim % 2 || !c->rope_dims || c->rope_dims % 2)
+		return err_set(e, ERR_INPUT,
+		               "head size: expected even numbers, found %zu, %zu of it rotated",
+		               c->head_dim, c->rope_dims);
+	if (c->rope_local_theta != 0 &&
+	    !(c->rope_local_theta > 1 && c->rope_local_theta < 1e15))
+		return err_set(e, ERR_INPUT, "rope_local_base_freq: expected more than 1, found %g",
+		               c->rope_local_theta);
 	if (!(c->rope_theta > 1 && c->rope_theta < 1e15))
 		return err_set(e, ERR_INPUT, "rope_theta: expected more than 1, found %g",
 		               c->rope_theta);
 	if (!(c->norm_eps >= 0 && c->norm_eps < 1))
 		return err_set(e, ERR_INPUT, "rms_norm_eps: expected 0 to 1, found %g",
 		               (double)c->norm_eps);
-	if (c->rope_kind != ROPE_PLAIN && !(c->rope_factor > 0))
+	if (c->rope_kind != ROPE_PLAIN && c->rope_kind != ROPE_LONG && !(c->rope_factor > 0))
 		return err_set(e, ERR_INPUT, "rope factor: expected more than 0, found %g",
 		               c->rope_factor);
 	if (c->rope_kind == ROPE_LLAMA3 && !(c->rope_low > 0 && c->rope_high > c->rope_low))
@@ -396,12 +349,24 @@ static int read_generation(struct config *c, struct source *s, struct err *e)
 	return bad ? err_in(e, "generation_config.json") : 0;
 }
 
+/* What a container has no word for. */
+static void complete(struct config *c)
+{
+	c->family = family_find(c->model_type);
+	c->rope_pairs_stay = c->family->interleaved;
+	if (!c->rope_dims)
+		c->rope_dims = c->head_dim;
+	if (!(c->attn_scale > 0) && c->head_dim)
+		c->attn_scale = (float)(1 / sqrt((double)c->head_dim));
+}
+
 int config_read(struct config *c, struct source *s, struct err *e)
 {
 	struct bytes text;
 	int got, bad;
 
 	*c = (struct config){ .dtype = DT_F32,
+		              .rope_partial = 1,
 		              .bos = -1,
 		              .rope_low = 1,
 		              .rope_high = 4,
@@ -418,6 +383,8 @@ int config_read(struct config *c, struct source *s, struct err *e)
 		      !got    ? err_set(e, ERR_INPUT, "config.json: missing beside the weights") :
 		                read_json(c, s, text, e) || read_generation(c, s, e);
 	}
+	if (!bad)
+		complete(c);
 	if (bad || check(c, e)) {
 		config_release(c);
 		return -1;

@@ -9,11 +9,19 @@
 /* Each fills what its file says; config_read() checks the result once. */
 NEED int config_from_json(struct config *c, struct source *s, const cJSON *json, struct err *e);
 NEED int config_from_examples(struct config *c, struct source *s, const cJSON *json, struct err *e);
+/* Parts of config_from_json(): the rotary embedding, and what differs between
+ * layers; rope_scaling alone. */
+NEED int config_rope_json(struct config *c, const struct family *f, const cJSON *json,
+                          struct err *e);
+NEED int config_layers_json(struct config *c, const struct family *f, const cJSON *json,
+                            struct err *e);
+NEED int config_rope_scaling(struct config *c, const cJSON *json, struct err *e);
 NEED int config_from_gguf(struct config *c, struct source *s, struct err *e);
 NEED int config_from_llama2c(struct config *c, struct source *s, struct err *e);
 
-/* The rope of one model, all kinds, from the config. */
-void config_rope(const struct config *c, struct rope *out);
+/* The rope of one model, all kinds, from the config; `local`: of the layers
+ * that slide, where these have their own. */
+void config_rope(const struct config *c, struct rope *out, bool local);
 /* Fills rope_divisor from the llama3 parameters. */
 void config_llama3_divisors(struct config *c);
 

@@ -11,11 +11,32 @@
 #include <stdio.h>
 #include <string.h>
 
+#define NORMS_BEFORE { "input_layernorm", NULL, "post_attention_layernorm", NULL }
+#define NORMS_AFTER { NULL, "post_attention_layernorm", NULL, "post_feedforward_layernorm" }
+#define NORMS_AROUND { "input_layernorm", "post_attention_layernorm", \
+	"pre_feedforward_layernorm", "post_feedforward_layernorm" }
+
 static const struct family families[] = {
-	{ .name = "llama", .gguf = "llama", .gguf_interleaved = true },
-	{ .name = "mistral", .gguf = "llama", .gguf_interleaved = true, .window_everywhere = true },
-	{ .name = "qwen2", .gguf = "qwen2", .qkv_bias = true, .window_by_flag = true },
-	{ .name = "qwen3", .gguf = "qwen3", .qk_norm = true, .window_by_flag = true },
+	{ .name = "llama", .gguf = "llama", .norm = NORMS_BEFORE, .gguf_interleaved = true },
+	{ .name = "mistral", .gguf = "llama", .norm = NORMS_BEFORE, .gguf_interleaved = true,
+	  .window_everywhere = true },
+	{ .name = "qwen2", .gguf = "qwen2", .norm = NORMS_BEFORE, .qkv_bias = true, .no_o_bias = true,
+	  .window_by_flag = true },
+	{ .name = "qwen3", .gguf = "qwen3", .norm = NORMS_BEFORE, .qk_norm = true,
+	  .window_by_flag = true },
+	{ .name = "gemma", .norm = NORMS_BEFORE, .norm_plus_one = true, .embed_by_width = true,
+	  .act = ACT_GELU_TANH },
+	{ .name = "gemma2", .norm = NORMS_AROUND, .norm_plus_one = true, .embed_by_width = true,
+	  .act = ACT_GELU_TANH, .window_pattern = 2 },
+	{ .name = "gemma3_text", .norm = NORMS_AROUND, .qk_norm = true, .norm_plus_one = true,
+	  .embed_by_width = true, .act = ACT_GELU_TANH, .window_pattern = 6 },
+	{ .name = "glm4", .norm = { "input_layernorm", "post_self_attn_layernorm",
+	  "post_attention_layernorm", "post_mlp_layernorm" }, .no_o_bias = true,
+	  .interleaved = true, .fused_gate_up = true },
+	{ .name = "olmo2", .norm = NORMS_AFTER, .qk_norm = true, .qk_norm_row = true },
+	{ .name = "phi3", .norm = NORMS_BEFORE, .fused_qkv = true, .fused_gate_up = true,
+	  .window_everywhere = true },
+	{ .name = "smollm3", .norm = NORMS_BEFORE, .window_by_flag = true, .unrotated_every = 4 },
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
@@ -40,7 +61,7 @@ const struct family *family_find(const char *model_type)
 const struct family *family_of_gguf(const char *architecture)
 {
 	for (size_t i = 0; i < N_FAMILIES; i++)
-		if (!strcmp(families[i].gguf, architecture))
+		if (families[i].gguf && !strcmp(families[i].gguf, architecture))
 			return &families[i];
 	return NULL;
 }
@@ -65,6 +86,13 @@ static const struct rename renames[] = {
 	{ "model.layers.{}.mlp.gate_proj", "layers.{}.feed_forward.w1", "blk.{}.ffn_gate" },
 	{ "model.layers.{}.mlp.down_proj", "layers.{}.feed_forward.w2", "blk.{}.ffn_down" },
 	{ "model.layers.{}.mlp.up_proj", "layers.{}.feed_forward.w3", "blk.{}.ffn_up" },
+	/* of families whose layers differ; from a GGUF the first that fits is meant */
+	{ "model.layers.{}.self_attn.qkv_proj", NULL, "blk.{}.attn_qkv" },
+	{ "model.layers.{}.mlp.gate_up_proj", NULL, "blk.{}.ffn_up" },
+	{ "model.layers.{}.pre_feedforward_layernorm", NULL, "blk.{}.ffn_norm" },
+	{ "model.layers.{}.post_feedforward_layernorm", NULL, "blk.{}.post_ffw_norm" },
+	{ "model.layers.{}.post_self_attn_layernorm", NULL, "blk.{}.post_attention_norm" },
+	{ "model.layers.{}.post_mlp_layernorm", NULL, "blk.{}.post_ffw_norm" },
 };
 enum { N_RENAMES = sizeof renames / sizeof *renames, LAYER_DIGITS = 5 };
 

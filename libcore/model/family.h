@@ -3,17 +3,29 @@
 #ifndef CLM_MODEL_FAMILY_H
 #define CLM_MODEL_FAMILY_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "exec/exec.h"
 
 struct family {
 	const char *name;          /* config.json's model_type */
-	const char *gguf;          /* general.architecture */
+	const char *gguf;          /* general.architecture; NULL: not read from a GGUF */
+	/* norms of a layer before and after attention and feed-forward, by
+	 * their names in Hugging Face's naming; NULL: none */
+	const char *norm[4];
 	bool qkv_bias;             /* q, k and v have biases unless the config says otherwise */
 	bool qk_norm;              /* a norm per head of q and k before the rotation */
 	bool window_everywhere;    /* sliding_window alone makes every layer slide */
 	bool window_by_flag;       /* use_sliding_window, from max_window_layers on */
 	bool gguf_interleaved;     /* q and k rows lie in adjacent pairs in a GGUF */
+	bool interleaved;          /* ... wherever they are stored */
+	bool qk_norm_row;          /* norms of all of q and of k instead of a head */
+	bool no_o_bias;            /* attention_bias is of q, k and v alone */
+	bool fused_qkv;            /* self_attn.qkv_proj */
+	bool fused_gate_up;        /* mlp.gate_up_proj */
+	bool norm_plus_one;        /* norm weights are stored less one */
+	bool embed_by_width;       /* embeddings times sqrt(hidden) */
+	unsigned window_pattern;   /* without layer_types every such layer is full; 0: none slides */
+	unsigned unrotated_every;  /* without no_rope_layers; 0: all rotate */
+	enum activation act;       /* unless the config says otherwise */
 };
 
 const struct family *family_find(const char *model_type);

@@ -9,14 +9,16 @@
 #include "util/json.h"
 
 /* ---- hyperparameters, checked once */
-enum rope_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN, ROPE_DYNAMIC };
+enum rope_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN, ROPE_DYNAMIC, ROPE_LONG };
 struct config {
 	char model_type[64];
+	const struct family *family; /* its row */
 	size_t n_layers, hidden, n_heads, n_kv_heads, head_dim, ffn, vocab, max_pos;
 	float norm_eps;
 	bool tied;
 	bool qkv_bias, o_bias, mlp_bias, qk_norm;
 	bool rope_interleaved;     /* q and k rows lie in adjacent pairs (Meta, GGUF llama) */
+	bool rope_pairs_stay;      /* ... by the family's rule: containers do not reorder them */
 	double rope_theta;
 	enum rope_kind rope_kind;
 	double rope_factor, rope_low, rope_high, rope_beta_fast, rope_beta_slow, rope_mscale,
@@ -27,8 +29,17 @@ struct config {
 	 * by these, [head_dim / 2], rounded to f32 as GGUF stores them */
 	bool has_rope_divisor;
 	float rope_divisor[256];
+	double rope_partial;       /* of a head is rotated */
+	size_t rope_dims;          /* of a head, the first ones */
+	size_t n_long_factors;     /* in rope_divisor, LONG */
+	double rope_local_theta;   /* of layers that slide, unscaled; 0: as the others */
+	bool *unrotated;           /* [n_layers]: this layer has no rotary embedding; NULL: none */
 	size_t window;             /* sliding window, 0: none */
 	bool *sliding;             /* [n_layers]: this layer slides */
+	enum activation act;
+	float embed_scale;         /* of the embeddings; 0: none */
+	float attn_scale;          /* of the scores */
+	float attn_softcap, final_softcap; /* cap * tanh(v / cap); 0: none */
 	int32_t eos[16];
 	size_t n_eos;
 	int32_t bos;

@@ -27,7 +27,8 @@ struct rig {
 	struct model *model;
 };
 
-static const char *const families[] = { "llama", "mistral", "qwen2", "qwen3" };
+static const char *const families[] = { "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2",
+	"gemma3_text", "glm4", "olmo2", "phi3", "smollm3" };
 static const struct {
 	const char *device;
 	unsigned flags;
@@ -40,7 +41,10 @@ static const struct {
 	{ "cpu", 0, 0 },
 	{ "opencl", 0, 0 },
 };
-enum { N_FAMILIES = 4, N_BACKENDS = sizeof backends / sizeof *backends };
+enum {
+	N_FAMILIES = sizeof families / sizeof *families,
+	N_BACKENDS = sizeof backends / sizeof *backends,
+};
 
 static void ok(int bad, const struct err *e)
 {
@@ -336,7 +340,7 @@ END_TEST
 /* Scalings against values worked out by hand from their definitions. */
 START_TEST(rope_scalings)
 {
-	struct config c = { .head_dim = 64,
+	struct config c = { .rope_dims = 64,
 		            .rope_theta = 10000,
 		            .rope_factor = 4,
 		            .rope_original = 2048,
@@ -346,10 +350,10 @@ START_TEST(rope_scalings)
 	struct rope r;
 
 	c.rope_kind = ROPE_LINEAR;
-	config_rope(&c, &r);
+	config_rope(&c, &r, false);
 	ck_assert_double_eq_tol(r.inv_freq[0], 0.25, 1e-12);
 	c.rope_kind = ROPE_YARN;
-	config_rope(&c, &r);
+	config_rope(&c, &r, false);
 	ck_assert_double_eq_tol(r.inv_freq[0], 1, 1e-12); /* fast pairs keep */
 	ck_assert_double_eq_tol(r.inv_freq[31], pow(10000, -62.0 / 64) / 4, 1e-12);
 	ck_assert_double_eq_tol((double)r.scale, 0.1 * log(4) + 1, 1e-6);
@@ -357,7 +361,7 @@ START_TEST(rope_scalings)
 	c.rope_factor = 8, c.rope_low = 1, c.rope_high = 4, c.rope_theta = 500000,
 	c.rope_original = 8192;
 	config_llama3_divisors(&c);
-	config_rope(&c, &r);
+	config_rope(&c, &r, false);
 	ck_assert_double_eq_tol(r.inv_freq[0], 1, 1e-12);
 	ck_assert_double_eq_tol(r.inv_freq[31], pow(500000, -62.0 / 64) / 8, 1e-15);
 }

@@ -15,9 +15,9 @@ static double clip01(double v)
 
 void config_llama3_divisors(struct config *c)
 {
-	for (size_t i = 0; i < c->head_dim / 2; i++) {
+	for (size_t i = 0; i < c->rope_dims / 2; i++) {
 		double period = 2 * M_PI *
-		                pow(c->rope_theta, 2.0 * (double)i / (double)c->head_dim);
+		                pow(c->rope_theta, 2.0 * (double)i / (double)c->rope_dims);
 		double orig = (double)c->rope_original, divisor = 1;
 
 		if (period > orig / c->rope_low) {
@@ -35,7 +35,7 @@ void config_llama3_divisors(struct config *c)
 /* The pair whose wave turns `turns` times in the original context. */
 static double yarn_pair(const struct config *c, double turns)
 {
-	return (double)c->head_dim * log((double)c->rope_original / (turns * 2 * M_PI)) /
+	return (double)c->rope_dims * log((double)c->rope_original / (turns * 2 * M_PI)) /
 	       (2 * log(c->rope_theta));
 }
 
@@ -48,7 +48,7 @@ double config_yarn_gain(double factor, double mscale)
 static void yarn(const struct config *c, struct rope *out)
 {
 	double lo = yarn_pair(c, c->rope_beta_fast), hi = yarn_pair(c, c->rope_beta_slow);
-	double top = (double)c->head_dim - 1;
+	double top = (double)c->rope_dims - 1;
 
 	if (c->rope_truncate) {
 		lo = floor(lo);
@@ -58,7 +58,7 @@ static void yarn(const struct config *c, struct rope *out)
 	hi = hi > top ? top : hi;
 	if (hi == lo)
 		hi += 0.001;
-	for (size_t i = 0; i < c->head_dim / 2; i++) {
+	for (size_t i = 0; i < c->rope_dims / 2; i++) {
 		double keep = 1 - clip01(((double)i - lo) / (hi - lo));
 
 		out->inv_freq[i] *= keep + (1 - keep) / c->rope_factor;
@@ -72,18 +72,26 @@ static void yarn(const struct config *c, struct rope *out)
 		out->scale = (float)config_yarn_gain(c->rope_factor, 1);
 }
 
-void config_rope(const struct config *c, struct rope *out)
+void config_rope(const struct config *c, struct rope *out, bool local)
 {
-	*out = (struct rope){ .dims = c->head_dim, .interleaved = c->rope_interleaved, .scale = 1 };
-	for (size_t i = 0; i < c->head_dim / 2; i++) {
-		out->inv_freq[i] = pow(c->rope_theta, -2.0 * (double)i / (double)c->head_dim);
+	double theta = local ? c->rope_local_theta : c->rope_theta;
+
+	*out = (struct rope){ .dims = c->rope_dims, .interleaved = c->rope_interleaved, .scale = 1 };
+	for (size_t i = 0; i < c->rope_dims / 2; i++) {
+		out->inv_freq[i] = pow(theta, -2.0 * (double)i / (double)c->rope_dims);
+		if (local)
+			continue;
 		if (c->has_rope_divisor)
 			out->inv_freq[i] /= (double)c->rope_divisor[i];
 		if (c->rope_kind == ROPE_LINEAR)
 			out->inv_freq[i] /= c->rope_factor;
 	}
+	if (local)
+		return;
 	if (c->rope_kind == ROPE_YARN)
 		yarn(c, out);
+	if (c->rope_kind == ROPE_LONG)
+		out->scale = (float)c->rope_attention_factor;
 	if (c->rope_kind == ROPE_DYNAMIC) {
 		out->dynamic_base = c->rope_theta;
 		out->dynamic_factor = c->rope_factor;

@@ -4,6 +4,7 @@
  * For measuring a device without a model's file: the real matrices' sizes
  * and forms, values that keep activations finite. The same seed gives the
  * same weights. */
+#include "model/family.h"
 #include "model/model.h"
 
 #include <math.h>
@@ -69,6 +70,9 @@ int synthetic_config(struct config *c, const char *name, enum dtype dtype, struc
 		.qk_norm = s->qk_norm,
 		.rope_theta = 500000,
 		.rope_original = 8192,
+		.rope_dims = s->head_dim,
+		.attn_scale = (float)(1 / sqrt((double)s->head_dim)),
+		.family = family_find(s->model_type),
 		.bos = -1,
 		.dtype = dtype,
 	};

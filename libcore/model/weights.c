@@ -7,6 +7,8 @@
  * How a device keeps them is exec's matter. */
 #include "model/weights.h"
 
+#include "model/family.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -21,6 +23,8 @@ struct binder {
 	/* without a source the weights are made up */
 	unsigned bits, group;
 	uint64_t seed;
+	/* the rows wanted of a matrix that holds several; total 0: all of it */
+	size_t first, total;
 };
 
 /* The tensor PATH.LEAF in the file's own naming; `name` gets that name. */
@@ -57,6 +61,20 @@ static int add(struct binder *b, struct weight **out, const struct weight_desc *
 	return 0;
 }
 
+/* Rows that the matrix in the file has. */
+static size_t stored_rows(const struct binder *b, const struct weight_desc *d)
+{
+	return b->total ? b->total : d->n_out;
+}
+
+/* The wanted rows of what holds them all. */
+static struct bytes wanted(const struct binder *b, const struct weight_desc *d, struct bytes all)
+{
+	size_t row = all.n / stored_rows(b, d);
+
+	return (struct bytes){ all.p + b->first * row, d->n_out * row };
+}
+
 /* ---- one weight in each of its stored forms */
 
 static int bind_float(struct binder *b, struct weight **out, const struct tensor *t,
@@ -66,6 +84,7 @@ static int bind_float(struct binder *b, struct weight **out, const struct tensor
 
 	if (source_data(b->s, t, &data, &b->w->arena, e))
 		return err_in(e, "%s", t->name);
+	data = wanted(b, d, data);
 	d->form = FORM_FLOAT;
 	d->dtype = t->dtype;
 	d->data = data.p;
@@ -81,18 +100,18 @@ static int bind_triple(struct binder *b, struct weight **out, const struct tenso
 	const struct tensor *scales = find(b, name, path, "scales"),
 			    *biases = find(b, name, path, "biases");
 	struct bytes data, s, z;
-	size_t words, groups;
+	size_t words, groups, rows = stored_rows(b, d);
 
 	if (!biases)
 		return err_set(e, ERR_INPUT, "%s: missing (only affine quantization is read)",
 		               name);
-	snprintf(want, sizeof want, "packed rows for [%zu,%zu]", d->n_out, d->n_in);
-	if (t->dtype != DT_U32 || t->shape.rank != 2 || t->shape.dim[0] != d->n_out)
+	snprintf(want, sizeof want, "packed rows for [%zu,%zu]", rows, d->n_in);
+	if (t->dtype != DT_U32 || t->shape.rank != 2 || t->shape.dim[0] != rows)
 		return bad_shape(t, want, e);
 	words = t->shape.dim[1];
 	if (words > d->n_in || words * 32 % d->n_in)
 		return bad_shape(t, want, e);
-	if (scales->shape.rank != 2 || scales->shape.dim[0] != d->n_out || !scales->shape.dim[1] ||
+	if (scales->shape.rank != 2 || scales->shape.dim[0] != rows || !scales->shape.dim[1] ||
 	    d->n_in % scales->shape.dim[1] || scales->dtype != biases->dtype)
 		return bad_shape(scales, want, e);
 	if (!shape_equal(&scales->shape, &biases->shape))
@@ -106,6 +125,9 @@ static int bind_triple(struct binder *b, struct weight **out, const struct tenso
 	    source_data(b->s, scales, &s, &b->w->arena, e) ||
 	    source_data(b->s, biases, &z, &b->w->arena, e))
 		return err_in(e, "%s", t->name);
+	data = wanted(b, d, data);
+	s = wanted(b, d, s);
+	z = wanted(b, d, z);
 	d->data = data.p;
 	d->scales = s.p;
 	d->biases = z.p;
@@ -156,7 +178,7 @@ static int bind_blocks(struct binder *b, struct weight **out, const struct tenso
 	if (source_data(b->s, t, &data, &b->w->arena, e))
 		return err_in(e, "%s", t->name);
 	if (affine_form_of(&form, t->dtype)) {
-		int bad = bind_affine_blocks(b, out, t, &form, data, d, e);
+		int bad = bind_affine_blocks(b, out, t, &form, wanted(b, d, data), d, e);
 
 		forget(t, data);
 		return bad;
@@ -164,7 +186,7 @@ static int bind_blocks(struct binder *b, struct weight **out, const struct tenso
 	f = arena_new(&b->w->arena, d->n_out * d->n_in, sizeof *f, e);
 	if (!f)
 		return -1;
-	if (!dtype_to_f32(t->dtype, f, data.p, d->n_out * d->n_in))
+	if (!dtype_to_f32(t->dtype, f, wanted(b, d, data).p, d->n_out * d->n_in))
 		return err_set(e, ERR_INPUT, "%s: %s is not read here yet", t->name,
 		               dtype_info(t->dtype)->name);
 	forget(t, data);
@@ -201,8 +223,9 @@ static int bind_matrix(struct binder *b, struct weight **out, const char *path, 
 		return err_set(e, ERR_INPUT, "%s: missing", name);
 	if (find(b, scales, path, "scales"))
 		return bind_triple(b, out, t, path, &d, e);
-	if (t->shape.rank != 2 || t->shape.dim[0] != n_out || t->shape.dim[1] != n_in) {
-		snprintf(want, sizeof want, "[%zu,%zu]", n_out, n_in);
+	if (t->shape.rank != 2 || t->shape.dim[0] != stored_rows(b, &d) ||
+	    t->shape.dim[1] != n_in) {
+		snprintf(want, sizeof want, "[%zu,%zu]", stored_rows(b, &d), n_in);
 		return bad_shape(t, want, e);
 	}
 	if (dtype_info(t->dtype)->is_float)
@@ -248,43 +271,104 @@ static int bind_linear(struct binder *b, struct weight **w, struct weight **bias
 	return has_bias ? bind_vector(b, bias, path, "bias", n_out, e) : 0;
 }
 
+/* Rows first .. first + n_out of a module that has `total` of them. */
+static int bind_rows(struct binder *b, struct weight **w, size_t i, const char *module,
+                     size_t first, size_t n_out, size_t total, size_t n_in, struct err *e)
+{
+	int bad;
+
+	b->first = first;
+	b->total = total;
+	bad = bind_linear(b, w, NULL, i, module, n_out, n_in, false, e);
+	b->first = b->total = 0;
+	return bad;
+}
+
+/* A norm's weights; some families store them less one. */
+static int bind_gain(struct binder *b, struct weight **w, const char *path, size_t n, struct err *e)
+{
+	char name[NAME_ROOM];
+	const struct tensor *t = b->s && b->c->family->norm_plus_one ?
+	                         find(b, name, path, "weight") : NULL;
+	struct weight_desc d = { .name = name, .form = FORM_FLOAT, .dtype = DT_F32, .n_out = 1,
+	                         .n_in = n };
+	struct bytes data;
+	float *f;
+
+	if (!t || t->shape.rank != 1 || t->shape.dim[0] != n || !dtype_info(t->dtype)->is_float)
+		return bind_vector(b, w, path, "weight", n, e);
+	f = arena_new(&b->w->arena, n, sizeof *f, e);
+	if (!f)
+		return -1;
+	if (source_data(b->s, t, &data, &b->w->arena, e))
+		return err_in(e, "%s", t->name);
+	dtype_to_f32(t->dtype, f, data.p, n);
+	for (size_t i = 0; i < n; i++)
+		f[i] += 1;
+	d.data = f;
+	return add(b, w, &d, n * sizeof *f, e);
+}
+
 static int bind_norm(struct binder *b, struct weight **w, size_t i, const char *module, size_t n,
                      struct err *e)
 {
 	char path[NAME_ROOM];
 
+	if (!module)
+		return 0;
 	snprintf(path, sizeof path, "model.layers.%zu.%s", i, module);
-	return bind_vector(b, w, path, "weight", n, e);
+	return bind_gain(b, w, path, n, e);
+}
+
+static int bind_qkv(struct binder *b, struct layer *l, size_t i, struct err *e)
+{
+	const struct config *c = b->c;
+	size_t nq = c->n_heads * c->head_dim, nk = c->n_kv_heads * c->head_dim, all = nq + 2 * nk;
+	bool has = c->qkv_bias;
+
+	if (c->family->fused_qkv && b->s)
+		return bind_rows(b, &l->q, i, "self_attn.qkv_proj", 0, nq, all, c->hidden, e) ||
+		       bind_rows(b, &l->k, i, "self_attn.qkv_proj", nq, nk, all, c->hidden, e) ||
+		       bind_rows(b, &l->v, i, "self_attn.qkv_proj", nq + nk, nk, all, c->hidden, e);
+	return bind_linear(b, &l->q, &l->q_bias, i, "self_attn.q_proj", nq, c->hidden, has, e) ||
+	       bind_linear(b, &l->k, &l->k_bias, i, "self_attn.k_proj", nk, c->hidden, has, e) ||
+	       bind_linear(b, &l->v, &l->v_bias, i, "self_attn.v_proj", nk, c->hidden, has, e);
+}
+
+static int bind_feed_forward(struct binder *b, struct layer *l, size_t i, struct err *e)
+{
+	const struct config *c = b->c;
+	size_t n = c->ffn, d = c->hidden;
+	bool has = c->mlp_bias;
+
+	if (bind_linear(b, &l->down, &l->down_bias, i, "mlp.down_proj", d, n, has, e))
+		return -1;
+	if (c->family->fused_gate_up && b->s)
+		return bind_rows(b, &l->gate, i, "mlp.gate_up_proj", 0, n, 2 * n, d, e) ||
+		       bind_rows(b, &l->up, i, "mlp.gate_up_proj", n, n, 2 * n, d, e);
+	return bind_linear(b, &l->gate, &l->gate_bias, i, "mlp.gate_proj", n, d, has, e) ||
+	       bind_linear(b, &l->up, &l->up_bias, i, "mlp.up_proj", n, d, has, e);
 }
 
 static int bind_layer(struct binder *b, size_t i, struct err *e)
 {
 	const struct config *c = b->c;
+	const struct family *f = c->family;
 	struct layer *l = &b->w->layer[i];
 	size_t nq = c->n_heads * c->head_dim, nk = c->n_kv_heads * c->head_dim;
 
-	if (bind_norm(b, &l->attn_norm, i, "input_layernorm", c->hidden, e) ||
-	    bind_norm(b, &l->ffn_norm, i, "post_attention_layernorm", c->hidden, e) ||
-	    bind_linear(b, &l->q, &l->q_bias, i, "self_attn.q_proj", nq, c->hidden, c->qkv_bias,
-	                e) ||
-	    bind_linear(b, &l->k, &l->k_bias, i, "self_attn.k_proj", nk, c->hidden, c->qkv_bias,
-	                e) ||
-	    bind_linear(b, &l->v, &l->v_bias, i, "self_attn.v_proj", nk, c->hidden, c->qkv_bias,
-	                e) ||
-	    bind_linear(b, &l->o, &l->o_bias, i, "self_attn.o_proj", c->hidden, nq, c->o_bias, e) ||
-	    bind_linear(b, &l->gate, &l->gate_bias, i, "mlp.gate_proj", c->ffn, c->hidden,
-	                c->mlp_bias, e) ||
-	    bind_linear(b, &l->up, &l->up_bias, i, "mlp.up_proj", c->ffn, c->hidden, c->mlp_bias,
-	                e) ||
-	    bind_linear(b, &l->down, &l->down_bias, i, "mlp.down_proj", c->hidden, c->ffn,
-	                c->mlp_bias, e))
+	for (size_t k = 0; k < sizeof l->norm / sizeof *l->norm; k++)
+		if (bind_norm(b, &l->norm[k], i, f->norm[k], c->hidden, e))
+			return -1;
+	if (bind_qkv(b, l, i, e) || bind_feed_forward(b, l, i, e) ||
+	    bind_linear(b, &l->o, &l->o_bias, i, "self_attn.o_proj", c->hidden, nq, c->o_bias, e))
 		return -1;
 	if (!c->qk_norm)
 		return 0;
-	return bind_norm(b, &l->q_norm, i, "self_attn.q_norm", c->head_dim, e) ||
-	                       bind_norm(b, &l->k_norm, i, "self_attn.k_norm", c->head_dim, e) ?
-	               -1 :
-	               0;
+	return bind_norm(b, &l->q_norm, i, "self_attn.q_norm", f->qk_norm_row ? nq : c->head_dim,
+	                 e) ||
+	       bind_norm(b, &l->k_norm, i, "self_attn.k_norm", f->qk_norm_row ? nk : c->head_dim,
+	                 e) ? -1 : 0;
 }
 
 static int open_all(struct binder *b, struct err *e)
@@ -303,7 +387,7 @@ static int open_all(struct binder *b, struct err *e)
 		goto fail;
 	w->embed_bytes = w->n_bytes;
 	w->flop = 0;
-	if (bind_vector(b, &w->norm, "model.norm", "weight", c->hidden, e))
+	if (bind_gain(b, &w->norm, "model.norm", c->hidden, e))
 		goto fail;
 	for (size_t i = 0; i < c->n_layers; i++)
 		if (bind_layer(b, i, e))

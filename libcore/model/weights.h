@@ -7,7 +7,7 @@
 
 /* NULL where the family has none. */
 struct layer {
-	struct weight *attn_norm, *ffn_norm;
+	struct weight *norm[4]; /* before and after attention, before and after feed-forward */
 	struct weight *q, *k, *v, *o, *q_bias, *k_bias, *v_bias, *o_bias;
 	struct weight *q_norm, *k_norm;
 	struct weight *gate, *up, *down, *gate_bias, *up_bias, *down_bias;

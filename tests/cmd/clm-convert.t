@@ -79,6 +79,23 @@ for my $family (qw(llama mistral qwen2 qwen3)) {
 	ok(slurp("$d/x.gguf") eq slurp("$d/y.gguf"), "$family: GGUF to GGUF stays");
 }
 
+# ---- families that a GGUF has no place for yet
+for my $family (qw(gemma gemma2 gemma3_text glm4 olmo2 phi3 smollm3)) {
+	my $in = golden($family);
+	my $want = greedy($in, 1, 5, 9, 42);
+
+	convert($in, '-o', "$d/$family.npz");
+	convert("$d/$family.npz", '-o', "$d/$family");
+	is_deeply(tensors("$d/$family"), tensors($in), "$family: every bit came back");
+	is(greedy("$d/$family$_", 1, 5, 9, 42), $want, "$family$_ goes on alike") for '', '.npz';
+	convert('-q', 8, '-g', 32, $in, '-o', "$d/$family-q8");
+	convert("$d/$family-q8", '-o', "$d/$family-q8.npz");
+	is(greedy("$d/$family-q8.npz", 1, 5, 9, 42), greedy("$d/$family-q8", 1, 5, 9, 42),
+		"$family: eight bits go on alike");
+	ok(-s "$d/$family-q8.npz" < 0.8 * -s "$d/$family.npz", "$family: eight bits are less");
+	refused(qr{\Q$family\E has no GGUF}, "$family: no GGUF", $c, $in, '-o', "$d/z.gguf");
+}
+
 # ---- the tokenizer goes along
 my $m = demo();
 my $text = "The hacker said: \"na\xc3\xafve\"\n\tcaf\xc3\xa9 \xf0\x9f\x98\x80 1984. <|im_end|> don't\n";

@@ -11,7 +11,7 @@ my $json = JSON::PP->new->utf8;
 
 sub rows { return map { split /\t/, $_, 2 } split /\n/, run('clm-info', @_)->{out} }
 
-for my $family (qw(llama mistral qwen2 qwen3)) {
+for my $family (qw(llama mistral qwen2 qwen3 gemma gemma2 gemma3_text glm4 olmo2 phi3 smollm3)) {
 	my %r = rows(golden($family));
 	my $c = $json->decode(slurp(golden($family) . '/config.json'));
 	is($r{family}, $family, "$family: its family");
