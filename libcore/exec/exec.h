@@ -127,8 +127,9 @@ struct rope {
 	bool interleaved;      /* input pairs (2i, 2i+1); the output's are (i, i + dims/2) */
 	double inv_freq[256];  /* [dims / 2] */
 	float scale;           /* multiplies cos and sin (yarn) */
-	/* dynamic NTK: for a position p >= max_pos the base grows as though the
-	 * text were p + 1 long; 0: not dynamic */
+	size_t far;            /* longrope: positions from here on use these; 0: none */
+	double far_inv_freq[256];
+	/* dynamic NTK: from position max_pos on the base grows with it; 0: not dynamic */
 	double dynamic_base, dynamic_factor;
 	size_t dynamic_max_pos;
 };
@@ -151,8 +152,7 @@ void op_add(struct record *r, struct slot *dst, struct slot *src);
 void op_scale(struct record *r, struct slot *x, float scale, float cap);
 /* Gathers the rows whose outputs are wanted: dst (an out slot) of src. */
 void op_pick(struct record *r, struct slot *dst, struct slot *src);
-/* An out slot that the host reads after each run. */
-void record_result(struct record *r, struct slot *s);
+void record_result(struct record *r, struct slot *s); /* an out slot: read after each run */
 NEED int record_end(struct record *r, struct err *e);
 
 /* ---- replaying */

@@ -159,7 +159,9 @@ static bool same_rope(const struct rope *a, const struct rope *b)
 {
 	return a->dims == b->dims && a->interleaved == b->interleaved && a->scale == b->scale &&
 	       a->dynamic_base == b->dynamic_base && a->dynamic_factor == b->dynamic_factor &&
-	       a->dynamic_max_pos == b->dynamic_max_pos &&
+	       a->dynamic_max_pos == b->dynamic_max_pos && a->far == b->far &&
+	       (!a->far || !memcmp(a->far_inv_freq, b->far_inv_freq,
+	                           a->dims / 2 * sizeof *a->far_inv_freq)) &&
 	       !memcmp(a->inv_freq, b->inv_freq, a->dims / 2 * sizeof *a->inv_freq);
 }
 

@@ -70,12 +70,14 @@ static double dynamic_inv_freq(const struct rope *rope, size_t pair, double pos)
 
 static void fill(float *out, const struct rope *rope, int32_t at)
 {
+	const double *inv_freq = rope->far && (size_t)at >= rope->far ? rope->far_inv_freq :
+	                                                               rope->inv_freq;
 	bool grown = rope->dynamic_max_pos && (size_t)at >= rope->dynamic_max_pos;
 	size_t half = rope->dims / 2;
 	double pos = (double)at, scale = (double)rope->scale;
 
 	for (size_t i = 0; i < half; i++) {
-		double f = grown ? dynamic_inv_freq(rope, i, pos) : rope->inv_freq[i];
+		double f = grown ? dynamic_inv_freq(rope, i, pos) : inv_freq[i];
 
 		out[i] = (float)(cos(pos * f) * scale);
 		out[half + i] = (float)(sin(pos * f) * scale);

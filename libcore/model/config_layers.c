@@ -52,29 +52,41 @@ static int rope_numbers(struct config *c, const cJSON *o, struct err *e)
 	return 0;
 }
 
-/* longrope's factors: of the whole context where that is longer than the
- * original one. */
-static int long_factors(struct config *c, const cJSON *o, struct err *e)
+static int factors(float out[256], const struct config *c, const cJSON *o, const char *key,
+                   struct err *e)
 {
-	size_t orig = c->rope_original ? c->rope_original : c->max_pos, n = 0;
-	const char *key = c->max_pos > orig ? "long_factor" : "short_factor";
 	const cJSON *list = json_get(o, key), *v;
+	size_t n = 0, want = c->rope_dims / 2;
 
-	if (!cJSON_IsArray(list))
-		return err_set(e, ERR_INPUT, "%s: expected an array, found %s", key,
-		               list ? json_kind(list) : "nothing");
+	if (!cJSON_IsArray(list) || want > 256 || (size_t)cJSON_GetArraySize(list) != want)
+		return err_set(e, ERR_INPUT, "%s: expected %zu numbers, found %s of %d", key, want,
+		               list ? json_kind(list) : "nothing",
+		               list ? cJSON_GetArraySize(list) : 0);
 	cJSON_ArrayForEach(v, list) {
-		if (n == sizeof c->rope_divisor / sizeof *c->rope_divisor ||
-		    !cJSON_IsNumber(v) || !(v->valuedouble > 0))
-			return err_set(e, ERR_INPUT, "%s: expected up to %zu numbers above 0", key,
-			               sizeof c->rope_divisor / sizeof *c->rope_divisor);
-		c->rope_divisor[n++] = (float)v->valuedouble;
+		if (!cJSON_IsNumber(v) || !(v->valuedouble > 0))
+			return err_set(e, ERR_INPUT, "%s: expected numbers above 0, found %s at %zu",
+			               key, json_kind(v), n);
+		out[n++] = (float)v->valuedouble;
 	}
-	c->n_long_factors = n;
+	return 0;
+}
+
+/* Ding et al., 2024, arXiv:2402.13753. The long factors hold from the end of
+ * the original context on, position by position. */
+static int long_factors(struct config *c, const cJSON *json, struct err *e)
+{
+	const cJSON *o = json_get(json, "rope_scaling");
+	double longer = (double)c->max_pos / (double)c->rope_original;
+
+	if (!cJSON_IsObject(o))
+		o = json_get(json, "rope_parameters");
+	if (factors(c->rope_divisor, c, o, "short_factor", e) ||
+	    factors(c->rope_far_divisor, c, o, "long_factor", e))
+		return err_in(e, "longrope");
 	c->has_rope_divisor = true;
 	if (!(c->rope_attention_factor > 0))
-		c->rope_attention_factor = c->max_pos > orig ?
-			sqrt(1 + log((double)c->max_pos / (double)orig) / log((double)orig)) : 1;
+		c->rope_attention_factor =
+			longer > 1 ? sqrt(1 + log(longer) / log((double)c->rope_original)) : 1;
 	return 0;
 }
 
@@ -97,8 +109,7 @@ static int rope_from(struct config *c, const cJSON *json, const char *key, struc
 	}
 	if (json_get_text(o, "rope_type", &type, e) < 0 ||
 	    (!type && json_get_text(o, "type", &type, e) < 0) ||
-	    (type && rope_kind_of(&c->rope_kind, type, e)) || rope_numbers(c, o, e) ||
-	    (c->rope_kind == ROPE_LONG && long_factors(c, o, e)))
+	    (type && rope_kind_of(&c->rope_kind, type, e)) || rope_numbers(c, o, e))
 		return err_in(e, "%s", key);
 	return 0;
 }
@@ -125,10 +136,7 @@ int config_rope_json(struct config *c, const struct family *f, const cJSON *json
 		return err_set(e, ERR_INPUT, "partial_rotary_factor: expected 0 to 1, found %g",
 		               c->rope_partial);
 	c->rope_dims = (size_t)((double)c->head_dim * c->rope_partial);
-	if (c->rope_kind == ROPE_LONG && c->n_long_factors != c->rope_dims / 2)
-		return err_set(e, ERR_INPUT, "long_factor: expected %zu numbers, found %zu",
-		               c->rope_dims / 2, c->n_long_factors);
-	return 0;
+	return c->rope_kind == ROPE_LONG ? long_factors(c, json, e) : 0;
 }
 
 /* ---- which layers slide */
@@ -152,6 +160,7 @@ static int sliding(struct config *c, const struct family *f, const cJSON *json, 
 	bool flag = false;
 	size_t full = 0, pattern = f->window_pattern;
 
+	c->window = f->window;
 	if (json_get_size(json, "sliding_window", &c->window, e) < 0 ||
 	    json_get_bool(json, "use_sliding_window", &flag, e) < 0 ||
 	    json_get_size(json, "max_window_layers", &full, e) < 0 ||

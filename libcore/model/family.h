@@ -24,6 +24,7 @@ struct family {
 	bool norm_plus_one;        /* norm weights are stored less one */
 	bool embed_by_width;       /* embeddings times sqrt(hidden) */
 	unsigned window_pattern;   /* without layer_types every such layer is full; 0: none slides */
+	size_t window;             /* where the config names none; 0: full attention */
 	unsigned unrotated_every;  /* without no_rope_layers; 0: all rotate */
 	enum activation act;       /* unless the config says otherwise */
 };

@@ -31,7 +31,7 @@ struct config {
 	float rope_divisor[256];
 	double rope_partial;       /* of a head is rotated */
 	size_t rope_dims;          /* of a head, the first ones */
-	size_t n_long_factors;     /* in rope_divisor, LONG */
+	float rope_far_divisor[256]; /* LONG: from position rope_original on */
 	double rope_local_theta;   /* of layers that slide, unscaled; 0: as the others */
 	bool *unrotated;           /* [n_layers]: this layer has no rotary embedding; NULL: none */
 	size_t window;             /* sliding window, 0: none */

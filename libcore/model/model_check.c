@@ -357,6 +357,17 @@ START_TEST(rope_scalings)
 	ck_assert_double_eq_tol(r.inv_freq[0], 1, 1e-12); /* fast pairs keep */
 	ck_assert_double_eq_tol(r.inv_freq[31], pow(10000, -62.0 / 64) / 4, 1e-12);
 	ck_assert_double_eq_tol((double)r.scale, 0.1 * log(4) + 1, 1e-6);
+	c.rope_kind = ROPE_LONG;
+	c.rope_attention_factor = 1.19;
+	c.has_rope_divisor = true;
+	for (size_t i = 0; i < 32; i++)
+		c.rope_divisor[i] = 2, c.rope_far_divisor[i] = 8;
+	config_rope(&c, &r, false);
+	ck_assert_uint_eq(r.far, 2048);
+	ck_assert_double_eq_tol(r.inv_freq[0], 1.0 / 2, 1e-12);
+	ck_assert_double_eq_tol(r.far_inv_freq[31], pow(10000, -62.0 / 64) / 8, 1e-12);
+	ck_assert_double_eq_tol((double)r.scale, 1.19, 1e-6);
+	c.has_rope_divisor = false;
 	c.rope_kind = ROPE_LLAMA3;
 	c.rope_factor = 8, c.rope_low = 1, c.rope_high = 4, c.rope_theta = 500000,
 	c.rope_original = 8192;

@@ -90,8 +90,13 @@ void config_rope(const struct config *c, struct rope *out, bool local)
 		return;
 	if (c->rope_kind == ROPE_YARN)
 		yarn(c, out);
-	if (c->rope_kind == ROPE_LONG)
+	if (c->rope_kind == ROPE_LONG) {
 		out->scale = (float)c->rope_attention_factor;
+		out->far = c->rope_original;
+		for (size_t i = 0; i < c->rope_dims / 2; i++)
+			out->far_inv_freq[i] = out->inv_freq[i] * (double)c->rope_divisor[i] /
+			                       (double)c->rope_far_divisor[i];
+	}
 	if (c->rope_kind == ROPE_DYNAMIC) {
 		out->dynamic_base = c->rope_theta;
 		out->dynamic_factor = c->rope_factor;
