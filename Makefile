@@ -87,7 +87,7 @@ LEVEL_v4amx  := -DISA=v4amx -march=x86-64-v4 -mavx512vnni -mavx512vbmi -mavx512b
                 -mamx-tile -mamx-bf16 -mamx-int8 $(WIDE)
 AMX_KERNELS  := $(if $(X86),$(patsubst kernels/amx/%.c,%,$(wildcard kernels/amx/*.c)))
 
-KERNELS     := $(wildcard kernels/*.cl kernels/*.clh kernels/*.h kernels/cpu/*.cl kernels/cpu/*.clh kernels/cpu/*.h)
+KERNELS     := $(wildcard $(foreach d,kernels kernels/cpu kernels/nvidia,$d/*.cl $d/*.clh $d/*.h))
 CPU_KERNELS := $(patsubst kernels/cpu/%.cl,%,$(wildcard kernels/cpu/*.cl))
 KERNEL_OBJS := $(foreach k,$(CPU_KERNELS),$(LEVELS:%=$(B)/kernels/$k.%.o)) $(B)/kernels/texts.o \
                $(AMX_KERNELS:%=$(B)/kernels/%.v4amx.o)

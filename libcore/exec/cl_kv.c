@@ -61,7 +61,7 @@ static cl_mem open_side(struct exec_kv *k, size_t layer, bool values, struct err
 		err_set(e, ERR_MACHINE, "%zu pages are too many", pages);
 		return NULL;
 	}
-	return buffer_open(k->x->device, n, e);
+	return part_open(k->x->device, n, e);
 }
 
 int opencl_kv(struct exec_kv *k, struct err *e)

@@ -48,7 +48,7 @@ void buffer_close(struct opencl *d, cl_mem m)
 	cl_mem_flags flags = 0;
 	size_t n = 0;
 
-	if (!m)
+	if (!m || part_close(d, m))
 		return;
 	clGetMemObjectInfo(m, CL_MEM_FLAGS, sizeof flags, &flags, NULL);
 	clGetMemObjectInfo(m, CL_MEM_SIZE, sizeof n, &n, NULL);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* cl_weight.c - a weight on the device, as chunks of rows that each fit one
  * buffer. A device of the host's own memory reads the mapped file in place;
- * others get a copy. Vectors (one row of floats) become f32. */
+ * others get a copy, in tiles where special rows want them (cl_repack.c).
+ * Vectors (one row of floats) become f32. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,7 @@ static cl_mem place(struct opencl *d, const void *p, size_t n_bytes, size_t bord
 
 	if (d->host_memory && (uintptr_t)p % border == 0)
 		return buffer_over(d, p, n_bytes, e);
-	m = buffer_open(d, n_bytes, e);
+	m = part_open(d, n_bytes, e);
 	if (!m)
 		return NULL;
 	status = clEnqueueWriteBuffer(d->queue, m, CL_FALSE, 0, n_bytes, p, 0, NULL, NULL);
@@ -62,7 +63,7 @@ static int open_vector(struct opencl *d, struct weight *w, struct cl_weight *c, 
 	c->dtype = DT_F32;
 	c->aligned = w->d.n_in % 8 == 0;
 	c->chunk[0].n = 1;
-	c->chunk[0].data = buffer_open(d, w->d.n_in * sizeof *v, e);
+	c->chunk[0].data = part_open(d, w->d.n_in * sizeof *v, e);
 	if (c->chunk[0].data)
 		status = buffer_write(d, c->chunk[0].data, 0, v, w->d.n_in * sizeof *v, e);
 	free(v);
@@ -80,6 +81,9 @@ int opencl_weight(struct weight *w, struct err *e)
 		return -1;
 	if (w->d.form == FORM_AFFINE && d->max_alloc / weight_scale_bytes(&w->d) < most)
 		most = d->max_alloc / weight_scale_bytes(&w->d);
+	c->tiled = most >= 2 * TILE_ROWS && repack_takes(d, &w->d);
+	if (c->tiled)
+		most = most / 2 / TILE_ROWS * TILE_ROWS; /* scales lie beside their biases */
 	if (most == 0)
 		return err_set(e, ERR_MACHINE, "a row of %zu bytes, the device allows %zu a buffer",
 		               row, d->max_alloc);
@@ -99,7 +103,7 @@ int opencl_weight(struct weight *w, struct err *e)
 	for (size_t i = 0; i < c->n_chunks; i++) {
 		c->chunk[i].first = i * most;
 		c->chunk[i].n = i + 1 < c->n_chunks ? most : w->d.n_out - i * most;
-		if (open_chunk(d, &w->d, &c->chunk[i], e) != 0) {
+		if ((c->tiled ? repack_chunk : open_chunk)(d, &w->d, &c->chunk[i], e) != 0) {
 			opencl_weight_end(w);
 			return -1;
 		}

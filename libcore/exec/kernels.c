@@ -7,7 +7,8 @@
 
 static const struct kernel_row rows[] = {
 	/* op        step  needs  max_tokens  text  entry  options  lanes  rows  tokens */
-	{ OP_EMBED, 0, 0, 0, "embed.cl", "embed", "", 128, 1024, 1 },
+	{ OP_EMBED, EMBED_TILES, NEED_NVIDIA, 0, "nvidia/embed.cl", "embed", "", 128, 1024, 1 },
+	{ OP_EMBED, EMBED_ROWS, 0, 0, "embed.cl", "embed", "", 128, 1024, 1 },
 
 	{ OP_NORM_RMS, 0, CPU, 0, "cpu/norm.cl", "norm_rms", "", 1, 1, 1 },
 	{ OP_NORM_RMS, 0, 0, 0, "norm.cl", "norm_rms", "", 256, 1, 1 },
@@ -21,6 +22,7 @@ static const struct kernel_row rows[] = {
 	{ OP_MATMUL, EXACT_PREPARE, CPU, 0, "cpu/matmul_affine.cl", "affine_prepare_exact", "", 1,
 	  1, 1 },
 	{ OP_MATMUL, EXACT_TILE, CPU, 0, "cpu/matmul_affine.cl", "affine_exact", "", 1, 32, 64 },
+	{ OP_MATMUL, MATMUL_TILES, NEED_NVIDIA, 0, "nvidia/product.cl", "product", "", 512, 16, 8 },
 	{ OP_MATMUL, MATMUL_AFFINE, 0, 1, "matmul.cl", "matmul", "-DROWS=2 -DTOKENS=1", 128, 8, 1 },
 	{ OP_MATMUL, MATMUL_AFFINE, 0, 4, "matmul.cl", "matmul", "-DROWS=4 -DTOKENS=4", 128, 16, 4 },
 	{ OP_MATMUL, MATMUL_AFFINE, 0, 0, "matmul.cl", "matmul", "-DROWS=8 -DTOKENS=8", 128, 32, 8 },
@@ -66,5 +68,5 @@ const struct kernel_row *kernel_find(const struct opencl *d, enum op_kind op, un
 
 const char *kernel_rows_name(const struct opencl *d)
 {
-	return d->can & NEED_CPU ? "cpu" : "portable";
+	return d->can & NEED_CPU ? "cpu" : d->can & NEED_NVIDIA ? "nvidia" : "portable";
 }

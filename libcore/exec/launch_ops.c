@@ -42,7 +42,12 @@ static const char *form_options(char *out, size_t room, const struct weight *w)
 	const char *scale = w->d.dtype == DT_F32 ? "F32" : w->d.dtype == DT_F16 ? "F16" : "BF16";
 	const char *aligned = c->aligned ? " -DALIGNED" : "";
 
-	if (w->d.form == FORM_AFFINE)
+	if (c->tiled && w->d.form == FORM_AFFINE)
+		snprintf(out, room, "-DTILED -DW_AFFINE -DBITS=%u -DGROUP=%u -DS_%s", w->d.bits, w->d.group,
+		         scale);
+	else if (c->tiled)
+		snprintf(out, room, "-DTILED -DW_%s", scale);
+	else if (w->d.form == FORM_AFFINE)
 		snprintf(out, room, "-DW_AFFINE -DBITS=%u -DGROUP=%u -DS_%s%s", w->d.bits, w->d.group,
 		         scale, aligned);
 	else
@@ -55,17 +60,21 @@ static const char *form_options(char *out, size_t room, const struct weight *w)
 
 static void arg_chunk(struct planner *p, const struct weight *w, const struct chunk *c)
 {
+	const struct cl_weight *whole = w->device;
+
 	arg_mem(p, c->data);
 	if (w->d.form == FORM_AFFINE) {
 		arg_mem(p, c->scales);
-		arg_mem(p, c->biases);
+		if (!whole->tiled)
+			arg_mem(p, c->biases);
 	}
 }
 
 static int plan_embed(struct planner *p, const struct op *op)
 {
-	const struct kernel_row *row = only_row(p, op);
 	const struct cl_weight *c = op->w->device;
+	const struct kernel_row *row = kernel_find(p->d, op->kind,
+	                                           c->tiled ? EMBED_TILES : EMBED_ROWS, 1);
 	char options[128];
 
 	form_options(options, sizeof options, op->w);
@@ -143,7 +152,9 @@ static int plan_pieces(struct planner *p, const struct op *op, const struct kern
 /* Products of one form, by each row that some count of live rows asks for. */
 static int plan_batch(struct planner *p, const struct op *op, const struct piece *piece, size_t n)
 {
-	unsigned step = piece[0].part->w->d.form == FORM_AFFINE ? MATMUL_AFFINE : MATMUL;
+	const struct weight *w = piece[0].part->w;
+	unsigned step = ((const struct cl_weight *)w->device)->tiled ? MATMUL_TILES :
+	                w->d.form == FORM_AFFINE                    ? MATMUL_AFFINE : MATMUL;
 	size_t min_rows = 1, most = op->src->out ? p->r->max_out : p->r->max_rows;
 
 	while (min_rows <= most) {

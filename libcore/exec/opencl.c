@@ -205,7 +205,6 @@ static void describe(struct opencl *d)
 	if (fact32(d->id, CL_DEVICE_VENDOR_ID) == NVIDIA_VENDOR && !portable)
 		d->can |= NEED_NVIDIA;
 	fact_text(x->device_name, sizeof x->device_name, d->id, CL_DEVICE_NAME);
-	snprintf(x->rows_name, sizeof x->rows_name, "opencl-%s", kernel_rows_name(d));
 	x->info.units = (int)fact32(d->id, CL_DEVICE_MAX_COMPUTE_UNITS);
 	x->info.memory = fact(d->id, CL_DEVICE_GLOBAL_MEM_SIZE);
 }
@@ -233,6 +232,7 @@ static void opencl_close(struct exec *x)
 	if (d->queue)
 		clFinish(d->queue);
 	programs_close(d);
+	repack_close(d);
 	device_rooms_close(d);
 	buffer_close(d, d->probe);
 	if (d->queue)
@@ -261,6 +261,9 @@ static int opencl_open(struct exec *x, const struct exec_options *o, struct err 
 	describe(d);
 	if (begin_key(d, e) != 0 || find_cache(d, o, e) != 0 || open_queue(d, e) != 0)
 		goto fail;
+	if (d->can & NEED_NVIDIA && !repack_probe(d))
+		d->can &= ~(unsigned)NEED_NVIDIA;
+	snprintf(x->rows_name, sizeof x->rows_name, "opencl-%s", kernel_rows_name(d));
 	return 0;
 fail:
 	opencl_close(x);

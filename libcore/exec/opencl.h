@@ -3,7 +3,8 @@
  * to exec/; nothing else includes OpenCL's own header).
  *
  * opencl.c chooses and opens a device, cl_status.c names its errors,
- * cl_memory.c keeps its buffers, cl_weight.c and cl_kv.c what lies in them,
+ * cl_memory.c keeps its buffers and cl_parts.c cuts them from larger ones,
+ * cl_weight.c, cl_repack.c and cl_kv.c keep what lies in them,
  * kernels.c says which kernel rows there are, program.c builds them,
  * launch.c turns a record into a list of launches and cl_step.c runs that
  * list over a step. */
@@ -28,6 +29,14 @@ struct pinned {
 	void *p;
 	size_t n_bytes;
 };
+/* A large buffer that parts are cut from. */
+enum { MAX_SLABS = 32 };
+struct slab {
+	cl_mem m;
+	size_t n, used, parts;
+};
+enum repack { REPACK_4, REPACK_8, REPACK_16, REPACK_SCALES, N_REPACKS };
+enum { N_RAW = 3 };
 struct opencl {
 	struct exec *x;
 	cl_platform_id platform;
@@ -51,6 +60,9 @@ struct opencl {
 	struct pinned stage;       /* the table as the host fills it */
 	struct pinned result;      /* of the last run */
 	cl_mem probe;              /* what limits read; NULL before the first measure */
+	struct slab slab[MAX_SLABS];
+	cl_kernel repack[N_REPACKS];
+	cl_mem raw[N_RAW];         /* rows, scales and biases on their way into tiles */
 	bool busy;                 /* work that reads the host's memory may be under way */
 	struct arena arena;
 };
@@ -78,19 +90,39 @@ void device_rooms_close(struct opencl *d);
 /* Waits until nothing reads the host's memory. */
 NEED int device_idle(struct opencl *d, struct err *e);
 
+/* ---- cl_parts.c: what one kernel is to reach */
+/* As buffer_open(), but cut from a slab where this device has special rows;
+ * ended with buffer_close(). */
+NEED cl_mem part_open(struct opencl *d, size_t n_bytes, struct err *e);
+/* Which slab a buffer is part of, and its place there in bytes. */
+bool part_find(struct opencl *d, cl_mem m, size_t *slab, size_t *at);
+/* Ends a part; false: it is none. */
+bool part_close(struct opencl *d, cl_mem m);
+
 /* ---- cl_weight.c: a weight as chunks of rows, each within one buffer */
 struct chunk {
-	cl_mem data, scales, biases;
+	cl_mem data, scales, biases; /* tiles: scales with their biases, no biases */
 	size_t first, n;           /* rows */
 };
 struct cl_weight {
 	struct chunk *chunk;
 	size_t n_chunks;
 	enum dtype dtype;          /* of FLOAT data as it lies on the device: vectors are f32 */
+	bool tiled;                /* repacked: kernels/nvidia/tile.clh */
 	bool aligned;              /* rows begin on 16 bytes and are read 8 elements at a time */
 };
 int opencl_weight(struct weight *w, struct err *e);
 void opencl_weight_end(struct weight *w);
+
+/* ---- cl_repack.c: weights as tiles */
+enum { TILE_ROWS = 16, TILE_COLUMNS = 128 };
+/* Whether the device takes what the special rows are written in. */
+bool repack_probe(struct opencl *d);
+bool repack_takes(const struct opencl *d, const struct weight_desc *w);
+/* Fills the chunk, whose rows are set. */
+NEED int repack_chunk(struct opencl *d, const struct weight_desc *w, struct chunk *c,
+                      struct err *e);
+void repack_close(struct opencl *d);
 
 /* ---- cl_kv.c */
 struct cl_kv {
@@ -116,9 +148,10 @@ struct kernel_row {
 	unsigned rows, tokens;     /* rows of the result and of the step a group does */
 };
 enum { ATTENTION_WHOLE, ATTENTION_SPLIT, ATTENTION_MERGE };
+enum { EMBED_ROWS, EMBED_TILES };
 /* Products by form; on a CPU they prepare their input first. */
 enum {
-	MATMUL, MATMUL_AFFINE, FLOAT_PREPARE, FLOAT_VEC, FLOAT_TILE,
+	MATMUL, MATMUL_AFFINE, MATMUL_TILES, FLOAT_PREPARE, FLOAT_VEC, FLOAT_TILE,
 	AFFINE_PREPARE, AFFINE_VEC, AFFINE_TILE, EXACT_PREPARE, EXACT_TILE,
 };
 /* The row for a launch of `op` over n tokens: the first that fits. Rows of
@@ -134,6 +167,9 @@ const char *kernel_rows_name(const struct opencl *d);
 NEED struct program *program_want(struct opencl *d, const struct kernel_row *row,
                                   const char *options, struct err *e);
 NEED int programs_build(struct opencl *d, struct err *e);
+/* Whether such a program builds here; if not, it is forgotten. */
+bool program_tries(struct opencl *d, const struct kernel_row *row, const char *options,
+                   struct err *e);
 NEED cl_kernel program_kernel(struct program *p, const char *entry, struct err *e);
 /* True once for each launch step of a program. */
 bool program_first(struct program *p, unsigned step);

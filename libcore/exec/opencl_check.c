@@ -106,6 +106,25 @@ static float input_bound(const struct weight_desc *d, const float *size, const f
 	return sum;
 }
 
+/* What f16 inputs may add, and sums of 1024 + code that the bias takes back:
+ * the rows for repacked weights. */
+static float tile_bound(const struct weight_desc *d, const float *size, const float *x, size_t row)
+{
+	size_t groups = d->group ? d->n_in / d->group : 0, elem = dtype_info(d->dtype)->block_bytes;
+	float sum = 0, s = 0;
+
+	if (d->n_in % 128 || d->dtype == DT_F32 || (d->form == FORM_AFFINE && d->bits != 4 &&
+	                                            d->bits != 8))
+		return 0;
+	for (size_t i = 0; i < d->n_in; i++) {
+		if (groups)
+			dtype_to_f32(d->dtype, &s, (const unsigned char *)d->scales +
+			             (row * groups + i / d->group) * elem, 1);
+		sum += fabsf(x[i]) * (size[i] * 0x1p-11f + 2048 * fabsf(s) * 0x1p-20f);
+	}
+	return sum;
+}
+
 /* A sum of n terms in chains of n / 32 (CPU rows: n / 4 at most), then a tree:
  * each term sees at most chain + 16 roundings of 2^-24; ref's own and the
  * inputs' double that. */
@@ -126,7 +145,8 @@ static void check_form(const struct form_case *c)
 		for (size_t o = 0; o < n; o++) {
 			float *b = &bound[t * n + o];
 
-			*b = 1e-30f + (inputs ? input_bound(&c->d, size + o * k, value + t * k) : 0);
+			*b = 1e-30f + (inputs ? input_bound(&c->d, size + o * k, value + t * k) +
+			                        tile_bound(&c->d, size + o * k, value + t * k, o) : 0);
 			for (size_t i = 0; i < k; i++)
 				*b += unit * size[o * k + i] * size[t * k + i];
 		}
@@ -135,7 +155,7 @@ static void check_form(const struct form_case *c)
 
 static const struct { enum dtype t; size_t n_in; } float_forms[] = {
 	{ DT_F32, 77 }, { DT_F16, 301 }, { DT_F16, 264 }, { DT_BF16, 45 }, { DT_BF16, 328 },
-	{ DT_F8_E4M3, 93 }, { DT_F8_E5M2, 264 },
+	{ DT_F8_E4M3, 93 }, { DT_F8_E5M2, 264 }, { DT_F16, 384 }, { DT_BF16, 2304 },
 };
 
 START_TEST(float_forms_match_ref)
@@ -161,6 +181,8 @@ static const struct {
 	{ 2, 16, DT_F32, 48, 0 },   { 3, 32, DT_F16, 96, 0 },   { 4, 64, DT_BF16, 320, 0 },
 	{ 4, 32, DT_F16, 544, 0 },  { 5, 128, DT_F16, 384, 0 }, { 6, 16, DT_BF16, 112, 0 },
 	{ 8, 64, DT_F32, 192, 0 },  { 4, 64, DT_BF16, 320, EXEC_EXACT },
+	{ 4, 32, DT_F16, 384, 0 },  { 4, 64, DT_F16, 2304, 0 },  { 4, 128, DT_BF16, 256, 0 },
+	{ 8, 32, DT_BF16, 256, 0 }, { 8, 64, DT_F16, 384, 0 },  { 8, 128, DT_F16, 2176, 0 },
 };
 
 START_TEST(affine_forms_match_ref)

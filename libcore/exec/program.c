@@ -279,6 +279,17 @@ struct program *program_want(struct opencl *d, const struct kernel_row *row,
 	return p;
 }
 
+bool program_tries(struct opencl *d, const struct kernel_row *row, const char *options,
+                   struct err *e)
+{
+	struct program *before = d->programs, *p = program_want(d, row, options, e);
+
+	if (p && programs_build(d, e) == 0)
+		return true;
+	d->programs = before;
+	return false;
+}
+
 cl_kernel program_kernel(struct program *p, const char *entry, struct err *e)
 {
 	cl_int status;
