@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Times on an OpenCL device (make bench): products as GB/s of weights and
  * TFLOP/s, and whole steps of known model shapes, with weights of no
- * meaning. CLM_DEVICE names the device; default: the first GPU. */
+ * meaning. CLM_DEVICE names the device; default: the first GPU. CLM_BENCH
+ * names the one shape that is timed; default: all, and products. */
 #include "exec/cl_world.h"
 
 #include <time.h>
 
 Suite *cl_bench_suite(void);
 
-enum { RUNS = 7, PROMPT = 512, DEPTH = 4096 };
+enum { RUNS = 7, PROMPT = 512, DEPTH = 4096, STREAMS = 64 };
 
 static double now(void)
 {
@@ -58,31 +59,56 @@ static size_t weight_bytes(const struct weight_desc *d)
 	return d->n_out * (d->form == FORM_AFFINE ? n + 2 * weight_scale_bytes(d) : n);
 }
 
-static int32_t row_token[PROMPT], row_pos[PROMPT], row_seq[PROMPT], last_row[1];
+static int32_t row_token[PROMPT], row_pos[PROMPT], row_seq[PROMPT], out_row[STREAMS];
 static int32_t *pages;
 static size_t n_pages = (DEPTH + PROMPT) / PAGE_POSITIONS;
+
+static double time_runs(struct record *r, const struct step *s)
+{
+	struct err e = { 0 };
+	double t[RUNS];
+
+	for (int i = -2; i < RUNS; i++) {
+		double begin = now();
+
+		ck_assert_msg(record_run(r, s, &e) == 0, "%s", e.text);
+		if (i >= 0)
+			t[i] = now() - begin;
+	}
+	qsort(t, RUNS, sizeof *t, by_size);
+	return t[RUNS / 2];
+}
 
 /* The median time of a step of n rows from position `pos` on. */
 static double time_step(struct record *r, size_t n, int32_t pos)
 {
 	const int32_t *list[1] = { pages };
 	struct step s = { .n_rows = n, .n_out = 1, .n_seqs = 1, .token = row_token, .pos = row_pos,
-	                  .seq = row_seq, .out = last_row, .pages = list, .n_pages = &n_pages };
-	struct err e = { 0 };
-	double t[RUNS];
+	                  .seq = row_seq, .out = out_row, .pages = list, .n_pages = &n_pages };
 
-	last_row[0] = (int32_t)n - 1;
-	for (size_t i = 0; i < n; i++)
+	out_row[0] = (int32_t)n - 1;
+	for (size_t i = 0; i < n; i++) {
 		row_pos[i] = pos + (int32_t)i;
-	for (int i = -2; i < RUNS; i++) {
-		double begin = now();
-
-		ck_assert_msg(record_run(r, &s, &e) == 0, "%s", e.text);
-		if (i >= 0)
-			t[i] = now() - begin;
+		row_seq[i] = 0;
 	}
-	qsort(t, RUNS, sizeof *t, by_size);
-	return t[RUNS / 2];
+	return time_runs(r, &s);
+}
+
+/* Of a step of n sequences, a row each, in their second page. */
+static double time_streams(struct record *r, size_t n)
+{
+	const int32_t *list[STREAMS];
+	size_t sizes[STREAMS];
+	struct step s = { .n_rows = n, .n_out = n, .n_seqs = n, .token = row_token, .pos = row_pos,
+	                  .seq = row_seq, .out = out_row, .pages = list, .n_pages = sizes };
+
+	for (size_t i = 0; i < n; i++) {
+		row_pos[i] = PAGE_POSITIONS + 1;
+		row_seq[i] = out_row[i] = (int32_t)i;
+		list[i] = pages + 2 * i;
+		sizes[i] = 2;
+	}
+	return time_runs(r, &s);
 }
 
 static struct exec *open_device(void)
@@ -122,6 +148,8 @@ static struct record *products(struct exec *x, const struct weight *table,
 START_TEST(products_take)
 {
 	static const size_t rows[] = { 1, 4, 8, 64, PROMPT };
+	if (getenv("CLM_BENCH"))
+		return;
 	struct exec *x = open_device();
 	void *data = pattern((size_t)N * K * 4);
 	struct err e = { 0 };
@@ -200,7 +228,10 @@ static void weigh_all(struct model *m)
 			m->w[l][i] = weigh(m, size[i][0], size[i][1]);
 }
 
-static struct record *model_record(const struct model *m, struct exec_kv *kv, size_t max_rows)
+/* Without a result when there are several outputs: who wants 64 rows of logits
+ * takes the best of each on the device. */
+static struct record *model_record(const struct model *m, struct exec_kv *kv, size_t max_rows,
+                                   size_t max_out)
 {
 	const struct shape_row *s = m->m;
 	struct rope rope = { .dims = s->head, .scale = 1 };
@@ -209,7 +240,7 @@ static struct record *model_record(const struct model *m, struct exec_kv *kv, si
 
 	for (size_t i = 0; i < s->head / 2; i++)
 		rope.inv_freq[i] = 1 / (double)(i + 1);
-	ck_assert_msg(record_open(&r, m->x, max_rows, 1, kv, &e) == 0, "%s", e.text);
+	ck_assert_msg(record_open(&r, m->x, max_rows, max_out, kv, &e) == 0, "%s", e.text);
 	struct slot *x = record_slot(r, "x", s->dim), *h = record_slot(r, "h", s->dim);
 	struct slot *q = record_slot(r, "q", s->heads * s->head);
 	struct slot *k = record_slot(r, "k", s->kv_heads * s->head);
@@ -240,7 +271,8 @@ static struct record *model_record(const struct model *m, struct exec_kv *kv, si
 	op_pick(r, last, x);
 	op_norm_rms(r, last, last, m->norm, 1e-5f);
 	op_matmul(r, &(struct op_product){ logits, m->head, 0 }, 1, last, false);
-	record_result(r, logits);
+	if (max_out == 1)
+		record_result(r, logits);
 	ck_assert_msg(record_end(r, &e) == 0, "%s", e.text);
 	return r;
 }
@@ -258,8 +290,9 @@ static void time_model(const struct shape_row *s, const struct form_row *f, void
 	weigh_all(&m);
 	ck_assert_msg(exec_kv_open(&kv, m.x, layer, s->layers, &n_pages, 1, &e) == 0, "%s", e.text);
 	loaded = now() - begin;
-	struct record *one = model_record(&m, kv, 1), *eight = model_record(&m, kv, 8);
-	struct record *all = model_record(&m, kv, PROMPT);
+	struct record *one = model_record(&m, kv, 1, 1), *eight = model_record(&m, kv, 8, 1);
+	struct record *all = model_record(&m, kv, PROMPT, 1);
+	struct record *streams = model_record(&m, kv, STREAMS, STREAMS);
 	planned = now() - begin - loaded;
 	t = time_step(one, 1, 0);
 	printf("%s %s: load %.2f s, plan %.2f s; decode %.2f ms, %.0f tok/s, %.0f GB/s", s->name,
@@ -269,11 +302,16 @@ static void time_model(const struct shape_row *s, const struct form_row *f, void
 	t = time_step(eight, 8, 0);
 	printf("; 8 rows %.0f tok/s", 8 / t);
 	t = time_step(all, PROMPT, 0);
-	printf("; pp%d %.0f tok/s\n", PROMPT, PROMPT / t);
+	printf("; pp%d %.0f tok/s", PROMPT, PROMPT / t);
+	t = time_step(all, PROMPT, DEPTH);
+	printf(", at %d %.0f tok/s", DEPTH, PROMPT / t);
+	t = time_streams(streams, STREAMS);
+	printf("; %d streams %.0f tok/s\n", STREAMS, STREAMS / t);
 	fflush(stdout);
 	record_close(one);
 	record_close(eight);
 	record_close(all);
+	record_close(streams);
 	exec_kv_close(kv);
 	for (size_t l = 0; l < s->layers; l++)
 		for (size_t i = 0; i < 7; i++)
@@ -286,6 +324,7 @@ static void time_model(const struct shape_row *s, const struct form_row *f, void
 
 START_TEST(steps_take)
 {
+	const char *only = getenv("CLM_BENCH");
 	void *data = pattern((size_t)128256 * 4096 * 2);
 
 	pages = malloc(n_pages * sizeof *pages);
@@ -294,6 +333,8 @@ START_TEST(steps_take)
 		pages[i] = (int32_t)i;
 	putchar('\n');
 	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+		if (only && strcmp(only, shapes[i].name))
+			continue;
 		time_model(&shapes[i], &forms[5], data);
 		time_model(&shapes[i], &forms[1], data);
 	}

@@ -3,7 +3,7 @@
  * step table, room for the spans of attention, programs, launches.
  *
  * The table is what changes between steps, in 32-bit words written by one
- * command: four that count (rows, outputs, spans), then arrays over the
+ * command: four that count (rows, outputs, spans, runs), then arrays over the
  * record's rows (tokens, positions, where each row's pages begin, angles of
  * each rope) and last the page lists, as long as the step's sequences. */
 #include <stdlib.h>
@@ -30,7 +30,9 @@ static int plan_table(struct record *r, struct cl_plan *p, struct err *e)
 		return -1;
 	p->token_at = at;
 	p->out_at = at += r->max_rows;
-	p->pos_at = at = align(r, at + r->max_out);
+	p->run_at = at += r->max_out;
+	p->run_rows = pages_run(r);
+	p->pos_at = at = align(r, at + r->max_rows + 1);
 	p->row_pages_at = at = align(r, at + r->max_rows);
 	p->row_pages_step = align(r, r->max_rows);
 	at += n_groups * p->row_pages_step;
@@ -99,7 +101,8 @@ int opencl_plan(struct record *r, struct err *e)
 	/* never at the same time: both lie behind the slots */
 	n_parts = plan_parts(r, p);
 	p->input_at = p->part_at;
-	n_inputs = d->can & NEED_CPU ? cpu_inputs(r) * sizeof(float) : 0;
+	n_inputs = d->can & NEED_CPU ? cpu_inputs(r) : d->can & NEED_NVIDIA ? tokens_inputs(r) : 0;
+	n_inputs *= sizeof(float);
 	n_parts = n_inputs > n_parts ? n_inputs : n_parts;
 	n_result = r->result ? r->max_out * r->result->n * sizeof(float) : 0;
 	if (launches_make(r, true, e) != 0 || programs_build(d, e) != 0 ||

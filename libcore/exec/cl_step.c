@@ -58,7 +58,7 @@ static int bind(struct opencl *d, const struct record *r, struct cl_plan *p, str
 
 /* The step as launches see it. */
 struct live {
-	size_t rows, out, spans;
+	size_t rows, out, spans, runs;
 	size_t tile;           /* rows that share a pass over their keys */
 };
 
@@ -86,7 +86,8 @@ static cl_int set_live(struct launch *l, const struct live *live, size_t rows)
 static int enqueue(struct opencl *d, struct launch *l, const struct live *live, struct err *e)
 {
 	size_t rows = l->out ? live->out : live->rows, tokens = l->tokens ? l->tokens : live->tile;
-	size_t tiles = (rows + tokens - 1) / tokens, spans = l->spans ? live->spans : 1;
+	size_t tiles = l->runs ? live->runs : (rows + tokens - 1) / tokens;
+	size_t spans = l->spans ? live->spans : 1;
 	size_t local[3] = { l->row->lanes, 1, 1 }, global[3] = { l->groups, tiles, spans };
 	cl_int status = set_live(l, live, rows);
 
@@ -120,7 +121,7 @@ static int write_table(struct opencl *d, size_t words, struct err *e)
  * head of page 0, which they read but do not write. */
 static int warm(struct opencl *d, struct launch *l, struct err *e)
 {
-	static const struct live one = { .rows = 1, .out = 1, .spans = 1, .tile = 1 };
+	static const struct live one = { .rows = 1, .out = 1, .spans = 1, .runs = 1, .tile = 1 };
 	cl_int status = CL_SUCCESS;
 
 	for (size_t i = 0; i < l->n_idle && !status; i++)
@@ -175,12 +176,30 @@ static void fill_pages(int32_t *t, const struct record *r, const struct cl_plan 
 				t[p->end_at + g * s->n_seqs + (size_t)s->seq[row]];
 }
 
-static void fill_table(int32_t *t, const struct record *r, const struct cl_plan *p,
-                       const struct step *s, const float *const *angles, size_t spans)
+/* Where each run of rows of one sequence begins, and the last one ends; returns
+ * how many there are. */
+static size_t fill_runs(int32_t *t, const struct step *s, size_t most)
 {
+	size_t n = 0, begin = 0;
+
+	for (size_t i = 1; i <= s->n_rows; i++) {
+		if (i < s->n_rows && i - begin < most && s->seq[i] == s->seq[begin])
+			continue;
+		t[n++] = (int32_t)begin;
+		begin = i;
+	}
+	t[n] = (int32_t)begin;
+	return n;
+}
+
+static void fill_table(int32_t *t, const struct record *r, const struct cl_plan *p,
+                       const struct step *s, const float *const *angles, struct live *live)
+{
+	live->runs = fill_runs(t + p->run_at, s, p->run_rows);
 	t[STEP_ROWS] = (int32_t)s->n_rows;
 	t[STEP_OUT] = (int32_t)s->n_out;
-	t[STEP_SPANS] = (int32_t)spans;
+	t[STEP_SPANS] = (int32_t)live->spans;
+	t[STEP_RUNS] = (int32_t)live->runs;
 	memcpy(t + p->token_at, s->token, s->n_rows * sizeof *t);
 	memcpy(t + p->pos_at, s->pos, s->n_rows * sizeof *t);
 	if (s->n_out)
@@ -239,7 +258,7 @@ int opencl_run(struct record *r, const struct step *s, const float *const *angle
 {
 	struct opencl *d = r->x->device;
 	struct cl_plan *p = r->plan;
-	struct live live = { s->n_rows, s->n_out, longest_spans(s), r->kv ? row_tile(s) : 1 };
+	struct live live = { s->n_rows, s->n_out, longest_spans(s), 0, r->kv ? row_tile(s) : 1 };
 	enum launch_when when = split(r, p, s->n_rows, live.spans) ? WHEN_SPLIT : WHEN_WHOLE;
 	size_t words = table_words(r, p, s), n;
 	cl_int status;
@@ -249,7 +268,7 @@ int opencl_run(struct record *r, const struct step *s, const float *const *angle
 	if (words * sizeof(int32_t) > d->n_table &&
 	    device_rooms(d, 0, 2 * words * sizeof(int32_t), 0, e) != 0)
 		return -1;
-	fill_table(d->stage.p, r, p, s, angles, live.spans);
+	fill_table(d->stage.p, r, p, s, angles, &live);
 	if (write_table(d, words, e) != 0 || bind(d, r, p, e) != 0 ||
 	    run_launches(d, p, &live, when, e) != 0)
 		return -1;

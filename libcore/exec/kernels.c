@@ -4,6 +4,12 @@
 #include "exec/opencl.h"
 
 #define CPU NEED_CPU
+#define NV NEED_NVIDIA
+/* Warps along rows, tokens and columns; 16 rows and 8 tokens of a warp, how
+ * often; stages, columns of one, units ahead: kernels/nvidia/tokens.cl. */
+#define TOKENS(m, n, k, mt, nt, stages, step, ahead) \
+	"nvidia/tokens.cl", "tokens", "-DWARPS_M=" #m " -DWARPS_N=" #n " -DWARPS_K=" #k \
+	" -DMT=" #mt " -DNT=" #nt " -DSTAGES=" #stages " -DSTEP=" #step " -DAHEAD=" #ahead
 
 static const struct kernel_row rows[] = {
 	/* op        step  needs  max_tokens  text  entry  options  lanes  rows  tokens */
@@ -22,7 +28,21 @@ static const struct kernel_row rows[] = {
 	{ OP_MATMUL, EXACT_PREPARE, CPU, 0, "cpu/matmul_affine.cl", "affine_prepare_exact", "", 1,
 	  1, 1 },
 	{ OP_MATMUL, EXACT_TILE, CPU, 0, "cpu/matmul_affine.cl", "affine_exact", "", 1, 32, 64 },
-	{ OP_MATMUL, MATMUL_TILES, NEED_NVIDIA, 0, "nvidia/product.cl", "product", "", 512, 16, 8 },
+	{ OP_MATMUL, MATMUL_TILES, NEED_NVIDIA, 8, "nvidia/product.cl", "product", "", 512, 16, 8 },
+	{ OP_MATMUL, TOKENS_PREPARE, NV, 0, "nvidia/prepare.cl", "prepare", "", 256, 1, 1 },
+	{ OP_MATMUL, TOKENS_AFFINE, NV, 16, TOKENS(2, 1, 4, 2, 2, 3, 64, 4), 256, 64, 16 },
+	{ OP_MATMUL, TOKENS_AFFINE, NV, 32, TOKENS(4, 1, 1, 2, 4, 4, 64, 2), 128, 128, 32 },
+	{ OP_MATMUL, TOKENS_AFFINE, NV, 64, TOKENS(4, 1, 1, 2, 4, 4, 64, 2), 128, 128, 32 },
+	{ OP_MATMUL, TOKENS_AFFINE, NV, 128, TOKENS(4, 1, 1, 2, 4, 4, 64, 2), 128, 128, 32 },
+	{ OP_MATMUL, TOKENS_AFFINE, NV, 0, TOKENS(4, 1, 1, 2, 8, 2, 64, 1), 128, 128, 64 },
+	{ OP_MATMUL, TOKENS_AFFINE_SETS, NV, 0, TOKENS(2, 1, 4, 2, 4, 2, 64, 3), 256, 64, 32 },
+	{ OP_MATMUL, TOKENS_WIDE, NV, 0, TOKENS(4, 1, 1, 2, 4, 2, 128, 1), 128, 128, 32 },
+	{ OP_MATMUL, TOKENS_FLOAT, NV, 16, TOKENS(2, 1, 4, 2, 2, 3, 32, 4), 256, 64, 16 },
+	{ OP_MATMUL, TOKENS_FLOAT, NV, 32, TOKENS(4, 1, 1, 2, 4, 4, 64, 4), 128, 128, 32 },
+	{ OP_MATMUL, TOKENS_FLOAT, NV, 64, TOKENS(4, 1, 1, 2, 4, 4, 64, 4), 128, 128, 32 },
+	{ OP_MATMUL, TOKENS_FLOAT, NV, 128, TOKENS(4, 1, 1, 2, 4, 4, 64, 4), 128, 128, 32 },
+	{ OP_MATMUL, TOKENS_FLOAT, NV, 0, TOKENS(4, 1, 1, 2, 8, 2, 64, 2), 128, 128, 64 },
+	{ OP_MATMUL, TOKENS_FLOAT_SETS, NV, 0, TOKENS(2, 1, 2, 2, 4, 2, 64, 4), 128, 64, 32 },
 	{ OP_MATMUL, MATMUL_AFFINE, 0, 1, "matmul.cl", "matmul", "-DROWS=2 -DTOKENS=1", 128, 8, 1 },
 	{ OP_MATMUL, MATMUL_AFFINE, 0, 4, "matmul.cl", "matmul", "-DROWS=4 -DTOKENS=4", 128, 16, 4 },
 	{ OP_MATMUL, MATMUL_AFFINE, 0, 0, "matmul.cl", "matmul", "-DROWS=8 -DTOKENS=8", 128, 32, 8 },
@@ -39,6 +59,12 @@ static const struct kernel_row rows[] = {
 	{ OP_ATTENTION, ATTENTION_WHOLE, CPU, 0, "cpu/attention.cl", "attention", "", 1, 1, 8 },
 	{ OP_ATTENTION, ATTENTION_SPLIT, CPU, 0, "cpu/attention.cl", "attention", "", 1, 1, 1 },
 	{ OP_ATTENTION, ATTENTION_MERGE, CPU, 0, "cpu/attention.cl", "attention_merge", "", 1, 1, 1 },
+	{ OP_ATTENTION, PAGES_WHOLE, NEED_NVIDIA, 0, "nvidia/attention.cl", "attention",
+	  "-DSTAGES=2", 128, 1, 1 },
+	{ OP_ATTENTION, PAGES_SPLIT, NEED_NVIDIA, 0, "nvidia/attention.cl", "attention_split",
+	  "-DSTAGES=2", 128, 1, 1 },
+	{ OP_ATTENTION, PAGES_MERGE, NEED_NVIDIA, 0, "nvidia/attention.cl", "attention_merge",
+	  "-DSTAGES=2", 128, 1, 1 },
 	{ OP_ATTENTION, ATTENTION_WHOLE, 0, 0, "attention.cl", "attention", "", 128, 1, 1 },
 	{ OP_ATTENTION, ATTENTION_SPLIT, 0, 0, "attention.cl", "attention_split", "", 128, 1, 1 },
 	{ OP_ATTENTION, ATTENTION_MERGE, 0, 0, "attention.cl", "attention_merge", "", 128, 1, 1 },

@@ -40,6 +40,36 @@ void arg_room(struct planner *p, unsigned room);
 /* A number that each step sets anew. */
 void arg_live(struct planner *p, enum live_number what);
 
+/* ---- launch_ops.c, for other rows too */
+/* launch_begin() and the first two arguments of all but the CPU rows. */
+NEED int launch_table(struct planner *p, const struct op *op, const struct kernel_row *row,
+                      const char *options, size_t groups);
+/* The table's word that counts the live rows of a slot; which rows these are. */
+size_t count_at(const struct slot *s);
+void set_extent(struct planner *p, const struct slot *s);
+const char *form_options(char *out, size_t room, const struct weight *w);
+const char *act_options(const struct op *op);
+const char *layer_options(char *out, size_t room, const struct planner *p, size_t layer);
+void arg_layer(struct planner *p, size_t layer);
+/* Where positions and page lists of the rows are. */
+void arg_places(struct planner *p, size_t layer);
+/* A product over one chunk of rows; the rows of a step for which it runs. */
+struct piece { const struct op_product *part; const struct chunk *chunk; };
+void arg_pieces(struct planner *p, const struct piece *piece, size_t n);
+void set_rows(struct planner *p, const struct kernel_row *row, const struct piece *piece,
+              size_t min_rows);
+
+/* ---- launch_nvidia.c: rows for tiles, for many rows of a step */
+/* Products of one form over repacked weights, for min_rows .. most live rows. */
+NEED int plan_tokens(struct planner *p, const struct op *op, const struct piece *piece, size_t n,
+                     size_t min_rows, size_t most);
+/* A norm or a gate that plan_tokens() does with the preparation of its input
+ * runs for few rows alone. */
+void leave_to_tokens(struct planner *p, const struct op *op);
+/* Attention by pages on the matrix unit, where shapes allow it. */
+bool pages_take(const struct planner *p, const struct op *op);
+NEED int plan_pages(struct planner *p, const struct op *op, unsigned step);
+
 /* Groups for n rows of the result. */
 size_t row_groups(size_t n, const struct kernel_row *row);
 

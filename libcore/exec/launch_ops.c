@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static int begin(struct planner *p, const struct op *op, const struct kernel_row *row,
+int launch_table(struct planner *p, const struct op *op, const struct kernel_row *row,
                  const char *options, size_t groups)
 {
 	if (launch_begin(p, op, row, options, groups) != 0)
@@ -24,19 +24,18 @@ static const struct kernel_row *only_row(struct planner *p, const struct op *op)
 	return kernel_find(p->d, op->kind, 0, 1);
 }
 
-/* The table's word that counts the live rows of a slot. */
-static size_t count_at(const struct slot *s)
+size_t count_at(const struct slot *s)
 {
 	return s->out ? STEP_OUT : STEP_ROWS;
 }
 
-static void set_extent(struct planner *p, const struct slot *s)
+void set_extent(struct planner *p, const struct slot *s)
 {
 	if (p->last)
 		p->last->out = s->out;
 }
 
-static const char *form_options(char *out, size_t room, const struct weight *w)
+const char *form_options(char *out, size_t room, const struct weight *w)
 {
 	const struct cl_weight *c = w->device;
 	const char *scale = w->d.dtype == DT_F32 ? "F32" : w->d.dtype == DT_F16 ? "F16" : "BF16";
@@ -79,7 +78,7 @@ static int plan_embed(struct planner *p, const struct op *op)
 
 	form_options(options, sizeof options, op->w);
 	for (size_t i = 0; i < c->n_chunks; i++) {
-		if (begin(p, op, row, options, row_groups(op->dst->n, row)) != 0)
+		if (launch_table(p, op, row, options, row_groups(op->dst->n, row)) != 0)
 			return -1;
 		arg_slot(p, op->dst);
 		arg_int(p, p->p->token_at);
@@ -98,9 +97,10 @@ static int plan_norm(struct planner *p, const struct op *op)
 	const struct kernel_row *row = only_row(p, op);
 	size_t n = op->w->d.n_in;
 
-	if (begin(p, op, row, "", op->dst->n / n) != 0)
+	if (launch_table(p, op, row, "", op->dst->n / n) != 0)
 		return -1;
 	set_extent(p, op->dst);
+	leave_to_tokens(p, op);
 	arg_slot(p, op->dst);
 	arg_slot(p, op->src);
 	arg_int(p, count_at(op->dst));
@@ -110,32 +110,19 @@ static int plan_norm(struct planner *p, const struct op *op)
 	return launch_end(p);
 }
 
-/* A product over one chunk of rows. */
-struct piece { const struct op_product *part; const struct chunk *chunk; };
-
-static int plan_pieces(struct planner *p, const struct op *op, const struct kernel_row *row,
-                       const struct piece *piece, size_t n, size_t min_rows)
+void set_rows(struct planner *p, const struct kernel_row *row, const struct piece *piece,
+              size_t min_rows)
 {
-	char form[128], options[160];
-	size_t groups = 0;
+	if (!p->last)
+		return;
+	p->last->name = piece->part->dst->name;
+	p->last->rows_first = true;
+	p->last->min_rows = min_rows;
+	p->last->max_rows = row->max_tokens ? row->max_tokens : SIZE_MAX;
+}
 
-	for (size_t i = 0; i < n; i++)
-		groups += row_groups(piece[i].chunk->n, row);
-	snprintf(options, sizeof options, "-DPARTS=%zu %s", n,
-	         form_options(form, sizeof form, piece[0].part->w));
-	if (begin(p, op, row, options, groups) != 0)
-		return -1;
-	if (p->last) {
-		p->last->name = piece[0].part->dst->name;
-		p->last->rows_first = true;
-		p->last->min_rows = min_rows;
-		p->last->max_rows = row->max_tokens ? row->max_tokens : SIZE_MAX;
-	}
-	set_extent(p, op->src);
-	arg_slot(p, op->src);
-	arg_int(p, count_at(op->src));
-	arg_int(p, op->src->n);
-	arg_int(p, op->add);
+void arg_pieces(struct planner *p, const struct piece *piece, size_t n)
+{
 	for (size_t i = 0; i < n; i++) {
 		const struct cl_weight *b = piece[i].part->b ? piece[i].part->b->device : NULL;
 
@@ -146,6 +133,28 @@ static int plan_pieces(struct planner *p, const struct op *op, const struct kern
 		arg_mem(p, b ? b->chunk[0].data : NULL);
 		arg_chunk(p, piece[i].part->w, piece[i].chunk);
 	}
+}
+
+/* Products of one form by one row, for min_rows live rows on. */
+static int plan_pieces(struct planner *p, const struct op *op, const struct kernel_row *row,
+                       const struct piece *piece, size_t n, size_t min_rows)
+{
+	char form[128], options[160];
+	size_t groups = 0;
+
+	for (size_t i = 0; i < n; i++)
+		groups += row_groups(piece[i].chunk->n, row);
+	snprintf(options, sizeof options, "-DPARTS=%zu %s", n,
+	         form_options(form, sizeof form, piece[0].part->w));
+	if (launch_table(p, op, row, options, groups) != 0)
+		return -1;
+	set_rows(p, row, piece, min_rows);
+	set_extent(p, op->src);
+	arg_slot(p, op->src);
+	arg_int(p, count_at(op->src));
+	arg_int(p, op->src->n);
+	arg_int(p, op->add);
+	arg_pieces(p, piece, n);
 	return launch_end(p);
 }
 
@@ -153,8 +162,8 @@ static int plan_pieces(struct planner *p, const struct op *op, const struct kern
 static int plan_batch(struct planner *p, const struct op *op, const struct piece *piece, size_t n)
 {
 	const struct weight *w = piece[0].part->w;
-	unsigned step = ((const struct cl_weight *)w->device)->tiled ? MATMUL_TILES :
-	                w->d.form == FORM_AFFINE                    ? MATMUL_AFFINE : MATMUL;
+	bool tiled = ((const struct cl_weight *)w->device)->tiled;
+	unsigned step = tiled ? MATMUL_TILES : w->d.form == FORM_AFFINE ? MATMUL_AFFINE : MATMUL;
 	size_t min_rows = 1, most = op->src->out ? p->r->max_out : p->r->max_rows;
 
 	while (min_rows <= most) {
@@ -163,10 +172,12 @@ static int plan_batch(struct planner *p, const struct op *op, const struct piece
 		if (plan_pieces(p, op, row, piece, n, min_rows) != 0)
 			return -1;
 		if (!row->max_tokens)
-			break;
+			return 0;
 		min_rows = row->max_tokens + 1;
+		if (tiled)
+			break;
 	}
-	return 0;
+	return min_rows <= most ? plan_tokens(p, op, piece, n, min_rows, most) : 0;
 }
 
 /* Products of one form run together, up to OP_PARTS at a time. */
@@ -201,7 +212,7 @@ static int plan_rope(struct planner *p, const struct op *op)
 
 	snprintf(options, sizeof options, "-DDIMS=%zu%s", rope->dims,
 	         rope->interleaved ? " -DINTERLEAVED" : "");
-	if (begin(p, op, row, options, row_groups(op->n_heads, row)) != 0)
+	if (launch_table(p, op, row, options, row_groups(op->n_heads, row)) != 0)
 		return -1;
 	arg_slot(p, op->dst);
 	arg_int(p, p->p->angle_at[op->rope]);
@@ -211,7 +222,7 @@ static int plan_rope(struct planner *p, const struct op *op)
 }
 
 /* ---- the cache */
-static void arg_layer(struct planner *p, size_t layer)
+void arg_layer(struct planner *p, size_t layer)
 {
 	const struct cl_kv *c = p->r->kv->device;
 
@@ -219,7 +230,7 @@ static void arg_layer(struct planner *p, size_t layer)
 	arg_mem(p, c->values[layer]);
 }
 
-static const char *layer_options(char *out, size_t room, const struct planner *p, size_t layer)
+const char *layer_options(char *out, size_t room, const struct planner *p, size_t layer)
 {
 	const struct exec_kv_layer *l = &p->r->kv->layer[layer];
 
@@ -228,7 +239,7 @@ static const char *layer_options(char *out, size_t room, const struct planner *p
 	return out;
 }
 
-static void arg_places(struct planner *p, size_t layer)
+void arg_places(struct planner *p, size_t layer)
 {
 	arg_int(p, p->p->pos_at);
 	arg_int(p, p->p->row_pages_at + p->r->kv->layer[layer].group * p->p->row_pages_step);
@@ -240,7 +251,7 @@ static int plan_kv_write(struct planner *p, const struct op *op)
 	char options[128];
 
 	layer_options(options, sizeof options, p, op->layer);
-	if (begin(p, op, row, options, row_groups(op->src->n + op->src2->n, row)) != 0)
+	if (launch_table(p, op, row, options, row_groups(op->src->n + op->src2->n, row)) != 0)
 		return -1;
 	arg_slot(p, op->src);
 	arg_slot(p, op->src2);
@@ -258,7 +269,7 @@ static int plan_attention_step(struct planner *p, const struct op *op, unsigned 
 		snprintf(cap, sizeof cap, " -DCAP=%af", (double)op->att.softcap);
 	snprintf(options, sizeof options, "-DHEADS=%zu %s%s", op->att.n_heads,
 	         layer_options(layer, sizeof layer, p, op->att.layer), cap);
-	if (begin(p, op, row, options, op->att.n_heads) != 0)
+	if (launch_table(p, op, row, options, op->att.n_heads) != 0)
 		return -1;
 	if (p->last) {
 		p->last->when = step == ATTENTION_WHOLE ? WHEN_WHOLE : WHEN_SPLIT;
@@ -284,24 +295,30 @@ static int plan_attention_step(struct planner *p, const struct op *op, unsigned 
 
 static int plan_attention(struct planner *p, const struct op *op)
 {
+	bool pages = pages_take(p, op);
 	unsigned last = p->p->n_parts ? ATTENTION_MERGE : ATTENTION_WHOLE;
 
 	for (unsigned step = ATTENTION_WHOLE; step <= last; step++)
-		if (plan_attention_step(p, op, step) != 0)
+		if ((pages ? plan_pages : plan_attention_step)(p, op, step) != 0)
 			return -1;
 	return 0;
 }
 
 /* ---- elementwise */
+const char *act_options(const struct op *op)
+{
+	return op->act == ACT_SILU ? "-DACT_SILU" :
+	       op->act == ACT_GELU ? "-DACT_GELU" : "-DACT_GELU_TANH";
+}
+
 static int plan_glu(struct planner *p, const struct op *op)
 {
 	const struct kernel_row *row = only_row(p, op);
-	const char *options = op->act == ACT_SILU ? "-DACT_SILU" :
-	                      op->act == ACT_GELU ? "-DACT_GELU" : "-DACT_GELU_TANH";
 
-	if (begin(p, op, row, options, row_groups(op->dst->n, row)) != 0)
+	if (launch_table(p, op, row, act_options(op), row_groups(op->dst->n, row)) != 0)
 		return -1;
 	set_extent(p, op->dst);
+	leave_to_tokens(p, op);
 	arg_slot(p, op->dst);
 	arg_slot(p, op->src);
 	arg_slot(p, op->src2);
@@ -314,7 +331,7 @@ static int plan_add(struct planner *p, const struct op *op)
 {
 	const struct kernel_row *row = only_row(p, op);
 
-	if (begin(p, op, row, "", row_groups(op->dst->n, row)) != 0)
+	if (launch_table(p, op, row, "", row_groups(op->dst->n, row)) != 0)
 		return -1;
 	set_extent(p, op->dst);
 	arg_slot(p, op->dst);
@@ -328,7 +345,7 @@ static int plan_scale(struct planner *p, const struct op *op)
 {
 	const struct kernel_row *row = only_row(p, op);
 
-	if (begin(p, op, row, op->cap > 0 ? "-DCAP" : "", row_groups(op->dst->n, row)) != 0)
+	if (launch_table(p, op, row, op->cap > 0 ? "-DCAP" : "", row_groups(op->dst->n, row)) != 0)
 		return -1;
 	set_extent(p, op->dst);
 	arg_slot(p, op->dst);
@@ -343,7 +360,7 @@ static int plan_pick(struct planner *p, const struct op *op)
 {
 	const struct kernel_row *row = only_row(p, op);
 
-	if (begin(p, op, row, "", row_groups(op->dst->n, row)) != 0)
+	if (launch_table(p, op, row, "", row_groups(op->dst->n, row)) != 0)
 		return -1;
 	set_extent(p, op->dst);
 	arg_slot(p, op->dst);

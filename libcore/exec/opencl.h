@@ -147,12 +147,18 @@ struct kernel_row {
 	unsigned lanes;            /* work-items of a group; 1: an item is a unit of work */
 	unsigned rows, tokens;     /* rows of the result and of the step a group does */
 };
-enum { ATTENTION_WHOLE, ATTENTION_SPLIT, ATTENTION_MERGE };
+enum {
+	ATTENTION_WHOLE, ATTENTION_SPLIT, ATTENTION_MERGE, PAGES_WHOLE, PAGES_SPLIT, PAGES_MERGE,
+};
+/* Queries (rows times heads that share a head of keys) of a group of PAGES_ rows. */
+enum { PAGE_QUERIES = 64 };
 enum { EMBED_ROWS, EMBED_TILES };
 /* Products by form; on a CPU they prepare their input first. */
 enum {
 	MATMUL, MATMUL_AFFINE, MATMUL_TILES, FLOAT_PREPARE, FLOAT_VEC, FLOAT_TILE,
 	AFFINE_PREPARE, AFFINE_VEC, AFFINE_TILE, EXACT_PREPARE, EXACT_TILE,
+	/* many rows, repacked weights: WIDE has groups of 128, SETS share columns */
+	TOKENS_PREPARE, TOKENS_FLOAT, TOKENS_FLOAT_SETS, TOKENS_AFFINE, TOKENS_AFFINE_SETS, TOKENS_WIDE,
 };
 /* The row for a launch of `op` over n tokens: the first that fits. Rows of
  * growing max_tokens are asked for in turn by n = the last one's + 1. */
@@ -194,6 +200,7 @@ struct launch {
 	size_t tokens;             /* live rows a group does; 0: as many as the step lets it */
 	bool rows_first;           /* rows along the first axis, the width along the second */
 	bool spans;                /* the third axis is the step's spans */
+	bool runs;                 /* the second is its runs, whatever `tokens` says */
 	bool flat;                 /* all on one axis */
 	size_t width;              /* flat: not by groups, but row->rows elements an item */
 	bool first;                /* of its kernel on this device */
@@ -206,7 +213,7 @@ struct launch {
 };
 /* Words at the head of the step table, as in kernels/common.clh; positions of
  * a span, as in kernels/attention.cl. */
-enum { STEP_ROWS, STEP_OUT, STEP_SPANS, STEP_WORDS = 4 };
+enum { STEP_ROWS, STEP_OUT, STEP_SPANS, STEP_RUNS, STEP_WORDS };
 enum { SPAN = 512 };
 struct cl_plan {
 	struct launch *launch;
@@ -215,6 +222,7 @@ struct cl_plan {
 	/* words of the step table; after them, for each group and sequence, the
 	 * word where its pages begin, then the pages */
 	size_t token_at, pos_at, out_at, row_pages_at, row_pages_step, *angle_at, end_at;
+	size_t run_at, run_rows;   /* where runs of at most so many rows of a sequence begin */
 	size_t part_at;            /* floats into the scratch: spans of attention */
 	size_t n_parts;            /* rows * heads * spans that have room there */
 	size_t max_heads;
@@ -224,8 +232,11 @@ struct cl_plan {
 };
 /* Fills the record's plan; dry: only asks for the programs. */
 NEED int launches_make(struct record *r, bool dry, struct err *e);
-/* Floats of prepared inputs that the CPU rows need. */
+/* Floats of prepared inputs that the CPU rows need, and those for NVIDIA. */
 size_t cpu_inputs(const struct record *r);
+size_t tokens_inputs(const struct record *r);
+/* Rows of a sequence that attention by pages takes at a time. */
+size_t pages_run(const struct record *r);
 
 /* A CPU whose rows may be built with -DVNNI (launch_cpu.c). */
 bool device_has_vnni(const struct opencl *d);

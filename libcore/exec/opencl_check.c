@@ -11,7 +11,7 @@ Suite *opencl_suite(void);
 static void both(script *say, const void *arg, unsigned flags, size_t n, const float *bound,
                  const char *what)
 {
-	static const size_t piece[] = { 1, 2, 3, 8, 9 };
+	static const size_t piece[] = { 1, 2, 3, 8, 9, 17, 33 };
 	struct world cl, ref;
 	struct step all = rows_of(0, MAX_ROWS);
 	float *whole = take(MAX_ROWS * n * sizeof *whole);
@@ -139,16 +139,16 @@ static void check_form(const struct form_case *c)
 	for (size_t o = 0; o < n; o++)
 		terms_of(size + o * k, value + o * k, &c->d, o);
 	for (size_t i = 0; i < MAX_ROWS * k; i++)
-		bound[i] = c->d.form == FORM_FLOAT ? 0 : ldexpf(size[i], -23);
+		bound[i] = c->d.form == FORM_FLOAT ? 0 : ldexpf(size[i % (n * k)], -23);
 	both(record_embed, c, c->flags, k, bound, c->what);
 	for (size_t t = 0; t < MAX_ROWS; t++)
 		for (size_t o = 0; o < n; o++) {
-			float *b = &bound[t * n + o];
+			float *b = &bound[t * n + o], *x = value + t % n * k, *x_size = size + t % n * k;
 
-			*b = 1e-30f + (inputs ? input_bound(&c->d, size + o * k, value + t * k) +
-			                        tile_bound(&c->d, size + o * k, value + t * k, o) : 0);
+			*b = 1e-30f + (inputs ? input_bound(&c->d, size + o * k, x) +
+			                        tile_bound(&c->d, size + o * k, x, o) : 0);
 			for (size_t i = 0; i < k; i++)
-				*b += unit * size[o * k + i] * size[t * k + i];
+				*b += unit * size[o * k + i] * x_size[i];
 		}
 	both(record_form, c, c->flags, n, bound, c->what);
 }

@@ -92,12 +92,13 @@ static void golden_close(struct golden *g)
 	arena_release(&g->arena);
 }
 
-/* False where the device is not there. */
-static bool rig_open(struct rig *r, const char *path, const char *device, unsigned flags)
+/* For steps of at most `rows` rows. False where the device is not there. */
+static bool rig_open_rows(struct rig *r, const char *path, const char *device, unsigned flags,
+                          size_t rows)
 {
 	struct err e = { 0 };
 	struct exec_options xo = { .device = device, .flags = flags, .threads = 2 };
-	struct model_options mo = { .kv_tokens = 1024, .max_rows = 64, .max_out = 64 };
+	struct model_options mo = { .kv_tokens = 16 * rows, .max_rows = rows, .max_out = rows };
 
 	*r = (struct rig){ 0 };
 	if (exec_open(&r->exec, &xo, &e)) {
@@ -107,6 +108,11 @@ static bool rig_open(struct rig *r, const char *path, const char *device, unsign
 	ok(source_open(&r->source, path, &e), &e);
 	ok(model_open(&r->model, r->source, r->exec, &mo, &e), &e);
 	return true;
+}
+
+static bool rig_open(struct rig *r, const char *path, const char *device, unsigned flags)
+{
+	return rig_open_rows(r, path, device, flags, 64);
 }
 
 static void rig_close(struct rig *r)
@@ -320,6 +326,51 @@ START_TEST(batch_bits)
 }
 END_TEST
 
+/* A model whose weights take the special rows of every device: near ref, and
+ * the same bits however a text longer than a span is cut. */
+START_TEST(demo_bits)
+{
+	enum { N = 530, FEW = 100, ONES = 30, VOCAB = 4096 };
+	static const size_t chunks[] = { 7, 30, 200 };
+	const char *device = backends[4 + _i].device;
+	int32_t id[N];
+	struct rig r;
+
+	for (size_t i = 0; i < N; i++)
+		id[i] = (int32_t)((i * i * 2654435761u >> 8) % VOCAB);
+	if (!rig_open_rows(&r, "models/demo", device, 0, 512))
+		return;
+	float *plain = malloc(N * VOCAB * sizeof *plain), *have = malloc(N * VOCAB * sizeof *have);
+	struct kv_seq *s = seq_of(&r);
+
+	ck_assert_uint_eq(model_config(r.model)->vocab, VOCAB);
+	feed(&r, s, id, N, 512, plain);
+	kv_seq_close(s);
+	for (size_t c = 0; c < sizeof chunks / sizeof *chunks; c++) {
+		s = seq_of(&r);
+		feed(&r, s, id, N - ONES, chunks[c], have);
+		feed(&r, s, id + N - ONES, ONES, c ? chunks[c] : 1, have + (N - ONES) * VOCAB);
+		for (size_t i = 0; i < N; i++)
+			ck_assert_msg(!memcmp(plain + i * VOCAB, have + i * VOCAB, VOCAB * sizeof *have),
+			              "%s: chunks of %zu differ at %zu", device, chunks[c], i);
+		kv_seq_close(s);
+	}
+	rig_close(&r);
+	ck_assert(rig_open(&r, "models/demo", "ref", EXEC_EXACT));
+	s = seq_of(&r);
+	feed(&r, s, id, FEW, 64, have);
+	double kl = mean_kl(have, plain, FEW, VOCAB);
+
+	if (getenv("CLM_CHECK_VERBOSE"))
+		fprintf(stderr, "demo on %s: KL %.3g\n", device, kl);
+	ck_assert_msg(kl <= 1e-4, "%s: KL %g", device, kl);
+	kv_seq_close(s);
+	rig_close(&r);
+	free(plain);
+	free(have);
+}
+END_TEST
+
 START_TEST(names)
 {
 	char out[128];
@@ -390,6 +441,7 @@ Suite *model_suite(void)
 	tcase_add_loop_test(t, golden_logits, 0, N_FAMILIES * N_BACKENDS);
 	tcase_add_loop_test(t, same_bits, 0, N_FAMILIES * 3);
 	tcase_add_loop_test(t, batch_bits, 0, 3);
+	tcase_add_loop_test(t, demo_bits, 0, 2);
 	suite_add_tcase(s, t);
 	return s;
 }
