@@ -6,7 +6,7 @@
  * feeds them to the matrix unit: lane 4 (row % 8) + t has columns 8t .. 8t +
  * 7 of the 32. With GROUP also the sums of each group of columns, as tile.clh
  * adds them: [k / GROUP][stride] f32.
- * A group of LANES to a row, 8 columns a lane. */
+ * A group of LANES does 8 columns a lane of one row. */
 #include "../common.clh"
 #include "../reduce.clh"
 #include "../gated.clh"
@@ -52,6 +52,8 @@ void prepare(global const int *restrict table, global float *act, ulong x_at, ul
 {
 	local float tmp[LANES];
 	int row = get_group_id(1), id = get_local_id(0);
+	int base = get_group_id(0) * LANES * 8, i = base + id * 8;
+	struct eight v = { (float4)(0.0f), (float4)(0.0f) };
 	global const float *x = act + x_at + (size_t)row * k;
 	global uint4 *to = (global uint4 *)(act + to_at) + (size_t)row / 8 * k + row % 8 * 4;
 	global float *sums = act + sum_at + row;
@@ -61,50 +63,44 @@ void prepare(global const int *restrict table, global float *act, ulong x_at, ul
 #ifdef NORM
 	float scale = norm_scale(x, k, eps, tmp);
 #endif
-	for (int base = 0; base < k; base += LANES * 8) {
-		int i = base + id * 8;
-		struct eight v = { (float4)(0.0f), (float4)(0.0f) };
+	if (i < k) {
+		uint4 h;
 
-		if (i < k) {
-			uint4 h;
-
-			v = eight_at(x + i);
+		v = eight_at(x + i);
 #ifdef NORM
-			struct eight g = eight_at(gain + i);
-			v.lo = v.lo * scale * g.lo;
-			v.hi = v.hi * scale * g.hi;
+		struct eight g = eight_at(gain + i);
+		v.lo = v.lo * scale * g.lo;
+		v.hi = v.hi * scale * g.hi;
 #endif
 #ifdef GLU
-			struct eight up = eight_at(act + other_at + (size_t)row * k + i);
-			v.lo = (float4)(act_of(v.lo.x), act_of(v.lo.y), act_of(v.lo.z), act_of(v.lo.w)) * up.lo;
-			v.hi = (float4)(act_of(v.hi.x), act_of(v.hi.y), act_of(v.hi.z), act_of(v.hi.w)) * up.hi;
+		struct eight up = eight_at(act + other_at + (size_t)row * k + i);
+		v.lo = (float4)(act_of(v.lo.x), act_of(v.lo.y), act_of(v.lo.z), act_of(v.lo.w)) * up.lo;
+		v.hi = (float4)(act_of(v.hi.x), act_of(v.hi.y), act_of(v.hi.z), act_of(v.hi.w)) * up.hi;
 #endif
-			h = (uint4)(round_pair(v.lo.x, v.lo.y), round_pair(v.lo.z, v.lo.w),
-			            round_pair(v.hi.x, v.hi.y), round_pair(v.hi.z, v.hi.w));
-			to[i / 32 * 32 + i / 8 % 4] = h;
-			struct eight r = { (float4)(low_of(h.x), high_of(h.x), low_of(h.y), high_of(h.y)),
-			                   (float4)(low_of(h.z), high_of(h.z), low_of(h.w), high_of(h.w)) };
+		h = (uint4)(round_pair(v.lo.x, v.lo.y), round_pair(v.lo.z, v.lo.w),
+		            round_pair(v.hi.x, v.hi.y), round_pair(v.hi.z, v.hi.w));
+		to[i / 32 * 32 + i / 8 % 4] = h;
+		struct eight r = { (float4)(low_of(h.x), high_of(h.x), low_of(h.y), high_of(h.y)),
+		                   (float4)(low_of(h.z), high_of(h.z), low_of(h.w), high_of(h.w)) };
 #ifdef BF16
-			v.lo -= r.lo;
-			v.hi -= r.hi;
-			to[(size_t)stride * (k / 8) + i / 32 * 32 + i / 8 % 4] =
-				(uint4)(pack_bf16(v.lo.x, v.lo.y), pack_bf16(v.lo.z, v.lo.w),
-				        pack_bf16(v.hi.x, v.hi.y), pack_bf16(v.hi.z, v.hi.w));
+		v.lo -= r.lo;
+		v.hi -= r.hi;
+		to[(size_t)stride * (k / 8) + i / 32 * 32 + i / 8 % 4] =
+			(uint4)(pack_bf16(v.lo.x, v.lo.y), pack_bf16(v.lo.z, v.lo.w),
+			        pack_bf16(v.hi.x, v.hi.y), pack_bf16(v.hi.z, v.hi.w));
 #endif
-			v = r;
-		}
-#ifdef GROUP
-		tmp[id] = v.lo.x + v.lo.y + v.lo.z + v.lo.w + v.hi.x + v.hi.y + v.hi.z + v.hi.w;
-		barrier(CLK_LOCAL_MEM_FENCE);
-		if (id < LANES * 8 / GROUP && base + id * GROUP < k) {
-			local const float *p = tmp + id * (GROUP / 8);
-			float sum = (p[0] + p[1]) + (p[2] + p[3]);
-
-			for (int j = 4; j < GROUP / 8; j += 4)
-				sum += (p[j] + p[j + 1]) + (p[j + 2] + p[j + 3]);
-			sums[(size_t)(base / GROUP + id) * stride] = sum;
-		}
-		barrier(CLK_LOCAL_MEM_FENCE);
-#endif
+		v = r;
 	}
+#ifdef GROUP
+	tmp[id] = v.lo.x + v.lo.y + v.lo.z + v.lo.w + v.hi.x + v.hi.y + v.hi.z + v.hi.w;
+	barrier(CLK_LOCAL_MEM_FENCE);
+	if (id < LANES * 8 / GROUP && base + id * GROUP < k) {
+		local const float *p = tmp + id * (GROUP / 8);
+		float sum = (p[0] + p[1]) + (p[2] + p[3]);
+
+		for (int j = 4; j < GROUP / 8; j += 4)
+			sum += (p[j] + p[j + 1]) + (p[j + 2] + p[j + 3]);
+		sums[(size_t)(base / GROUP + id) * stride] = sum;
+	}
+#endif
 }

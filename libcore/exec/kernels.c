@@ -29,7 +29,7 @@ static const struct kernel_row rows[] = {
 	  1, 1 },
 	{ OP_MATMUL, EXACT_TILE, CPU, 0, "cpu/matmul_affine.cl", "affine_exact", "", 1, 32, 64 },
 	{ OP_MATMUL, MATMUL_TILES, NEED_NVIDIA, 8, "nvidia/product.cl", "product", "", 512, 16, 8 },
-	{ OP_MATMUL, TOKENS_PREPARE, NV, 0, "nvidia/prepare.cl", "prepare", "", 256, 1, 1 },
+	{ OP_MATMUL, TOKENS_PREPARE, NV, 0, "nvidia/prepare.cl", "prepare", "", 256, 2048, 1 },
 	{ OP_MATMUL, TOKENS_AFFINE, NV, 16, TOKENS(2, 1, 4, 2, 2, 3, 64, 4), 256, 64, 16 },
 	{ OP_MATMUL, TOKENS_AFFINE, NV, 32, TOKENS(4, 1, 1, 2, 4, 4, 64, 2), 128, 128, 32 },
 	{ OP_MATMUL, TOKENS_AFFINE, NV, 64, TOKENS(4, 1, 1, 2, 4, 4, 64, 2), 128, 128, 32 },

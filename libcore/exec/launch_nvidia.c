@@ -116,7 +116,7 @@ static int plan_prepare(struct planner *p, const struct op *op, const struct wei
 		snprintf(group, sizeof group, " -DGROUP=%u", w->group);
 	snprintf(options, sizeof options, "%s%s%s%s", two_planes(w) ? "-DBF16" : "-DF16", group,
 	         gain ? " -DNORM" : made ? " -DGLU " : "", made && !gain ? act_options(made) : "");
-	if (launch_table(p, op, row, options, 1) != 0)
+	if (launch_table(p, op, row, options, row_groups(w->n_in, row)) != 0)
 		return -1;
 	set_extent(p, op->src);
 	if (p->last) {
