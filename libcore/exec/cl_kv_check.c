@@ -10,15 +10,17 @@ enum { PAGES = 40, SEQS = 2 };
 struct shape_case {
 	size_t n_heads, kv_heads, k_dim, v_dim, window;
 	unsigned flags;
+	size_t dims;           /* that are rotated */
+	bool interleaved;
 };
 static const struct shape_case shapes[] = {
-	{ 4, 2, 16, 16, 0, 0 },
-	{ 3, 1, 20, 27, 100, 0 },
-	{ 6, 3, 64, 64, 700, EXEC_EXACT },
-	{ 2, 2, 136, 200, 0, 0 },
-	{ 8, 2, 64, 64, 0, 0 },
-	{ 7, 1, 128, 112, 700, 0 },
-	{ 3, 3, 96, 96, 37, 0 },
+	{ 4, 2, 16, 16, 0, 0, 16, true },
+	{ 3, 1, 20, 27, 100, 0, 0, false },
+	{ 6, 3, 64, 64, 700, EXEC_EXACT, 0, false },
+	{ 2, 2, 136, 200, 0, 0, 0, false },
+	{ 8, 2, 64, 64, 0, 0, 64, false },
+	{ 7, 1, 128, 112, 700, 0, 0, false },
+	{ 3, 3, 96, 96, 37, 0, 70, true },
 };
 
 struct scene {
@@ -41,6 +43,14 @@ static void record_attention(struct world *w, const void *arg)
 	op_embed(w->r, q, give_matrix(w, a->q, VOCAB, c->n_heads * c->k_dim));
 	op_embed(w->r, k, give_matrix(w, a->k, VOCAB, c->kv_heads * c->k_dim));
 	op_embed(w->r, v, give_matrix(w, a->v, VOCAB, c->kv_heads * c->v_dim));
+	if (c->dims) {
+		struct rope rope = { .dims = c->dims, .interleaved = c->interleaved, .scale = 0.5f };
+
+		for (size_t i = 0; i < c->dims / 2; i++)
+			rope.inv_freq[i] = 1.0 / (double)(1 + i);
+		op_rope(w->r, q, c->n_heads, c->k_dim, &rope);
+		op_rope(w->r, k, c->kv_heads, c->k_dim, &rope);
+	}
 	op_kv_write(w->r, k, v, 1);
 	op_attention(w->r, y, q, &att);
 	finish(w, y, c->n_heads * c->v_dim);
@@ -168,7 +178,7 @@ END_TEST
 /* What goes into a page comes out of it, in part and in whole. */
 START_TEST(pages_come_back)
 {
-	static const struct shape_case c = { 2, 2, 20, 12, 0, 0 };
+	static const struct shape_case c = { 2, 2, 20, 12, 0, 0, 0, false };
 	enum { HEADS = 2, FIRST = 5, N = 9 };
 	struct world w;
 	struct err e = { 0 };

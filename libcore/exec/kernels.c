@@ -51,7 +51,8 @@ static const struct kernel_row rows[] = {
 	{ OP_MATMUL, MATMUL, 0, 0, "matmul.cl", "matmul", "-DROWS=8 -DTOKENS=8", 128, 32, 8 },
 
 	{ OP_ROPE, 0, CPU, 0, "cpu/rope.cl", "rope", "", 1, 1, 1 },
-	{ OP_ROPE, 0, 0, 0, "rope.cl", "rope", "", 128, 4, 1 },
+	{ OP_ROPE, ROPE_ALONE, 0, 0, "rope.cl", "rope", "", 128, 4, 1 },
+	{ OP_ROPE, ROPE_TURN, 0, 0, "turn.cl", "turn", "", 128, 4, 1 },
 
 	{ OP_KV_WRITE, 0, CPU, 0, "cpu/kv_write.cl", "kv_write", "", 1, 1, 1 },
 	{ OP_KV_WRITE, 0, 0, 0, "kv_write.cl", "kv_write", "", 128, 128, 1 },

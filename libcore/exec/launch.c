@@ -146,6 +146,8 @@ int launches_make(struct record *r, bool dry, struct err *e)
 			make = launch_op(op->kind);
 		if (make(&p, op) != 0)
 			return -1;
+		i += p.n_taken;
+		p.n_taken = 0;
 	}
 	return 0;
 }

@@ -14,6 +14,7 @@ struct planner {
 	struct opencl *d;
 	struct cl_plan *p;
 	bool dry;
+	size_t n_taken;        /* ops that follow the one at hand and are done with it */
 	struct launch *last;   /* whose arguments are being set; NULL while dry */
 	cl_uint n_args;
 	cl_int status;

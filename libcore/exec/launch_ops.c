@@ -204,23 +204,6 @@ static int plan_matmul(struct planner *p, const struct op *op)
 	return plan_batch(p, op, piece, n);
 }
 
-static int plan_rope(struct planner *p, const struct op *op)
-{
-	const struct kernel_row *row = only_row(p, op);
-	const struct rope *rope = &p->r->rope[op->rope];
-	char options[64];
-
-	snprintf(options, sizeof options, "-DDIMS=%zu%s", rope->dims,
-	         rope->interleaved ? " -DINTERLEAVED" : "");
-	if (launch_table(p, op, row, options, row_groups(op->n_heads, row)) != 0)
-		return -1;
-	arg_slot(p, op->dst);
-	arg_int(p, p->p->angle_at[op->rope]);
-	arg_int(p, op->n_heads);
-	arg_int(p, op->head_dim);
-	return launch_end(p);
-}
-
 /* ---- the cache */
 void arg_layer(struct planner *p, size_t layer)
 {
@@ -243,6 +226,62 @@ void arg_places(struct planner *p, size_t layer)
 {
 	arg_int(p, p->p->pos_at);
 	arg_int(p, p->p->row_pages_at + p->r->kv->layer[layer].group * p->p->row_pages_step);
+}
+
+static const char *rope_options(char *out, size_t room, const struct rope *rope)
+{
+	snprintf(out, room, "-DDIMS=%zu%s", rope->dims, rope->interleaved ? " -DINTERLEAVED" : "");
+	return out;
+}
+
+/* Whether a rope of queries, one of keys and the writing of these follow. */
+static bool turns(const struct record *r, const struct op *q)
+{
+	const struct op *k = q + 1, *w = q + 2;
+
+	return w < r->op + r->n_ops && k->kind == OP_ROPE && w->kind == OP_KV_WRITE &&
+	       k->rope == q->rope && k->head_dim == q->head_dim && k->dst != q->dst &&
+	       w->src == k->dst && w->src2 != k->dst && w->src2 != q->dst &&
+	       r->kv->layer[w->layer].k_dim == k->head_dim;
+}
+
+static int plan_turn(struct planner *p, const struct op *q, const struct op *k,
+                     const struct op *w)
+{
+	const struct kernel_row *row = kernel_find(p->d, OP_ROPE, ROPE_TURN, 1);
+	char rope[64], layer[128], options[256];
+
+	snprintf(options, sizeof options, "-DHEADS=%zu %s %s", q->n_heads,
+	         rope_options(rope, sizeof rope, &p->r->rope[q->rope]),
+	         layer_options(layer, sizeof layer, p, w->layer));
+	if (launch_table(p, q, row, options, row_groups(q->n_heads + 2 * k->n_heads, row)) != 0)
+		return -1;
+	arg_slot(p, q->dst);
+	arg_slot(p, k->dst);
+	arg_slot(p, w->src2);
+	arg_int(p, p->p->angle_at[q->rope]);
+	arg_places(p, w->layer);
+	arg_layer(p, w->layer);
+	p->n_taken = 2;
+	return launch_end(p);
+}
+
+static int plan_rope(struct planner *p, const struct op *op)
+{
+	const struct kernel_row *row = only_row(p, op);
+	const struct rope *rope = &p->r->rope[op->rope];
+	char options[64];
+
+	if (turns(p->r, op))
+		return plan_turn(p, op, op + 1, op + 2);
+	rope_options(options, sizeof options, rope);
+	if (launch_table(p, op, row, options, row_groups(op->n_heads, row)) != 0)
+		return -1;
+	arg_slot(p, op->dst);
+	arg_int(p, p->p->angle_at[op->rope]);
+	arg_int(p, op->n_heads);
+	arg_int(p, op->head_dim);
+	return launch_end(p);
 }
 
 static int plan_kv_write(struct planner *p, const struct op *op)

@@ -153,6 +153,7 @@ enum {
 /* Queries (rows times heads that share a head of keys) of a group of PAGES_ rows. */
 enum { PAGE_QUERIES = 64 };
 enum { EMBED_ROWS, EMBED_TILES };
+enum { ROPE_ALONE, ROPE_TURN }; /* TURN: of q and k, which is written to the cache with v */
 /* Products by form; on a CPU they prepare their input first. */
 enum {
 	MATMUL, MATMUL_AFFINE, MATMUL_TILES, FLOAT_PREPARE, FLOAT_VEC, FLOAT_TILE,
