@@ -55,13 +55,26 @@ static size_t value_at(const struct exec_kv *k, const struct exec_kv_layer *l, s
 
 static cl_mem open_side(struct exec_kv *k, size_t layer, bool values, struct err *e)
 {
+	struct opencl *d = k->x->device;
 	size_t n, pages = k->n_pages[k->layer[layer].group];
+	cl_int status;
+	cl_mem m;
 
 	if (!num_mul(&n, page_bytes(k, layer, values), pages + !pages)) {
 		err_set(e, ERR_MACHINE, "%zu pages are too many", pages);
 		return NULL;
 	}
-	return part_open(k->x->device, n, e);
+	m = part_open(d, n, e);
+	if (!m || !(d->can & NEED_NVIDIA))
+		return m;
+	/* special rows multiply what nobody wrote by 0: it must be a number */
+	status = clEnqueueFillBuffer(d->queue, m, &(cl_uint){ 0 }, sizeof(cl_uint), 0, n, 0, NULL,
+	                             NULL);
+	if (!status)
+		return m;
+	cl_fail(e, status, "clearing %zu bytes of pages", n);
+	buffer_close(d, m);
+	return NULL;
 }
 
 int opencl_kv(struct exec_kv *k, struct err *e)

@@ -53,7 +53,7 @@ static int bind(struct opencl *d, const struct record *r, struct cl_plan *p, str
 		}
 	}
 	p->n_rooms = d->n_rooms;
-	return 0;
+	return p->persist.kernel ? persist_bind(d, &p->persist, e) : 0;
 }
 
 /* The step as launches see it. */
@@ -146,6 +146,8 @@ int launches_warm(struct record *r, struct err *e)
 	for (size_t i = 0; i < p->n_launches; i++)
 		if (p->launch[i].first && warm(d, &p->launch[i], e) != 0)
 			return -1;
+	if (p->persist.kernel && persist_run(d, &p->persist, e) != 0)
+		return -1;
 	return device_idle(d, e);
 }
 
@@ -254,33 +256,83 @@ static int run_launches(struct opencl *d, const struct cl_plan *p, const struct 
 	return 0;
 }
 
-int opencl_run(struct record *r, const struct step *s, const float *const *angles, struct err *e)
+/* Whether the step is one launch: then what comes before its phases is
+ * launched, and nothing else. */
+static bool persists(const struct opencl *d, const struct cl_plan *p, const struct live *live)
+{
+	return p->persist.kernel && !d->no_persist && live->out > 0 &&
+	       (live->spans == 1 || live->rows * p->max_heads * live->spans <= p->n_parts);
+}
+
+static int run_persist(struct opencl *d, struct cl_plan *p, const struct live *live, struct err *e)
+{
+	for (size_t i = 0; i < p->n_launches; i++)
+		if (p->launch[i].row->op == OP_EMBED && enqueue(d, &p->launch[i], live, e) != 0)
+			return -1;
+	return persist_run(d, &p->persist, e);
+}
+
+/* The result of n bytes, and behind it whether the groups have met. */
+static int read_result(struct opencl *d, const struct record *r, const struct cl_plan *p, size_t n,
+                       bool persist, bool *met, struct err *e)
+{
+	cl_uint *flag = (cl_uint *)((char *)d->result.p + n);
+	cl_int status = CL_SUCCESS;
+
+	*flag = 0;
+	if (persist)
+		status = clEnqueueReadBuffer(d->queue, p->persist.sync, CL_FALSE, sizeof *flag,
+		                             sizeof *flag, flag, 0, NULL, NULL);
+	if (!status)
+		status = clEnqueueReadBuffer(d->queue, d->scratch, CL_TRUE, r->result->offset, n,
+		                             d->result.p, 0, NULL, NULL);
+	d->busy = false;
+	*met = *flag == 0;
+	return status ? cl_fail(e, status, "reading %s", r->result->name) : 0;
+}
+
+static int start(struct record *r, const struct step *s, const float *const *angles,
+                 struct live *live, struct err *e)
 {
 	struct opencl *d = r->x->device;
 	struct cl_plan *p = r->plan;
-	struct live live = { s->n_rows, s->n_out, longest_spans(s), 0, r->kv ? row_tile(s) : 1 };
-	enum launch_when when = split(r, p, s->n_rows, live.spans) ? WHEN_SPLIT : WHEN_WHOLE;
-	size_t words = table_words(r, p, s), n;
-	cl_int status;
+	size_t words = table_words(r, p, s);
 
 	if (device_idle(d, e) != 0)
 		return -1;
 	if (words * sizeof(int32_t) > d->n_table &&
 	    device_rooms(d, 0, 2 * words * sizeof(int32_t), 0, e) != 0)
 		return -1;
-	fill_table(d->stage.p, r, p, s, angles, &live);
-	if (write_table(d, words, e) != 0 || bind(d, r, p, e) != 0 ||
-	    run_launches(d, p, &live, when, e) != 0)
+	fill_table(d->stage.p, r, p, s, angles, live);
+	return write_table(d, words, e) != 0 || bind(d, r, p, e) != 0 ? -1 : 0;
+}
+
+int opencl_run(struct record *r, const struct step *s, const float *const *angles, struct err *e)
+{
+	struct opencl *d = r->x->device;
+	struct cl_plan *p = r->plan;
+	struct live live = { s->n_rows, s->n_out, longest_spans(s), 0, r->kv ? row_tile(s) : 1 };
+	enum launch_when when = split(r, p, s->n_rows, live.spans) ? WHEN_SPLIT : WHEN_WHOLE;
+	size_t n = r->result ? s->n_out * r->result->n * sizeof(float) : 0;
+	bool persist = n > 0 && persists(d, p, &live), met;
+	cl_int status;
+
+	if (start(r, s, angles, &live, e) != 0 ||
+	    (persist ? run_persist(d, p, &live, e) : run_launches(d, p, &live, when, e)) != 0)
 		return -1;
-	n = r->result ? s->n_out * r->result->n * sizeof(float) : 0;
 	if (n == 0) {
 		status = clFlush(d->queue);
 		return status ? cl_fail(e, status, "starting a step") : 0;
 	}
-	status = clEnqueueReadBuffer(d->queue, d->scratch, CL_TRUE, r->result->offset, n, d->result.p,
-	                             0, NULL, NULL);
-	d->busy = false;
-	return status ? cl_fail(e, status, "reading %s", r->result->name) : 0;
+	if (read_result(d, r, p, n, persist, &met, e) != 0)
+		return -1;
+	if (met)
+		return 0;
+	/* OpenCL promises no groups beside each other: launches from now on */
+	d->no_persist = true;
+	if (run_launches(d, p, &live, when, e) != 0)
+		return -1;
+	return read_result(d, r, p, n, false, &met, e);
 }
 
 const float *opencl_output(const struct record *r)

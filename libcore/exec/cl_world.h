@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ROWS = 67, VOCAB = 37, MAX_WEIGHTS = 16 };
+enum { MAX_ROWS = 67, VOCAB = 37, MAX_WEIGHTS = 32 };
 
 /* ---- whether there is a device: asked in each test's own process, as a
  * driver's threads do not live on in a fork */

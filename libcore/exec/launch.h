@@ -74,6 +74,9 @@ NEED int plan_pages(struct planner *p, const struct op *op, unsigned step);
 /* Groups for n rows of the result. */
 size_t row_groups(size_t n, const struct kernel_row *row);
 
+/* What a kernel is told of a weight's form. Returns out. */
+const char *form_options(char *out, size_t room, const struct weight *w);
+
 /* An op as launches of the portable rows (launch_ops.c), or of the CPU rows
  * (launch_cpu.c; NULL for an op that has none). */
 int (*launch_op(enum op_kind kind))(struct planner *p, const struct op *op);

@@ -6,8 +6,8 @@
  * cl_memory.c keeps its buffers and cl_parts.c cuts them from larger ones,
  * cl_weight.c, cl_repack.c and cl_kv.c keep what lies in them,
  * kernels.c says which kernel rows there are, program.c builds them,
- * launch.c turns a record into a list of launches and cl_step.c runs that
- * list over a step. */
+ * launch.c turns a record into a list of launches, cl_persist.c into one, and
+ * cl_step.c runs them over a step. */
 #ifndef CLM_EXEC_OPENCL_H
 #define CLM_EXEC_OPENCL_H
 
@@ -63,6 +63,7 @@ struct opencl {
 	struct slab slab[MAX_SLABS];
 	cl_kernel repack[N_REPACKS];
 	cl_mem raw[N_RAW];         /* rows, scales and biases on their way into tiles */
+	bool no_persist;           /* groups of one launch do not run beside each other */
 	bool busy;                 /* work that reads the host's memory may be under way */
 	struct arena arena;
 };
@@ -215,8 +216,17 @@ struct launch {
 /* Words at the head of the step table, as in kernels/common.clh; positions of
  * a span, as in kernels/attention.cl. */
 enum { STEP_ROWS, STEP_OUT, STEP_SPANS, STEP_RUNS, STEP_WORDS };
-enum { SPAN = 512 };
+enum { SPAN = 512, RESULT_FLAG = 64 /* bytes behind a result */ };
+/* The record as one launch (cl_persist.c); no kernel: it has none. */
+struct persist {
+	cl_kernel kernel;
+	cl_mem phases, sync;
+	size_t n_phases;
+	cl_uint met;               /* what the counter of the groups has come to */
+	bool half;                 /* slots between products hold f16 */
+};
 struct cl_plan {
+	struct persist persist;
 	struct launch *launch;
 	size_t n_launches, room_launches;
 	size_t n_rooms;            /* of the device when arguments were last bound */
@@ -241,6 +251,12 @@ size_t pages_run(const struct record *r);
 
 /* A CPU whose rows may be built with -DVNNI (launch_cpu.c). */
 bool device_has_vnni(const struct opencl *d);
+/* ---- cl_persist.c: a step in one launch */
+/* Fills the plan's, where the record allows it; dry: only asks for the program. */
+NEED int persist_make(struct record *r, bool dry, struct err *e);
+void persist_end(struct opencl *d, struct persist *o);
+NEED int persist_bind(struct opencl *d, struct persist *o, struct err *e);
+NEED int persist_run(struct opencl *d, struct persist *o, struct err *e);
 
 /* ---- cl_plan.c: the step table's layout, and all that a record needs before
  * its first step */

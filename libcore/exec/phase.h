@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* phase.h - the phases of a persistent step, as in kernels/nvidia/phase.clh
+ * (private to exec/). Places in slabs are in bytes, in the scratch in floats,
+ * in the table in words. */
+#ifndef CLM_EXEC_PHASE_H
+#define CLM_EXEC_PHASE_H
+
+#include <stdint.h>
+
+enum { PHASE_PRODUCT, PHASE_ATTENTION };
+enum { INPUT_F32, INPUT_NORM, INPUT_HALF };
+enum { PHASE_PARTS = 4 };
+
+struct place {
+	uint64_t at;
+	int slab, given;
+};
+
+/* A run of tiles with one result. */
+struct phase_part {
+	struct place w, s, b;
+	uint64_t y;
+	int end, n, first, width; /* tiles up to here; rows; where they begin in y */
+};
+
+struct phase {
+	int kind, input, n_in, parts;
+	int pairs, add, out, picked; /* pairs: gate and up; picked: rows by the table's out */
+	int tiles, out_at;
+	float eps, scale;
+	uint64_t x, k, v, y;            /* attention: queries, keys, values, result */
+	struct place g;              /* the norm's weight */
+	struct place q_norm, k_norm, keys, values;
+	int pos_at, pages_at, angle_at, window;
+	int ahead, skip;             /* of the phase so far ahead, a group's row of tiles to fetch */
+	uint64_t spans_at;
+	struct phase_part part[PHASE_PARTS];
+};
+
+_Static_assert(sizeof(struct phase) == 480, "as the kernel has it");
+
+#endif
