@@ -273,7 +273,7 @@ static int check(const struct plan *p, struct err *e)
 		return err_set(e, ERR_MISUSE, "groups of %u: expected 32, 64 or 128", o->group);
 	if (o->bits && o->dequantize)
 		return err_set(e, ERR_MISUSE, "quantize and dequantize are opposites");
-	if (p->format == CONVERT_GGUF && naming_of(p->source) != NAMING_GGUF && c &&
+	if ((p->format == CONVERT_GGUF) != (naming_of(p->source) == NAMING_GGUF) && c &&
 	    !gguf_architecture(c))
 		return err_set(e, ERR_INPUT, "%s has no GGUF architecture here", c->model_type);
 	if (o->bits && p->format == CONVERT_SAFETENSORS)

@@ -2,6 +2,7 @@
 /* config_gguf.c - hyperparameters from GGUF metadata and llama2.c headers */
 #include "model/config.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -69,54 +70,78 @@ static int rope(struct config *c, struct source *s, struct keys *k, struct err *
 	if (source_meta_size(s, key(k, "rope.scaling.original_context_length"), &c->rope_original,
 	                     e) < 0)
 		return -1;
-	if (dims != c->head_dim)
-		return err_set(e, ERR_INPUT, "%s: expected %zu, found %zu",
+	if (!dims || dims > c->head_dim)
+		return err_set(e, ERR_INPUT, "%s: expected 1 to %zu, found %zu",
 		               key(k, "rope.dimension_count"), c->head_dim, dims);
+	c->rope_dims = dims;
 	if (bytes_is(type, "yarn")) {
 		c->rope_kind = ROPE_YARN;
 		c->rope_attention_factor = extra * config_yarn_gain(c->rope_factor, 1);
+	} else if (bytes_is(type, "longrope")) {
+		c->rope_kind = ROPE_LONG;
+		c->rope_attention_factor = extra;
 	} else if (!type.n || bytes_is(type, "linear"))
 		c->rope_kind = c->rope_factor == 1 ? ROPE_PLAIN : ROPE_LINEAR;
 	else if (!bytes_is(type, "none"))
-		return err_set(e, ERR_INPUT, "%s: expected none, linear or yarn, found \"%.*s\"",
+		return err_set(e, ERR_INPUT, "%s: expected none, linear, yarn or longrope, found \"%.*s\"",
 		               key(k, "rope.scaling.type"), (int)(type.n > 40 ? 40 : type.n),
 		               (const char *)type.p);
 	return 0;
 }
 
-/* rope_freqs.weight: what the inverse frequencies are divided by. */
-static int divisors(struct config *c, struct source *s, struct err *e)
+/* What the inverse frequencies are divided by; false: not there. */
+static int divisors(float out[256], bool *there, struct config *c, struct source *s,
+                    const char *name, struct err *e)
 {
-	const struct tensor *t = source_find(s, "rope_freqs.weight");
+	const struct tensor *t = source_find(s, name);
 	struct bytes data;
-	size_t n = c->head_dim / 2;
+	size_t n = c->rope_dims / 2;
 
+	*there = t;
 	if (!t)
 		return 0;
 	if (t->dtype != DT_F32 || t->shape.rank != 1 || t->shape.dim[0] != n || n > 256)
-		return err_set(e, ERR_INPUT, "rope_freqs.weight: expected [%zu] f32", n);
+		return err_set(e, ERR_INPUT, "%s: expected [%zu] f32", name, n);
 	if (source_data(s, t, &data, &c->arena, e))
-		return err_in(e, "rope_freqs.weight");
-	memcpy(c->rope_divisor, data.p, n * sizeof(float));
+		return err_in(e, "%s", name);
+	memcpy(out, data.p, n * sizeof(float));
 	for (size_t i = 0; i < n; i++)
-		if (!(c->rope_divisor[i] > 0))
-			return err_set(e, ERR_INPUT,
-			               "rope_freqs.weight: expected more than 0, found %g at %zu",
-			               (double)c->rope_divisor[i], i);
-	c->has_rope_divisor = true;
+		if (!(out[i] > 0))
+			return err_set(e, ERR_INPUT, "%s: expected more than 0, found %g at %zu", name,
+			               (double)out[i], i);
 	return 0;
 }
 
-static int window(struct config *c, struct source *s, struct keys *k, struct err *e)
+/* longrope's two sets, or the one of rope_freqs.weight. */
+static int factors(struct config *c, struct source *s, struct err *e)
+{
+	bool far, near;
+
+	if (divisors(c->rope_far_divisor, &far, c, s, "rope_factors_long.weight", e) ||
+	    divisors(c->rope_divisor, &near, c, s,
+	             far ? "rope_factors_short.weight" : "rope_freqs.weight", e))
+		return -1;
+	c->has_rope_divisor = near;
+	if (far && near)
+		c->rope_kind = ROPE_LONG;
+	else if (far || c->rope_kind == ROPE_LONG)
+		return err_set(e, ERR_INPUT, "longrope: expected rope_factors_long.weight and "
+		               "rope_factors_short.weight");
+	return 0;
+}
+
+static int window(struct config *c, const struct family *f, struct source *s, struct keys *k,
+                  struct err *e)
 {
 	const struct meta *pattern;
 
+	c->window = f->window;
 	if (source_meta_size(s, key(k, "attention.sliding_window"), &c->window, e) < 0)
 		return -1;
 	pattern = source_meta(s, key(k, "attention.sliding_window_pattern"));
 	for (size_t i = 0; c->window && i < c->n_layers; i++) {
 		if (!pattern)
-			c->sliding[i] = true;
+			c->sliding[i] = !f->window_pattern || (i + 1) % f->window_pattern;
 		else if (pattern->type == META_ARRAY && i < pattern->count)
 			c->sliding[i] = meta_number(pattern, i) != 0;
 		else if (pattern->type != META_ARRAY && meta_number(pattern, 0) >= 1)
@@ -124,6 +149,37 @@ static int window(struct config *c, struct source *s, struct keys *k, struct err
 			                (size_t)meta_number(pattern, 0) - 1;
 	}
 	return 0;
+}
+
+/* What an architecture's name says without a key. */
+static int implied(struct config *c, const struct family *f, struct source *s, struct keys *k,
+                   struct err *e)
+{
+	double attn = 0, final = 0;
+	bool by_width = (!strcmp(f->name, "gemma2") && c->n_layers == 46) ||
+	                (!strcmp(f->name, "gemma3_text") && c->n_layers == 62);
+
+	if (source_meta_f64(s, key(k, "attn_logit_softcapping"), &attn, e) < 0 ||
+	    source_meta_f64(s, key(k, "final_logit_softcapping"), &final, e) < 0 ||
+	    (f->qk_norm && f->window_pattern && (c->rope_local_theta = 10000) != 0 &&
+	     source_meta_f64(s, key(k, "rope.freq_base_swa"), &c->rope_local_theta, e) < 0))
+		return -1;
+	if (!(attn >= 0 && attn < 1e6 && final >= 0 && final < 1e6))
+		return err_set(e, ERR_INPUT, "softcapping: expected 0 to 1e6, found %g and %g", attn,
+		               final);
+	c->attn_softcap = (float)attn;
+	c->final_softcap = (float)final;
+	c->act = f->act;
+	if (f->embed_by_width)
+		c->embed_scale = (float)sqrt((double)c->hidden);
+	if (by_width && c->n_heads) /* the largest of each */
+		c->attn_scale = (float)(1 / sqrt((double)c->hidden / (double)c->n_heads));
+	if (!f->unrotated_every)
+		return 0;
+	c->unrotated = arena_new(&c->arena, c->n_layers, sizeof *c->unrotated, e);
+	for (size_t i = 0; c->unrotated && i < c->n_layers; i++)
+		c->unrotated[i] = (i + 1) % f->unrotated_every == 0;
+	return c->unrotated ? 0 : -1;
 }
 
 static int ends(struct config *c, struct source *s, struct err *e)
@@ -170,11 +226,11 @@ int config_from_gguf(struct config *c, struct source *s, struct err *e)
 		return err_set(e, ERR_INPUT, "%s: expected 1 to 4096, found %zu",
 		               key(&k, "block_count"), c->n_layers);
 	c->sliding = arena_new(&c->arena, c->n_layers, sizeof *c->sliding, e);
-	if (!c->sliding || rope(c, s, &k, e) || divisors(c, s, e) || window(c, s, &k, e) ||
-	    ends(c, s, e))
+	if (!c->sliding || rope(c, s, &k, e) || factors(c, s, e) || window(c, f, s, &k, e) ||
+	    implied(c, f, s, &k, e) || ends(c, s, e))
 		return -1;
 	c->qk_norm = f->qk_norm;
-	c->rope_interleaved = f->gguf_interleaved;
+	c->rope_interleaved = f->gguf_interleaved || f->interleaved;
 	c->qkv_bias = source_find(s, "blk.0.attn_q.bias") != NULL;
 	c->o_bias = source_find(s, "blk.0.attn_output.bias") != NULL;
 	c->mlp_bias = source_find(s, "blk.0.ffn_gate.bias") != NULL;

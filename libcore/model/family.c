@@ -20,25 +20,26 @@ static const struct family families[] = {
 	{ .name = "llama", .gguf = "llama", .norm = NORMS_BEFORE, .gguf_interleaved = true },
 	{ .name = "mistral", .gguf = "llama", .norm = NORMS_BEFORE, .gguf_interleaved = true,
 	  .window_everywhere = true },
-	{ .name = "qwen2", .gguf = "qwen2", .norm = NORMS_BEFORE, .qkv_bias = true, .no_o_bias = true,
-	  .window_by_flag = true },
+	{ .name = "qwen2", .gguf = "qwen2", .norm = NORMS_BEFORE, .qkv_bias = true,
+	  .no_o_bias = true, .window_by_flag = true },
 	{ .name = "qwen3", .gguf = "qwen3", .norm = NORMS_BEFORE, .qk_norm = true,
 	  .window_by_flag = true },
-	{ .name = "gemma", .norm = NORMS_BEFORE, .norm_plus_one = true, .embed_by_width = true,
-	  .act = ACT_GELU_TANH },
-	{ .name = "gemma2", .norm = NORMS_AROUND, .norm_plus_one = true, .embed_by_width = true,
-	  .act = ACT_GELU_TANH, .window_pattern = 2,
-	  .window = 4096 },
-	{ .name = "gemma3_text", .norm = NORMS_AROUND, .qk_norm = true, .norm_plus_one = true,
-	  .embed_by_width = true, .act = ACT_GELU_TANH, .window_pattern = 6,
-	  .window = 512 },
-	{ .name = "glm4", .norm = { "input_layernorm", "post_self_attn_layernorm",
-	  "post_attention_layernorm", "post_mlp_layernorm" }, .no_o_bias = true,
-	  .interleaved = true, .fused_gate_up = true },
-	{ .name = "olmo2", .norm = NORMS_AFTER, .qk_norm = true, .qk_norm_row = true },
-	{ .name = "phi3", .norm = NORMS_BEFORE, .fused_qkv = true, .fused_gate_up = true,
-	  .window_everywhere = true },
-	{ .name = "smollm3", .norm = NORMS_BEFORE, .window_by_flag = true, .unrotated_every = 4 },
+	{ .name = "gemma", .gguf = "gemma", .norm = NORMS_BEFORE, .norm_plus_one = true,
+	  .embed_by_width = true, .act = ACT_GELU_TANH },
+	{ .name = "gemma2", .gguf = "gemma2", .norm = NORMS_AROUND, .norm_plus_one = true,
+	  .embed_by_width = true, .act = ACT_GELU_TANH, .window_pattern = 2, .window = 4096 },
+	{ .name = "gemma3_text", .gguf = "gemma3", .norm = NORMS_AROUND, .qk_norm = true,
+	  .norm_plus_one = true, .embed_by_width = true, .act = ACT_GELU_TANH,
+	  .window_pattern = 6, .window = 512 },
+	{ .name = "glm4", .gguf = "glm4", .norm = { "input_layernorm",
+	  "post_self_attn_layernorm", "post_attention_layernorm", "post_mlp_layernorm" },
+	  .no_o_bias = true, .interleaved = true, .fused_gate_up = true },
+	{ .name = "olmo2", .gguf = "olmo2", .norm = NORMS_AFTER, .qk_norm = true,
+	  .qk_norm_row = true },
+	{ .name = "phi3", .gguf = "phi3", .norm = NORMS_BEFORE, .fused_qkv = true,
+	  .fused_gate_up = true, .window_everywhere = true },
+	{ .name = "smollm3", .gguf = "smollm3", .norm = NORMS_BEFORE, .gguf_interleaved = true,
+	  .window_by_flag = true, .unrotated_every = 4 },
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
@@ -88,13 +89,9 @@ static const struct rename renames[] = {
 	{ "model.layers.{}.mlp.gate_proj", "layers.{}.feed_forward.w1", "blk.{}.ffn_gate" },
 	{ "model.layers.{}.mlp.down_proj", "layers.{}.feed_forward.w2", "blk.{}.ffn_down" },
 	{ "model.layers.{}.mlp.up_proj", "layers.{}.feed_forward.w3", "blk.{}.ffn_up" },
-	/* of families whose layers differ; from a GGUF the first that fits is meant */
+	/* fused rows; from a GGUF the first that fits is meant */
 	{ "model.layers.{}.self_attn.qkv_proj", NULL, "blk.{}.attn_qkv" },
 	{ "model.layers.{}.mlp.gate_up_proj", NULL, "blk.{}.ffn_up" },
-	{ "model.layers.{}.pre_feedforward_layernorm", NULL, "blk.{}.ffn_norm" },
-	{ "model.layers.{}.post_feedforward_layernorm", NULL, "blk.{}.post_ffw_norm" },
-	{ "model.layers.{}.post_self_attn_layernorm", NULL, "blk.{}.post_attention_norm" },
-	{ "model.layers.{}.post_mlp_layernorm", NULL, "blk.{}.post_ffw_norm" },
 };
 enum { N_RENAMES = sizeof renames / sizeof *renames, LAYER_DIGITS = 5 };
 
@@ -144,6 +141,26 @@ static bool rename_path(char *out, size_t room, enum naming from, enum naming to
 		return n > 0 && (size_t)n < room;
 	}
 	return false;
+}
+
+/* Which of a layer's norms stands where is the family's fact, and so is the
+ * name that follows from it. */
+bool family_name_out(const struct family *f, char *out, size_t room, enum naming n,
+                     const char *name)
+{
+	static const char *const gguf[] = { "attn_norm", "post_attention_norm", "ffn_norm",
+		                            "post_ffw_norm" };
+
+	for (size_t i = 0; n == NAMING_GGUF && i < sizeof gguf / sizeof *gguf; i++) {
+		char pattern[128], layer[LAYER_DIGITS + 1];
+
+		if (!f->norm[i])
+			continue;
+		snprintf(pattern, sizeof pattern, "model.layers.{}.%s.weight", f->norm[i]);
+		if (match(layer, pattern, name, strlen(name)))
+			return (size_t)snprintf(out, room, "blk.%s.%s.weight", layer, gguf[i]) < room;
+	}
+	return name_out(out, room, n, name);
 }
 
 bool name_in(char *out, size_t room, enum naming n, const char *name)

@@ -3,7 +3,7 @@
 #ifndef CLM_MODEL_FAMILY_H
 #define CLM_MODEL_FAMILY_H
 
-#include "exec/exec.h"
+#include "model/model.h"
 
 struct family {
 	const char *name;          /* config.json's model_type */
@@ -31,5 +31,8 @@ struct family {
 
 const struct family *family_find(const char *model_type);
 const struct family *family_of_gguf(const char *architecture);
+/* As name_out(), with the family's own names. */
+bool family_name_out(const struct family *f, char *out, size_t room, enum naming n,
+                     const char *name);
 
 #endif

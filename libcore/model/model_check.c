@@ -227,6 +227,32 @@ START_TEST(golden_logits)
 }
 END_TEST
 
+/* The same weights under GGUF's names, keys and conventions. */
+START_TEST(golden_gguf)
+{
+	static const char *const names[] = { "gemma", "gemma2", "gemma3_text", "glm4", "olmo2",
+		                             "phi3" };
+	const char *family = names[_i];
+	struct golden g;
+	struct rig r;
+	char path[256];
+	float *have;
+
+	snprintf(path, sizeof path, "tests/data/golden-gguf/%s.gguf", family);
+	rig_open(&r, path, "cpu", EXEC_EXACT);
+	golden_open(&g, family);
+	have = malloc(g.n * g.vocab * sizeof *have);
+	struct kv_seq *s = seq_of(&r);
+
+	feed(&r, s, g.ids, g.n, 64, have);
+	compare(&g, have, family, 1);
+	free(have);
+	kv_seq_close(s);
+	golden_close(&g);
+	rig_close(&r);
+}
+END_TEST
+
 /* Chunks, forks, rewinds and prefix hits are bit-equal to the plain run. */
 START_TEST(same_bits)
 {
@@ -439,6 +465,7 @@ Suite *model_suite(void)
 	tcase_add_test(t, names);
 	tcase_add_test(t, rope_scalings);
 	tcase_add_loop_test(t, golden_logits, 0, N_FAMILIES * N_BACKENDS);
+	tcase_add_loop_test(t, golden_gguf, 0, 6);
 	tcase_add_loop_test(t, same_bits, 0, N_FAMILIES * 3);
 	tcase_add_loop_test(t, batch_bits, 0, 3);
 	tcase_add_loop_test(t, demo_bits, 0, 2);

@@ -36,7 +36,7 @@ static const struct tensor *find(const struct binder *b, char name[NAME_ROOM], c
 	snprintf(ours, sizeof ours, "%s.%s", path, leaf);
 	if (b->naming == NAMING_HF)
 		snprintf(name, NAME_ROOM, "%s", ours);
-	else if (!name_out(name, NAME_ROOM, b->naming, ours))
+	else if (!family_name_out(b->c->family, name, NAME_ROOM, b->naming, ours))
 		return NULL;
 	return source_find(b->s, name);
 }
@@ -288,7 +288,9 @@ static int bind_rows(struct binder *b, struct weight **w, size_t i, const char *
 static int bind_gain(struct binder *b, struct weight **w, const char *path, size_t n, struct err *e)
 {
 	char name[NAME_ROOM];
-	const struct tensor *t = b->s && b->c->family->norm_plus_one ?
+	/* a GGUF has them whole */
+	bool less_one = b->s && b->c->family->norm_plus_one && b->naming != NAMING_GGUF;
+	const struct tensor *t = less_one ?
 	                         find(b, name, path, "weight") : NULL;
 	struct weight_desc d = { .name = name, .form = FORM_FLOAT, .dtype = DT_F32, .n_out = 1,
 	                         .n_in = n };
