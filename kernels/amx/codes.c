@@ -17,24 +17,16 @@
  *
  * codes_prepare    items: ceil(n_rows / 16) * chunks
  * codes_tile       items: ceil(n_out / 64); scratch in words: 16 * n_in +
- *                  128 * n_in / group + 16,384
- *
- * Intel, Architecture Instruction Set Extensions, chapter 3. */
-#include "cpu/matmul.clh"
+ *                  128 * n_in / group + 16,384 */
+#include "amx/amx.h"
 
 enum {
-	SIDE = 16,             /* rows of a tile, tokens of a tile, groups of a chunk */
-	TILE = SIDE * SIDE,    /* words of a tile of sums */
 	STEP = 64,             /* columns that the unit takes at once */
 	PAIR = 2 * TILE,       /* of two row tiles */
 	LEVELS = 6,
 	PAIRS = 2,             /* pairs of row tiles that share inputs */
 	SPAN = 2,              /* token tiles that share weights */
 };
-
-/* Stores are seen by the tile loads that follow: the compiler does not know
- * that these read memory. */
-#define SETTLE() __asm__ volatile("" ::: "memory")
 
 /* ---- inputs */
 
@@ -207,19 +199,14 @@ static void unpack_row(const struct product *p, int r)
  * codes, 6 and 7 low and high bytes */
 static void set_shape(int group)
 {
-	struct {
-		uint8_t palette, start, zero[14];
-		uint16_t row_bytes[16];
-		uint8_t rows[16];
-	} s __attribute__((aligned(64))) = { .palette = 1 };
+	struct shape s = { .palette = 1 };
 	int columns = min_int(group, STEP);
 
 	for (int i = 0; i < 8; i++) {
 		s.rows[i] = (uint8_t)(i < 6 ? SIDE : columns / 4);
 		s.row_bytes[i] = (uint16_t)(i == 4 || i == 5 ? columns : 4 * SIDE);
 	}
-	SETTLE();
-	_tile_loadconfig(&s);
+	load_shape(&s);
 }
 
 /* The sums of one group of a pair of row tiles, whose codes are loaded where
@@ -299,24 +286,13 @@ static void end_lane(float *acc, int lane)
 /* The sums of 16 rows and a token tile as results. */
 static void put_tile(const struct product *p, const float *sums, int r, int t)
 {
-	int rows = p->n_out - p->row - r, tokens = min_int(p->n_rows - t, SIDE);
-	__mmask16 mask = (__mmask16)(rows >= SIDE ? 0xffff : (1u << (rows > 0 ? rows : 0)) - 1);
-	float *y = p->y + (long)t * p->n_out + p->row + r;
-	ulong bias_at = p->bias_at + (ulong)(p->row + r);
-	VF out[SIDE];
+	VF v[SIDE];
 
 	UNROLL for (int i = 0; i < SIDE; i++)
-		out[i] = LOADF(sums + i * SIDE);
-	turn(out);
-	for (int i = 0; i < tokens; i++, y += p->n_out) {
-		VF s = out[i];
-
-		if (p->flags & MATMUL_BIAS)
-			s += (VF)_mm512_maskz_loadu_ps(mask, p->bias + bias_at);
-		if (p->flags & MATMUL_ADD)
-			s += (VF)_mm512_maskz_loadu_ps(mask, y);
-		_mm512_mask_storeu_ps(y, mask, (__m512)s);
-	}
+		v[i] = LOADF(sums + i * SIDE);
+	turn(v);
+	put_results(v, min_int(p->n_rows - t, SIDE), p->y + (long)t * p->n_out, p->n_out,
+	            p->row + r, p->bias, p->bias_at, p->flags);
 }
 
 /* One group of n token tiles from q on, `far` words apart. A step's sums are

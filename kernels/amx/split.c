@@ -18,35 +18,22 @@
  * split_prepare  x [n_rows][n_in] to q. Items: ceil(n_in / 32) *
  *                ceil(n_rows / 16)
  * split_tile     items: ceil(n_out / rows), rows: 64 up to 16 tokens, else 32;
- *                scratch: 32 * (CHUNK + n_rows + 32) words, 4096 at least
- *
- * Intel, Architecture Instruction Set Extensions, chapter 3. */
-#include "cpu/matmul.clh"
+ *                scratch: 32 * (CHUNK + n_rows + 32) words, 4096 at least */
+#include "amx/amx.h"
 
 enum {
-	SIDE = 16,             /* rows of a tile, tokens of a tile */
 	STEP = 32,             /* columns of a tile */
 	CHUNK = 256,           /* columns unpacked at a time, many tokens */
 	FETCH = 512,           /* bytes a row is fetched ahead of its use, few tokens */
-	TILE = SIDE * SIDE,    /* words of a tile */
 };
-
-/* Stores are seen by the tile loads that follow: the compiler does not know
- * that these read memory. */
-#define SETTLE() __asm__ volatile("" ::: "memory")
 
 /* ---- tiles 0 to 3 are sums of rows x tokens, 4 and 5 weights, 6 and 7
  * inputs */
-struct shape {
-	uint8_t palette, start, zero[14];
-	uint16_t row_bytes[16];
-	uint8_t rows[16];
-};
 
 /* With two tiles of n0 and n1 tokens, or where n1 is 0, one. */
 static void set_shape(int n0, int n1)
 {
-	struct shape s __attribute__((aligned(64))) = { .palette = 1 };
+	struct shape s = { .palette = 1 };
 	int second = n1 ? n1 : n0;
 
 	for (int i = 0; i < 8; i++) {
@@ -55,8 +42,7 @@ static void set_shape(int n0, int n1)
 		s.rows[i] = SIDE;
 		s.row_bytes[i] = (uint16_t)(4 * n);
 	}
-	SETTLE();
-	_tile_loadconfig(&s);
+	load_shape(&s);
 }
 
 /* ---- inputs */
@@ -223,35 +209,6 @@ static void sum_square(const struct operands *o, float *acc, int fresh, int n0, 
 	_tile_stored(3, acc + 3 * TILE, s1);
 }
 
-/* The sums of 16 rows and n tokens as results, n_out words between tokens. */
-static void put_tile(const float *acc, int n, float *y, long n_out, int rows, const float *bias,
-                     ulong bias_at, int flags)
-{
-	__mmask16 mask = (__mmask16)(rows >= SIDE ? 0xffff : (1u << rows) - 1);
-	VF v[SIDE], b = SPLATF(0.0f);
-
-	if (flags & MATMUL_BIAS)
-		b = (VF)_mm512_maskz_loadu_ps(mask, bias + bias_at);
-	if (n == 1) {
-		v[0] = LOADF(acc);
-	} else {
-		__mmask16 tokens = (__mmask16)((1u << n) - 1);
-
-		for (int r = 0; r < SIDE; r++)
-			v[r] = (VF)_mm512_maskz_loadu_ps(tokens, acc + r * n);
-		turn(v);
-	}
-	for (int t = 0; t < n; t++, y += n_out) {
-		VF s = v[t];
-
-		if (flags & MATMUL_BIAS)
-			s += b;
-		if (flags & MATMUL_ADD)
-			s += (VF)_mm512_maskz_loadu_ps(mask, y);
-		_mm512_mask_storeu_ps(y, mask, (__m512)s);
-	}
-}
-
 struct product {
 	const uchar *w;
 	const uint *q;
@@ -268,14 +225,23 @@ static const uchar *row_of(const struct product *p, int r, int column)
 	return p->w + (row * p->n_in + column) * stored_size(p->type);
 }
 
-/* Sums of row tile r, tokens t to t + n, as results. */
+/* Sums of 16 rows from r on, tokens t to t + n, as results; acc: [row][token]. */
 static void put_sums(const struct product *p, const float *acc, int r, int t, int n)
 {
-	int row = p->row + r;
+	__mmask16 tokens = (__mmask16)((1u << n) - 1);
+	VF v[SIDE];
 
-	if (n > 0 && row < p->n_out)
-		put_tile(acc, n, p->y + (long)t * p->n_out + row, p->n_out, p->n_out - row, p->bias,
-		         p->bias_at + (ulong)row, p->flags);
+	if (n <= 0 || p->row + r >= p->n_out)
+		return;
+	if (n == 1) {
+		v[0] = LOADF(acc);
+	} else {
+		for (int i = 0; i < SIDE; i++)
+			v[i] = (VF)_mm512_maskz_loadu_ps(tokens, acc + i * n);
+		turn(v);
+	}
+	put_results(v, n, p->y + (long)t * p->n_out, p->n_out, p->row + r, p->bias, p->bias_at,
+	            p->flags);
 }
 
 /* ---- one tile of tokens: the sums of 64 rows stay in the unit. A step is
