@@ -222,7 +222,7 @@ TEST_ENV = BUILD='$(B)' PATH="$(abspath $(B)):$$PATH" XDG_CACHE_HOME='$(abspath 
 	POCL_CACHE_DIR='$(abspath $(BUILD))/cache/pocl' CK_DEFAULT_TIMEOUT=120 $(if $(SAN),SAN=1 \
 	CK_TIMEOUT_MULTIPLIER=4 ASAN_OPTIONS=allocator_may_return_null=1:strict_string_checks=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 \
-	LSAN_OPTIONS=suppressions='$(abspath tests/lsan.supp)':print_suppressions=0)
+	LSAN_OPTIONS=suppressions='$(abspath tests/lsan.supp)':print_suppressions=0:use_tls=0)
 
 .PHONY: check
 check: all $(B)/check/all replay
