@@ -6,9 +6,7 @@
  * so all is read before anything is written. DIMS is a constant.
  * Su et al., 2021, arXiv:2104.09864 */
 #include "common.clh"
-
-#define PAIRS (DIMS / 2)
-#define EACH ((PAIRS + TEAM - 1) / TEAM)
+#include "rotate.clh"
 
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1)))
 void rope(global const int *restrict table, global float *act, ulong x_at, int angle_at,
@@ -20,28 +18,6 @@ void rope(global const int *restrict table, global float *act, ulong x_at, int a
 	global const float *angle = (global const float *)(table + angle_at) + (size_t)t * DIMS;
 	global float *x = act + x_at + ((size_t)t * n_heads + head) * head_dim;
 	bool live = t < table[STEP_ROWS] && head < n_heads;
-	float a[EACH], b[EACH];
 
-	for (int j = 0; j < EACH; j++) {
-		int i = lane + j * TEAM;
-
-		if (live && i < PAIRS) {
-#ifdef INTERLEAVED
-			a[j] = x[2 * i], b[j] = x[2 * i + 1];
-#else
-			a[j] = x[i], b[j] = x[i + PAIRS];
-#endif
-		}
-	}
-	barrier(CLK_GLOBAL_MEM_FENCE);
-	for (int j = 0; j < EACH; j++) {
-		int i = lane + j * TEAM;
-
-		if (live && i < PAIRS) {
-			float c = angle[i], s = angle[PAIRS + i];
-
-			x[i] = madd(a[j], c, -(b[j] * s));
-			x[i + PAIRS] = madd(a[j], s, b[j] * c);
-		}
-	}
+	head_turn(x, angle, lane, live);
 }

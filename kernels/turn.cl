@@ -6,39 +6,7 @@
  * of k, then of v. The arithmetic, and so the bits, are those of the two. */
 #include "common.clh"
 #include "cache.clh"
-
-#define PAIRS (DIMS / 2)
-#define EACH ((PAIRS + TEAM - 1) / TEAM)
-
-/* Rotates x, one head; all is read before anything is written. */
-void head_turn(global float *x, global const float *angle, int lane, bool live)
-{
-	float a[EACH], b[EACH];
-
-	for (int j = 0; j < EACH; j++) {
-		int i = lane + j * TEAM;
-
-		if (live && i < PAIRS) {
-#ifdef INTERLEAVED
-			a[j] = x[2 * i], b[j] = x[2 * i + 1];
-#else
-			a[j] = x[i], b[j] = x[i + PAIRS];
-#endif
-		}
-	}
-	barrier(CLK_GLOBAL_MEM_FENCE);
-	for (int j = 0; j < EACH; j++) {
-		int i = lane + j * TEAM;
-
-		if (live && i < PAIRS) {
-			float c = angle[i], s = angle[PAIRS + i];
-
-			x[i] = madd(a[j], c, -(b[j] * s));
-			x[i + PAIRS] = madd(a[j], s, b[j] * c);
-		}
-	}
-	barrier(CLK_GLOBAL_MEM_FENCE);
-}
+#include "rotate.clh"
 
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1)))
 void turn(global const int *restrict table, global float *act, ulong q_at, ulong k_at, ulong v_at,
@@ -56,6 +24,7 @@ void turn(global const int *restrict table, global float *act, ulong q_at, ulong
 	global const float *v = act + v_at + ((size_t)t * KV_HEADS + head) * V_DIM;
 
 	head_turn(x, angle, lane, live && team < HEADS + KV_HEADS);
+	barrier(CLK_GLOBAL_MEM_FENCE);
 	if (!live || team < HEADS)
 		return;
 	int pos = table[pos_at + t], page = table[table[pages_at + t] + pos / PAGE];

@@ -156,7 +156,7 @@ sub too_wide
 
 my @core = grep { -f } map { glob "libcore/$_/*.[ch]" } @rooms;
 my @cmd = glob 'cmd/*.[ch]';
-my @kernels = grep { /\.(?:cl|clh|h)$/ } glob 'kernels/* kernels/cpu/* kernels/nvidia/*';
+my @kernels = grep { /\.(?:cl|clh|h|c)$/ } glob 'kernels/* kernels/*/*';
 # A suite, or a header that only suites include, is not the library.
 my %used = map { $_ => 1 } map { slurp($_) =~ /^\s*#\s*include\s*"([^"]+)"/mg }
     grep { !/_check\.c$/ } @core, @cmd;

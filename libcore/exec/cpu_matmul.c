@@ -71,7 +71,8 @@ static void choose_input(struct input *in, const struct exec *x, const struct we
 	in->token_bytes = in->n_chunks * vectors * width * sizeof(float);
 }
 
-/* Two forms of one unit and group read alike, and so do all floats. */
+/* Weights of one form read alike; floats do whatever their type, but in the
+ * matrix unit as pairs. */
 static bool same_input(const struct input *a, const struct input *b)
 {
 	return a->rows == b->rows && a->exact == b->exact && a->split == b->split;

@@ -80,6 +80,9 @@ static int long_factors(struct config *c, const cJSON *json, struct err *e)
 
 	if (!cJSON_IsObject(o))
 		o = json_get(json, "rope_parameters");
+	if (c->rope_original < 2)
+		return err_set(e, ERR_INPUT, "longrope: expected more than 1 original position, "
+		               "found %zu", c->rope_original);
 	if (factors(c->rope_divisor, c, o, "short_factor", e) ||
 	    factors(c->rope_far_divisor, c, o, "long_factor", e))
 		return err_in(e, "longrope");
