@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* block.h - the kinds of blocks that layers are made of (private to model/)
+ *
+ * A block is recorded over the rows of a pass: it reads the residual stream
+ * and adds to it. A file per kind; each opens its own slots once. */
+#ifndef CLM_MODEL_BLOCK_H
+#define CLM_MODEL_BLOCK_H
+
+#include "model/weights.h"
+
+struct pass {
+	struct record *r;
+	const struct config *c;
+	const struct weights *w;
+	struct rope rope, local;      /* of full layers; of those that slide */
+	struct slot *x, *h, *y;       /* the residual stream; its norm; what joins it normed */
+	struct slot *q, *k, *v, *mix; /* attention */
+	struct slot *gate, *up;       /* feed-forward */
+};
+
+static inline struct op_product product(struct slot *dst, const struct weight *w,
+                                        const struct weight *bias)
+{
+	return (struct op_product){ dst, w, bias };
+}
+
+/* What a block reads: the stream, or its norm. */
+struct slot *block_input(struct pass *p, const struct weight *norm);
+/* x += W src (+ b), with a norm of the product in between where there is one */
+void block_join(struct pass *p, const struct weight *w, const struct weight *b,
+                const struct weight *norm, struct slot *src);
+
+void attention_slots(struct pass *p);
+void attention_block(struct pass *p, const struct layer *l, size_t i);
+void ffn_slots(struct pass *p);
+void ffn_block(struct pass *p, const struct layer *l);
+
+#endif

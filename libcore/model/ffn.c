@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* ffn.c - x += down(act(gate) * up). Shazeer, 2020, arXiv:2002.05202 */
+#include "model/block.h"
+
+void ffn_slots(struct pass *p)
+{
+	p->gate = record_slot(p->r, "gate", p->c->ffn);
+	p->up = record_slot(p->r, "up", p->c->ffn);
+}
+
+void ffn_block(struct pass *p, const struct layer *l)
+{
+	struct op_product in[] = { product(p->gate, l->gate, l->gate_bias),
+		                   product(p->up, l->up, l->up_bias) };
+
+	op_matmul(p->r, in, 2, block_input(p, l->norm[2]), false);
+	op_glu(p->r, p->gate, p->gate, p->up, p->c->act);
+	block_join(p, l->down, l->down_bias, l->norm[3], p->gate);
+}
