@@ -16,7 +16,8 @@ static bool is_matrix(const struct plan *p, const struct item *t)
 
 static void to_floats(struct item *t, enum dtype d)
 {
-	t->out = t->in == IN_FLOAT && t->weight->dtype == d ? OUT_SAME : OUT_FLOAT;
+	t->out = t->in == IN_FLOAT && t->weight->dtype == d && t->shift == 0 ? OUT_SAME :
+	                                                                       OUT_FLOAT;
 	t->dtype = d;
 }
 
@@ -209,7 +210,7 @@ static int can_narrow(const struct plan *p, struct err *e)
 		}
 		for (size_t k = 0; k < data.n && yes; k += sizeof v) {
 			memcpy(&v, data.p + k, sizeof v);
-			yes = fits(d, v);
+			yes = fits(d, v + t->shift);
 		}
 	}
 	arena_release(&a);

@@ -13,45 +13,18 @@
 
 enum { NAME_ROOM = 256 };
 
-static const struct {
-	const char *name, *class, *gguf;
-	bool pairs;
-} families[] = {
-	{ "llama", "LlamaForCausalLM", "llama", true },
-	{ "mistral", "MistralForCausalLM", "llama", true },
-	{ "qwen2", "Qwen2ForCausalLM", "qwen2", false },
-	{ "qwen3", "Qwen3ForCausalLM", "qwen3", false },
-	{ "gemma", "GemmaForCausalLM", NULL, false },
-	{ "gemma2", "Gemma2ForCausalLM", NULL, false },
-	{ "gemma3_text", "Gemma3ForCausalLM", NULL, false },
-	{ "glm4", "Glm4ForCausalLM", NULL, false },
-	{ "olmo2", "Olmo2ForCausalLM", NULL, false },
-	{ "phi3", "Phi3ForCausalLM", NULL, false },
-	{ "smollm3", "SmolLM3ForCausalLM", NULL, false },
-};
-enum { N_FAMILIES = sizeof families / sizeof *families };
-
-static size_t family_of(const struct config *c)
-{
-	size_t i = 0;
-
-	while (c && i < N_FAMILIES && strcmp(families[i].name, c->model_type))
-		i++;
-	return c ? i : N_FAMILIES;
-}
-
 const char *gguf_architecture(const struct config *c)
 {
-	size_t i = family_of(c);
+	struct family_files f;
 
-	return i < N_FAMILIES ? families[i].gguf : NULL;
+	return c && family_files(&f, c->model_type) ? f.gguf : NULL;
 }
 
 bool gguf_pairs(const struct config *c)
 {
-	size_t i = family_of(c);
+	struct family_files f;
 
-	return i < N_FAMILIES && families[i].pairs;
+	return c && family_files(&f, c->model_type) && f.gguf_pairs;
 }
 
 /* ---- pieces of a tree; a failed allocation shows when the text is short
@@ -181,32 +154,54 @@ static bool fit_llama3(const struct config *c, double *factor, double *original)
 	return false;
 }
 
+static bool put_longrope(cJSON *o, const struct config *c)
+{
+	size_t n = c->rope_dims / 2;
+	double near[256], far[256];
+
+	for (size_t i = 0; i < n; i++) {
+		near[i] = decimal(c->rope_divisor[i]);
+		far[i] = decimal(c->rope_far_divisor[i]);
+	}
+	return put_text(o, "rope_type", "longrope") && put_text(o, "type", "longrope") &&
+	       put(o, "short_factor", cJSON_CreateDoubleArray(near, (int)n)) &&
+	       put(o, "long_factor", cJSON_CreateDoubleArray(far, (int)n)) &&
+	       put_number(o, "attention_factor", c->rope_attention_factor);
+}
+
+static bool put_llama3(cJSON *o, const struct config *c, double factor, double original)
+{
+	return put_text(o, "rope_type", "llama3") && put_number(o, "factor", factor) &&
+	       put_number(o, "low_freq_factor", c->rope_low) &&
+	       put_number(o, "high_freq_factor", c->rope_high) &&
+	       put_number(o, "original_max_position_embeddings", original);
+}
+
+static bool put_scaled(cJSON *o, const struct config *c)
+{
+	return put_text(o, "rope_type", c->rope_kind == ROPE_YARN ? "yarn"
+	                              : c->rope_kind == ROPE_DYNAMIC ? "dynamic" : "linear") &&
+	       put_number(o, "factor", c->rope_factor) &&
+	       (c->rope_kind != ROPE_YARN ||
+	        put_number(o, "original_max_position_embeddings", (double)c->rope_original)) &&
+	       (!(c->rope_attention_factor > 0) ||
+	        put_number(o, "attention_factor", c->rope_attention_factor));
+}
+
 static cJSON *rope_scaling(const struct config *c, struct err *e)
 {
 	double factor = c->rope_factor, original = (double)c->rope_original;
-	cJSON *o = cJSON_CreateObject();
-	bool ok = o != NULL;
+	bool llama3 = c->has_rope_divisor && c->rope_kind != ROPE_LONG;
+	cJSON *o;
 
-	if (c->has_rope_divisor) {
-		if (c->rope_kind != ROPE_LLAMA3 && !fit_llama3(c, &factor, &original)) {
-			err_set(e, ERR_INPUT, "rope_freqs.weight: no llama3 scaling has these divisors");
-			cJSON_Delete(o);
-			return NULL;
-		}
-		ok = ok && put_text(o, "rope_type", "llama3") && put_number(o, "factor", factor) &&
-		     put_number(o, "low_freq_factor", c->rope_low) &&
-		     put_number(o, "high_freq_factor", c->rope_high) &&
-		     put_number(o, "original_max_position_embeddings", original);
-	} else {
-		ok = ok && put_text(o, "rope_type", c->rope_kind == ROPE_YARN ? "yarn"
-		                                  : c->rope_kind == ROPE_DYNAMIC ? "dynamic" : "linear") &&
-		     put_number(o, "factor", factor);
-		if (c->rope_kind == ROPE_YARN)
-			ok = ok && put_number(o, "original_max_position_embeddings", original);
-		if (c->rope_attention_factor > 0)
-			ok = ok && put_number(o, "attention_factor", c->rope_attention_factor);
+	if (llama3 && c->rope_kind != ROPE_LLAMA3 && !fit_llama3(c, &factor, &original)) {
+		err_set(e, ERR_INPUT, "rope_freqs.weight: no llama3 scaling has these divisors");
+		return NULL;
 	}
-	if (ok)
+	o = cJSON_CreateObject();
+	if (o && (c->rope_kind == ROPE_LONG ? put_longrope(o, c) :
+	          llama3                    ? put_llama3(o, c, factor, original) :
+	                                      put_scaled(o, c)))
 		return o;
 	err_memory(e, sizeof *o);
 	cJSON_Delete(o);
@@ -226,7 +221,7 @@ static cJSON *end_ids(const struct config *c)
 }
 
 /* Where only some layers slide the config lists them all. */
-static bool put_window(cJSON *o, const struct config *c)
+static bool put_window(cJSON *o, const struct config *c, const struct family_files *f)
 {
 	cJSON *types;
 	size_t n = 0;
@@ -237,10 +232,10 @@ static bool put_window(cJSON *o, const struct config *c)
 		return true;
 	if (!put_number(o, "sliding_window", (double)c->window))
 		return false;
-	if (!strncmp(c->model_type, "qwen", 4) &&
+	if (f->window_by_flag &&
 	    !(put_bool(o, "use_sliding_window", true) && put_number(o, "max_window_layers", 0)))
 		return false;
-	if (n == c->n_layers && strcmp(c->model_type, "llama"))
+	if (n == c->n_layers && (f->window_everywhere || f->window_by_flag))
 		return true;
 	types = cJSON_CreateArray();
 	for (size_t i = 0; types && i < c->n_layers; i++)
@@ -272,27 +267,65 @@ static bool put_sizes(cJSON *o, const struct config *c)
 	       put_number(o, "max_position_embeddings", (double)c->max_pos) &&
 	       put_number(o, "vocab_size", (double)c->vocab) &&
 	       put_number(o, "rms_norm_eps", decimal(c->norm_eps)) &&
-	       put_number(o, "rope_theta", c->rope_theta) && put_text(o, "hidden_act", "silu");
+	       put_number(o, "rope_theta", c->rope_theta);
+}
+
+static bool put_activation(cJSON *o, const struct config *c)
+{
+	static const char *const names[] = { [ACT_SILU] = "silu", [ACT_GELU] = "gelu",
+		                             [ACT_GELU_TANH] = "gelu_pytorch_tanh" };
+
+	return put_text(o, "hidden_act", names[c->act]) &&
+	       (c->act == ACT_SILU || put_text(o, "hidden_activation", names[c->act]));
+}
+
+/* One for a layer that is rotated. */
+static bool put_rotated(cJSON *o, const struct config *c)
+{
+	cJSON *list = cJSON_CreateArray();
+
+	for (size_t i = 0; list && i < c->n_layers; i++)
+		cJSON_AddItemToArray(list, cJSON_CreateNumber(!c->unrotated[i]));
+	return put(o, "no_rope_layers", list);
+}
+
+/* What some families have besides: rotation of a part, bounds, scales. */
+static bool put_facts(cJSON *o, const struct config *c, const struct family_files *f)
+{
+	double scalar = round(1 / ((double)c->attn_scale * (double)c->attn_scale));
+
+	return (c->rope_dims == c->head_dim ||
+	        put_number(o, "partial_rotary_factor",
+	                   (double)c->rope_dims / (double)c->head_dim)) &&
+	       (c->rope_kind != ROPE_LONG || put_number(o, "original_max_position_embeddings",
+	                                                (double)c->rope_original)) &&
+	       (!(c->rope_local_theta > 0) ||
+	        put_number(o, "rope_local_base_freq", c->rope_local_theta)) &&
+	       (!f->norm_less_one || put_number(o, "query_pre_attn_scalar", scalar)) &&
+	       (!(c->attn_softcap > 0) ||
+	        put_number(o, "attn_logit_softcapping", decimal(c->attn_softcap))) &&
+	       (!(c->final_softcap > 0) ||
+	        put_number(o, "final_logit_softcapping", decimal(c->final_softcap))) &&
+	       (!c->unrotated || put_rotated(o, c));
 }
 
 static int build(cJSON *o, const struct plan *p, struct err *e)
 {
 	struct config c = *p->config;
+	struct family_files f = { 0 };
 	enum dtype d = p->options->dtype != DT_COUNT ? p->options->dtype : c.dtype;
 	bool gguf = naming_of(p->source) == NAMING_GGUF;
-	size_t i;
 	cJSON *classes = cJSON_CreateArray();
 
 	snprintf(c.model_type, sizeof c.model_type, "%s", type_of(p->config));
-	i = family_of(&c);
-	if (i == N_FAMILIES)
-		i = 0;
-	cJSON_AddItemToArray(classes, cJSON_CreateString(families[i].class));
+	family_files(&f, c.model_type);
+	cJSON_AddItemToArray(classes, cJSON_CreateString(f.class));
 	if (!put(o, "architectures", classes) || !put_text(o, "model_type", c.model_type) ||
-	    !put_sizes(o, &c) || !put_bool(o, "tie_word_embeddings", c.tied) ||
-	    (strcmp(c.model_type, "qwen2") && !put_bool(o, "attention_bias", c.qkv_bias)) ||
+	    !put_sizes(o, &c) || !put_activation(o, &c) || !put_facts(o, &c, &f) ||
+	    !put_bool(o, "tie_word_embeddings", c.tied) ||
+	    (!f.qkv_bias && !put_bool(o, "attention_bias", c.qkv_bias)) ||
 	    (!strcmp(c.model_type, "llama") && !put_bool(o, "mlp_bias", c.mlp_bias)) ||
-	    !put_text(o, "torch_dtype", torch_name(d)) || !put_window(o, &c) ||
+	    !put_text(o, "torch_dtype", torch_name(d)) || !put_window(o, &c, &f) ||
 	    (c.bos >= 0 && !put_number(o, "bos_token_id", c.bos)) ||
 	    (c.n_eos && !put(o, "eos_token_id", end_ids(&c))))
 		return err_memory(e, sizeof *o);

@@ -100,7 +100,7 @@ static int sizes(struct out *o, const struct config *c)
 		{ "attention.head_count_kv", c->n_kv_heads },
 		{ "attention.key_length", c->head_dim },
 		{ "attention.value_length", c->head_dim },
-		{ "rope.dimension_count", c->head_dim },
+		{ "rope.dimension_count", c->rope_dims },
 		{ "vocab_size", c->vocab },
 	};
 
@@ -134,8 +134,11 @@ static int rope(struct out *o, const struct config *c)
 	switch (c->rope_kind) {
 	case ROPE_PLAIN:
 	case ROPE_LLAMA3: /* in rope_freqs.weight */
-	case ROPE_LONG:
 		return 0;
+	case ROPE_LONG: /* and two tensors */
+		return text(o, key(o, "rope.scaling.type"), "longrope") ||
+		       u32(o, key(o, "rope.scaling.original_context_length"), c->rope_original) ||
+		       f32(o, key(o, "rope.scaling.attn_factor"), c->rope_attention_factor);
 	case ROPE_LINEAR:
 		return text(o, key(o, "rope.scaling.type"), "linear") ||
 		       f32(o, key(o, "rope.scaling.factor"), c->rope_factor);
@@ -151,18 +154,47 @@ static int rope(struct out *o, const struct config *c)
 
 static int window(struct out *o, const struct config *c)
 {
-	size_t n = 0;
+	struct family_files f = { 0 };
+	size_t n = 0, implied = 0;
 
-	for (size_t i = 0; i < c->n_layers; i++)
+	family_files(&f, c->model_type);
+	for (size_t i = 0; i < c->n_layers; i++) {
 		n += c->sliding[i];
+		implied += c->sliding[i] == (!f.window_pattern || (i + 1) % f.window_pattern);
+	}
 	if (!c->window || !n)
 		return 0;
 	if (u32(o, key(o, "attention.sliding_window"), c->window))
 		return -1;
-	if (n == c->n_layers)
+	if (implied == c->n_layers)
 		return 0;
 	return writer_meta_array(o->w, key(o, "attention.sliding_window_pattern"), META_BOOL,
 	                         c->sliding, c->n_layers, o->e);
+}
+
+/* Layers without rotation have no key: the architecture's rule must hold. */
+static int unrotated(struct out *o, const struct config *c)
+{
+	struct family_files f = { 0 };
+
+	family_files(&f, c->model_type);
+	for (size_t i = 0; c->unrotated && i < c->n_layers; i++)
+		if (c->unrotated[i] != (f.unrotated_every && (i + 1) % f.unrotated_every == 0))
+			return err_set(o->e, ERR_INPUT, "no_rope_layers: a GGUF of %s has every %uth "
+			               "layer without rotation, found layer %zu %s", o->arch,
+			               f.unrotated_every, i, c->unrotated[i] ? "without" : "with");
+	return 0;
+}
+
+static int bounds(struct out *o, const struct config *c)
+{
+	if (c->attn_softcap > 0 &&
+	    f32(o, key(o, "attn_logit_softcapping"), (double)c->attn_softcap))
+		return -1;
+	if (c->final_softcap > 0 &&
+	    f32(o, key(o, "final_logit_softcapping"), (double)c->final_softcap))
+		return -1;
+	return c->rope_local_theta > 0 ? f32(o, key(o, "rope.freq_base_swa"), c->rope_local_theta) : 0;
 }
 
 /* ---- the vocabulary */
@@ -338,5 +370,5 @@ int gguf_metadata(const struct plan *p, struct writer *w, struct err *e)
 	if (text(&o, "general.architecture", arch) || text(&o, "general.type", "model") || general(&o))
 		return -1;
 	return sizes(&o, p->config) || rope(&o, p->config) || window(&o, p->config) ||
-	       tokenizer(&o);
+	       unrotated(&o, p->config) || bounds(&o, p->config) || tokenizer(&o);
 }

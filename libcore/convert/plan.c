@@ -83,7 +83,7 @@ bool plan_knows(const struct plan *p, const char *name)
 {
 	char out[NAME_ROOM];
 
-	return p->config && name_out(out, sizeof out, NAMING_GGUF, name);
+	return p->config && config_name_out(p->config, out, sizeof out, NAMING_GGUF, name);
 }
 
 /* The width of a known matrix, which packed codes do not tell alone. */
@@ -120,6 +120,18 @@ static int see_affine(const struct plan *p, struct item *t, struct err *e)
 	return 0;
 }
 
+/* Some families keep their norms less one, and whole in a GGUF. */
+static float shift_of(const struct plan *p, const struct item *t)
+{
+	bool from = naming_of(p->source) == NAMING_GGUF, to = p->format == CONVERT_GGUF;
+	struct family_files f;
+
+	if (from == to || !p->config || !ends(t->name, "norm.weight") ||
+	    !family_files(&f, p->config->model_type) || !f.norm_less_one)
+		return 0;
+	return to ? 1 : -1;
+}
+
 static int see(const struct plan *p, struct item *t, struct err *e)
 {
 	const struct dtype_info *d = dtype_info(t->weight->dtype);
@@ -141,6 +153,7 @@ static int see(const struct plan *p, struct item *t, struct err *e)
 	}
 	if (t->weight->dtype == DT_U32 && beside(p, t->weight, "scales") && see_affine(p, t, e))
 		return -1;
+	t->shift = shift_of(p, t);
 	if (p->rows != ROWS_KEEP &&
 	    (strstr(t->name, ".self_attn.q_proj.") || strstr(t->name, ".self_attn.k_proj.")))
 		t->head_rows = p->config->head_dim;
@@ -161,7 +174,8 @@ static bool is_left_out(const struct plan *p, const struct tensor *t, const char
 	if (p->config && p->config->tied && !strncmp(name, "lm_head.", 8) &&
 	    p->format != CONVERT_SAFETENSORS)
 		return true;
-	if (p->names == NAMING_HF || name_out(out, sizeof out, p->names, name))
+	if (p->names == NAMING_HF ||
+	    config_name_out(p->config, out, sizeof out, p->names, name))
 		return false;
 	if (!strstr(name, "rotary_emb") && !strstr(name, "masked_bias"))
 		plan_note(p, "%s: left out: it has no name there", name);
@@ -179,7 +193,8 @@ static int collect(struct plan *p, struct err *e)
 
 		if (from == NAMING_HF)
 			snprintf(ours, sizeof ours, "%s", t->name);
-		else if (travels(p, t) || !name_in(ours, sizeof ours, from, t->name))
+		else if (travels(p, t) ||
+		         !config_name_in(p->config, ours, sizeof ours, from, t->name))
 			continue;
 		if (is_left_out(p, t, ours))
 			continue;
@@ -202,8 +217,13 @@ static void add_made(struct plan *p, const char *name, const float *values, size
 /* Tensors that a layout wants and the source lacks. */
 static void complete(struct plan *p)
 {
-	if (p->format == CONVERT_GGUF && p->config->has_rope_divisor)
-		add_made(p, "rope_freqs.weight", p->config->rope_divisor, p->config->head_dim / 2);
+	const struct config *c = p->config;
+
+	if (p->format == CONVERT_GGUF && c->rope_kind == ROPE_LONG) {
+		add_made(p, "rope_factors_short.weight", c->rope_divisor, c->rope_dims / 2);
+		add_made(p, "rope_factors_long.weight", c->rope_far_divisor, c->rope_dims / 2);
+	} else if (p->format == CONVERT_GGUF && c->has_rope_divisor)
+		add_made(p, "rope_freqs.weight", c->rope_divisor, c->rope_dims / 2);
 	/* the mlx-examples have no tied models */
 	for (size_t i = 0, n = p->n_items; p->names == NAMING_META && p->config->tied && i < n; i++)
 		if (!strcmp(p->item[i].name, "model.embed_tokens.weight")) {
@@ -250,7 +270,7 @@ int item_path(const struct plan *p, const struct item *t, char *out, size_t room
 
 	if (p->names == NAMING_HF || t->in == IN_MADE)
 		n = snprintf(out, room, "%s", t->name);
-	else if (!name_out(out, room, p->names, t->name))
+	else if (!config_name_out(p->config, out, room, p->names, t->name))
 		n = -1;
 	if (n < 0 || (size_t)n >= room)
 		return err_set(e, ERR_INPUT, "%s: no name for it in the output", t->name);

@@ -32,6 +32,7 @@ struct item {
 	struct shape shape;          /* of the logical weight */
 	enum item_in in;
 	unsigned in_bits, in_group;  /* IN_AFFINE, IN_BLOCKS of that kind; bits 0: unknown */
+	float shift;                 /* added to each value: norms less one, and back */
 	size_t head_rows;            /* rows of a head where rows move, else 0 */
 	enum item_out out;
 	enum dtype dtype;            /* of floats, of scales and biases, or the block type */

@@ -148,6 +148,8 @@ static int floats_of_rows(struct stream *s, size_t first, size_t n)
 	for (size_t i = 0; i < n; i++)
 		if (floats_of_row(s, s->f32 + i * s->t->n_cols, first + i))
 			return -1;
+	for (size_t i = 0; s->t->shift != 0 && i < n * s->t->n_cols; i++)
+		s->f32[i] += s->t->shift;
 	return 0;
 }
 

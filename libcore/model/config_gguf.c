@@ -234,6 +234,7 @@ int config_from_gguf(struct config *c, struct source *s, struct err *e)
 	c->qkv_bias = source_find(s, "blk.0.attn_q.bias") != NULL;
 	c->o_bias = source_find(s, "blk.0.attn_output.bias") != NULL;
 	c->mlp_bias = source_find(s, "blk.0.ffn_gate.bias") != NULL;
+	q = q ? q : source_find(s, "blk.0.attn_qkv.weight");
 	c->dtype = q && dtype_info(q->dtype)->is_float ? q->dtype : DT_F16;
 	return 0;
 }

@@ -17,28 +17,39 @@
 	"pre_feedforward_layernorm", "post_feedforward_layernorm" }
 
 static const struct family families[] = {
-	{ .name = "llama", .gguf = "llama", .norm = NORMS_BEFORE, .gguf_interleaved = true },
-	{ .name = "mistral", .gguf = "llama", .norm = NORMS_BEFORE, .gguf_interleaved = true,
+	{ .name = "llama", .class = "LlamaForCausalLM",
+	  .gguf = "llama", .norm = NORMS_BEFORE, .gguf_interleaved = true },
+	{ .name = "mistral", .class = "MistralForCausalLM",
+	  .gguf = "llama", .norm = NORMS_BEFORE, .gguf_interleaved = true,
 	  .window_everywhere = true },
-	{ .name = "qwen2", .gguf = "qwen2", .norm = NORMS_BEFORE, .qkv_bias = true,
+	{ .name = "qwen2", .class = "Qwen2ForCausalLM",
+	  .gguf = "qwen2", .norm = NORMS_BEFORE, .qkv_bias = true,
 	  .no_o_bias = true, .window_by_flag = true },
-	{ .name = "qwen3", .gguf = "qwen3", .norm = NORMS_BEFORE, .qk_norm = true,
+	{ .name = "qwen3", .class = "Qwen3ForCausalLM",
+	  .gguf = "qwen3", .norm = NORMS_BEFORE, .qk_norm = true,
 	  .window_by_flag = true },
-	{ .name = "gemma", .gguf = "gemma", .norm = NORMS_BEFORE, .norm_plus_one = true,
+	{ .name = "gemma", .class = "GemmaForCausalLM",
+	  .gguf = "gemma", .norm = NORMS_BEFORE, .norm_plus_one = true,
 	  .embed_by_width = true, .act = ACT_GELU_TANH },
-	{ .name = "gemma2", .gguf = "gemma2", .norm = NORMS_AROUND, .norm_plus_one = true,
+	{ .name = "gemma2", .class = "Gemma2ForCausalLM",
+	  .gguf = "gemma2", .norm = NORMS_AROUND, .norm_plus_one = true,
 	  .embed_by_width = true, .act = ACT_GELU_TANH, .window_pattern = 2, .window = 4096 },
-	{ .name = "gemma3_text", .gguf = "gemma3", .norm = NORMS_AROUND, .qk_norm = true,
+	{ .name = "gemma3_text", .class = "Gemma3ForCausalLM",
+	  .gguf = "gemma3", .norm = NORMS_AROUND, .qk_norm = true,
 	  .norm_plus_one = true, .embed_by_width = true, .act = ACT_GELU_TANH,
 	  .window_pattern = 6, .window = 512 },
-	{ .name = "glm4", .gguf = "glm4", .norm = { "input_layernorm",
+	{ .name = "glm4", .class = "Glm4ForCausalLM",
+	  .gguf = "glm4", .norm = { "input_layernorm",
 	  "post_self_attn_layernorm", "post_attention_layernorm", "post_mlp_layernorm" },
 	  .no_o_bias = true, .interleaved = true, .fused_gate_up = true },
-	{ .name = "olmo2", .gguf = "olmo2", .norm = NORMS_AFTER, .qk_norm = true,
+	{ .name = "olmo2", .class = "Olmo2ForCausalLM",
+	  .gguf = "olmo2", .norm = NORMS_AFTER, .qk_norm = true,
 	  .qk_norm_row = true },
-	{ .name = "phi3", .gguf = "phi3", .norm = NORMS_BEFORE, .fused_qkv = true,
+	{ .name = "phi3", .class = "Phi3ForCausalLM",
+	  .gguf = "phi3", .norm = NORMS_BEFORE, .fused_qkv = true,
 	  .fused_gate_up = true, .window_everywhere = true },
-	{ .name = "smollm3", .gguf = "smollm3", .norm = NORMS_BEFORE, .gguf_interleaved = true,
+	{ .name = "smollm3", .class = "SmolLM3ForCausalLM",
+	  .gguf = "smollm3", .norm = NORMS_BEFORE, .gguf_interleaved = true,
 	  .window_by_flag = true, .unrotated_every = 4 },
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
@@ -59,6 +70,27 @@ const struct family *family_find(const char *model_type)
 		if (!strcmp(families[i].name, model_type))
 			return &families[i];
 	return NULL;
+}
+
+bool family_files(struct family_files *out, const char *model_type)
+{
+	const struct family *f = family_find(model_type);
+
+	if (!f)
+		return false;
+	*out = (struct family_files){
+		.class = f->class,
+		.gguf = f->gguf,
+		.gguf_pairs = f->gguf_interleaved || f->interleaved,
+		.norm_less_one = f->norm_plus_one,
+		.qkv_bias = f->qkv_bias,
+		.window_by_flag = f->window_by_flag,
+		.window_everywhere = f->window_everywhere,
+		.window_pattern = f->window_pattern,
+		.unrotated_every = f->unrotated_every,
+		.act = f->act,
+	};
+	return true;
 }
 
 const struct family *family_of_gguf(const char *architecture)
@@ -145,22 +177,61 @@ static bool rename_path(char *out, size_t room, enum naming from, enum naming to
 
 /* Which of a layer's norms stands where is the family's fact, and so is the
  * name that follows from it. */
-bool family_name_out(const struct family *f, char *out, size_t room, enum naming n,
-                     const char *name)
-{
-	static const char *const gguf[] = { "attn_norm", "post_attention_norm", "ffn_norm",
-		                            "post_ffw_norm" };
+static const char *const gguf_norms[] = { "attn_norm", "post_attention_norm", "ffn_norm",
+	                                  "post_ffw_norm" };
+enum { N_NORMS = sizeof gguf_norms / sizeof *gguf_norms };
 
-	for (size_t i = 0; n == NAMING_GGUF && i < sizeof gguf / sizeof *gguf; i++) {
-		char pattern[128], layer[LAYER_DIGITS + 1];
+static bool rename_norm(const struct family *f, char *out, size_t room, bool in, const char *name)
+{
+	for (size_t i = 0; i < N_NORMS; i++) {
+		char ours[128], theirs[64], layer[LAYER_DIGITS + 1];
 
 		if (!f->norm[i])
 			continue;
-		snprintf(pattern, sizeof pattern, "model.layers.{}.%s.weight", f->norm[i]);
-		if (match(layer, pattern, name, strlen(name)))
-			return (size_t)snprintf(out, room, "blk.%s.%s.weight", layer, gguf[i]) < room;
+		snprintf(ours, sizeof ours, "model.layers.{}.%s.weight", f->norm[i]);
+		snprintf(theirs, sizeof theirs, "blk.{}.%s.weight", gguf_norms[i]);
+		if (match(layer, in ? theirs : ours, name, strlen(name)))
+			return (size_t)(in ? snprintf(out, room, "model.layers.%s.%s.weight", layer,
+			                              f->norm[i]) :
+			                     snprintf(out, room, "blk.%s.%s.weight", layer,
+			                              gguf_norms[i])) < room;
 	}
-	return name_out(out, room, n, name);
+	return false;
+}
+
+bool family_name_out(const struct family *f, char *out, size_t room, enum naming n,
+                     const char *name)
+{
+	return (n == NAMING_GGUF && rename_norm(f, out, room, false, name)) ||
+	       name_out(out, room, n, name);
+}
+
+static bool family_name_in(const struct family *f, char *out, size_t room, enum naming n,
+                           const char *name)
+{
+	char layer[LAYER_DIGITS + 1];
+
+	if (n == NAMING_GGUF && rename_norm(f, out, room, true, name))
+		return true;
+	if (n == NAMING_GGUF && f->fused_gate_up && match(layer, "blk.{}.ffn_up.weight", name,
+	                                                  strlen(name)))
+		return (size_t)snprintf(out, room, "model.layers.%s.mlp.gate_up_proj.weight",
+		                        layer) < room;
+	return name_in(out, room, n, name);
+}
+
+bool config_name_in(const struct config *c, char *out, size_t room, enum naming n,
+                    const char *name)
+{
+	return c && c->family ? family_name_in(c->family, out, room, n, name) :
+	                        name_in(out, room, n, name);
+}
+
+bool config_name_out(const struct config *c, char *out, size_t room, enum naming n,
+                     const char *name)
+{
+	return c && c->family ? family_name_out(c->family, out, room, n, name) :
+	                        name_out(out, room, n, name);
 }
 
 bool name_in(char *out, size_t room, enum naming n, const char *name)

@@ -7,6 +7,7 @@
 
 struct family {
 	const char *name;          /* config.json's model_type */
+	const char *class;         /* config.json's architectures */
 	const char *gguf;          /* general.architecture; NULL: not read from a GGUF */
 	/* norms of a layer before and after attention and feed-forward, by
 	 * their names in Hugging Face's naming; NULL: none */

@@ -59,6 +59,23 @@ enum naming naming_of(const struct source *s);
  * naming (rope.freqs, rotary_emb.inv_freq, ...). */
 bool name_in(char *out, size_t room, enum naming n, const char *name);
 bool name_out(char *out, size_t room, enum naming n, const char *name);
+/* The same, with the names that the config's family gives its norms and
+ * fused matrices; a NULL config has none. */
+bool config_name_in(const struct config *c, char *out, size_t room, enum naming n,
+                    const char *name);
+bool config_name_out(const struct config *c, char *out, size_t room, enum naming n,
+                     const char *name);
+/* How a family's files are written; false: no such family. */
+struct family_files {
+	const char *class;         /* config.json's architectures */
+	const char *gguf;          /* general.architecture; NULL: none */
+	bool gguf_pairs;           /* q and k rows of a head lie in adjacent pairs in a GGUF */
+	bool norm_less_one;        /* norms less one, but for a GGUF's */
+	bool qkv_bias, window_by_flag, window_everywhere;
+	unsigned window_pattern, unrotated_every;
+	enum activation act;
+};
+bool family_files(struct family_files *out, const char *model_type);
 /* The families that are there, for clm-info and the tables. */
 size_t family_count(void);
 const char *family_name(size_t i);
