@@ -45,7 +45,7 @@ int side_cache(struct side *s, size_t n_layers, size_t n_pages, bool exact, stru
 	uint64_t seed = 7;
 
 	for (size_t i = 0; i < n_layers; i++)
-		layer[i] = (struct exec_kv_layer){ heads, dim, dim, 0 };
+		layer[i] = (struct exec_kv_layer){ heads, dim, dim, .group = 0 };
 	if (synthetic_vector(&page, a, exact ? DT_F32 : DT_F16, 0, &seed, e) ||
 	    exec_kv_open(&s->kv, s->x, layer, n_layers, &n_pages, 1, e))
 		return -1;

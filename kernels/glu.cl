@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* glu.cl - y[i] = act(gate[i]) * up[i]; y may be either
- * One of ACT_SILU, ACT_GELU, ACT_GELU_TANH is defined. A work-item an
- * element; groups along n, then rows.
+ * One ACT_ is defined: gated.clh. A work-item an element; groups along n,
+ * then rows.
  * Shazeer, 2020, arXiv:2002.05202 */
 #include "common.clh"
 #include "gated.clh"

@@ -4,18 +4,9 @@
  * Flat arrays of n f32, y may be any of them. Item: GLU_BLOCK elements.
  * Shazeer, 2020, arXiv:2002.05202; Hendrycks and Gimpel, 2016,
  * arXiv:1606.08415 */
-#include "vec.h"
+#include "gate.clh"
 
 #define GLU_BLOCK 2048
-
-enum { GLU_SILU, GLU_GELU, GLU_GELU_TANH };
-
-static inline VF silu(VF x)
-{
-	VF e = exp_lanes(SPLATF(0.0f) - magnitude(x)), one = SPLATF(1.0f);
-
-	return x * pick_lanes(x < SPLATF(0.0f), e, one) / (one + e);
-}
 
 /* Abramowitz and Stegun, 7.1.26: within 1.5e-7 */
 static inline VF erf_lanes(VF x)
@@ -35,6 +26,10 @@ static inline VF activate(VF x, int act)
 
 	if (act == GLU_SILU)
 		return silu(x);
+	if (act == GLU_NONE)
+		return x;
+	if (act == GLU_SIGMOID)
+		return sigmoid(x);
 	if (act == GLU_GELU)
 		return half_x * (one + erf_lanes(x * SPLATF(0.707106781f)));
 	u = x * SPLATF(0.797884561f) * FMA(x * x, SPLATF(0.044715f), one);

@@ -286,7 +286,7 @@ static void time_model(const struct shape_row *s, const struct form_row *f, void
 	double begin = now(), loaded, planned, t;
 
 	for (size_t i = 0; i < s->layers; i++)
-		layer[i] = (struct exec_kv_layer){ s->kv_heads, s->head, s->head, 0 };
+		layer[i] = (struct exec_kv_layer){ s->kv_heads, s->head, s->head, .group = 0 };
 	weigh_all(&m);
 	ck_assert_msg(exec_kv_open(&kv, m.x, layer, s->layers, &n_pages, 1, &e) == 0, "%s", e.text);
 	loaded = now() - begin;

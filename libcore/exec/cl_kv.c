@@ -33,7 +33,7 @@ static size_t page_bytes(const struct exec_kv *k, size_t layer, bool values)
 {
 	const struct exec_kv_layer *l = &k->layer[layer];
 
-	return l->n_heads * PAGE_POSITIONS * (values ? value_step(k, l) : l->k_dim) * element(k);
+	return kv_page_bytes(k, layer, values, values ? value_step(k, l) : l->k_dim);
 }
 
 /* Where element i of a position's key or value lies in a page. */
@@ -60,7 +60,7 @@ static cl_mem open_side(struct exec_kv *k, size_t layer, bool values, struct err
 	cl_int status;
 	cl_mem m;
 
-	if (!num_mul(&n, page_bytes(k, layer, values), pages + !pages)) {
+	if (!num_mul(&n, page_bytes(k, layer, values), pages + !pages) || !num_add(&n, n, !n)) {
 		err_set(e, ERR_MACHINE, "%zu pages are too many", pages);
 		return NULL;
 	}
@@ -133,7 +133,8 @@ int opencl_kv_copy(struct exec_kv *k, unsigned group, int32_t dst, int32_t src, 
 		for (int values = 0; values < 2; values++) {
 			cl_mem m = values ? c->values[i] : c->keys[i];
 			size_t n = page_bytes(k, i, values);
-			cl_int status = clEnqueueCopyBuffer(d->queue, m, m, (size_t)src * n,
+			cl_int status = !n ? CL_SUCCESS :
+			                clEnqueueCopyBuffer(d->queue, m, m, (size_t)src * n,
 			                                    (size_t)dst * n, n, 0, NULL, NULL);
 
 			if (status)
@@ -190,6 +191,13 @@ int opencl_kv_move(struct exec_kv *k, bool in, size_t layer, int32_t page, size_
 {
 	if (n == 0)
 		return 0;
+	if (exec_kv_state(&k->layer[layer], KV_STATES)) {
+		const struct cl_kv *c = k->device;
+		size_t bytes = page_bytes(k, layer, false), at = (size_t)page * bytes;
+
+		return in ? buffer_write(k->x->device, c->keys[layer], at, keys, bytes, e) :
+		            buffer_read(k->x->device, c->keys[layer], at, keys, bytes, e);
+	}
 	if (move_side(k, false, in, layer, page, first, n, keys, e) != 0)
 		return -1;
 	return move_side(k, true, in, layer, page, first, n, values, e);

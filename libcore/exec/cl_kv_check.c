@@ -58,7 +58,8 @@ static void record_attention(struct world *w, const void *arg)
 
 static void open_cache(struct world *w, const struct shape_case *c)
 {
-	struct exec_kv_layer layer[2] = { { 1, 8, 8, 1 }, { c->kv_heads, c->k_dim, c->v_dim, 0 } };
+	struct exec_kv_layer layer[2] = { { 1, 8, 8, .group = 1 },
+	                                  { c->kv_heads, c->k_dim, c->v_dim, .group = 0 } };
 	struct err e = { 0 };
 
 	ck_assert_msg(exec_kv_open(&w->kv, w->x, layer, 2, (size_t[]){ PAGES * SEQS, PAGES * SEQS },

@@ -330,11 +330,10 @@ static void name_options(const struct walk *w, char *out, size_t room)
 	const struct op *a = w->attention;
 	const struct exec_kv_layer *l = &w->r->kv->layer[a->layer];
 	const struct rope *rope = &w->r->rope[w->rope->rope];
-	const char *act = !w->gated ? "" : w->act == ACT_SILU ? " -DACT_SILU" :
-	                  w->act == ACT_GELU ? " -DACT_GELU" : " -DACT_GELU_TANH";
+	const char *act = w->gated ? act_options(&(struct op){ .act = w->act }) : "";
 
 	snprintf(out, room, "%s%s -DHEADS=%zu -DKV_HEADS=%zu -DK_DIM=%zu -DV_DIM=%zu -DK_STEP=8 "
-	         "-DDIMS=%zu%s%s", w->form, w->o->half ? " -DHALF_SLOTS" : "", a->n_heads, l->n_heads,
+	         "-DDIMS=%zu%s %s", w->form, w->o->half ? " -DHALF_SLOTS" : "", a->n_heads, l->n_heads,
 	         l->k_dim, l->v_dim, rope->dims, rope->interleaved ? " -DINTERLEAVED" : "", act);
 }
 

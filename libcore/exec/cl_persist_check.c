@@ -152,7 +152,7 @@ static void open_decoder(struct world *w, const char *device, const struct decod
 
 	world_device(w, device, 0);
 	for (size_t i = 0; i < LAYERS; i++)
-		layer[i] = (struct exec_kv_layer){ c->kv_heads, c->dim, c->dim, 0 };
+		layer[i] = (struct exec_kv_layer){ c->kv_heads, c->dim, c->dim, .group = 0 };
 	ck_assert_int_eq(exec_kv_open(&w->kv, w->x, layer, LAYERS, (size_t[]){ PAGES * 2 + 8 }, 1,
 	                              &e), 0);
 	fill_cache(w, c);

@@ -118,7 +118,7 @@ static void make_record(struct world *w, const struct shape_case *c)
 static bool world_open(struct world *w, const struct tables *t, const struct exec_options *o)
 {
 	const struct shape_case *c = t->shape;
-	struct exec_kv_layer layer = { c->n_kv_heads, c->k_dim, c->v_dim, 0 };
+	struct exec_kv_layer layer = { c->n_kv_heads, c->k_dim, c->v_dim, .group = 0 };
 	size_t n_pages = N_PAGES;
 	struct err e = { 0 };
 

@@ -13,9 +13,11 @@ static size_t padded(size_t dim)
 }
 
 /* Bytes of a page's keys (or values) of a layer. */
-static size_t page_bytes(const struct exec_kv *k, const struct exec_kv_layer *l, size_t dim)
+static size_t page_bytes(const struct exec_kv *k, size_t layer, bool values)
 {
-	return l->n_heads * PAGE_POSITIONS * dim * dtype_info(k->dtype)->block_bytes;
+	const struct exec_kv_layer *l = &k->layer[layer];
+
+	return kv_page_bytes(k, layer, values, values ? padded(l->v_dim) : l->k_dim);
 }
 
 void cpu_kv_close(struct exec_kv *k)
@@ -40,8 +42,8 @@ int cpu_kv_open(struct exec_kv *k, struct err *e)
 		const struct exec_kv_layer *l = &k->layer[i];
 		size_t n = k->n_pages[l->group];
 
-		layer[i].keys = exec_host_new(k->x, n * page_bytes(k, l, l->k_dim), e);
-		layer[i].values = exec_host_new(k->x, n * page_bytes(k, l, padded(l->v_dim)), e);
+		layer[i].keys = exec_host_new(k->x, n * page_bytes(k, i, false), e);
+		layer[i].values = exec_host_new(k->x, n * page_bytes(k, i, true), e);
 		if (!layer[i].keys || !layer[i].values) {
 			cpu_kv_close(k);
 			return -1;
@@ -57,7 +59,7 @@ int cpu_kv_copy(struct exec_kv *k, unsigned group, int32_t dst, int32_t src, str
 	(void)e;
 	for (size_t i = 0; i < k->n_layers && dst != src; i++) {
 		const struct exec_kv_layer *l = &k->layer[i];
-		size_t nk = page_bytes(k, l, l->k_dim), nv = page_bytes(k, l, padded(l->v_dim));
+		size_t nk = page_bytes(k, i, false), nv = page_bytes(k, i, true);
 
 		if (l->group != group)
 			continue;
@@ -81,10 +83,14 @@ int cpu_kv_move(struct exec_kv *k, bool in, size_t layer, int32_t page, size_t f
 	const struct exec_kv_layer *l = &k->layer[layer];
 	const struct cpu_kv *pages = (const struct cpu_kv *)k->device + layer;
 	size_t size = dtype_info(k->dtype)->block_bytes, v_pad = padded(l->v_dim);
-	unsigned char *kp = pages->keys + (size_t)page * page_bytes(k, l, l->k_dim);
-	unsigned char *vp = pages->values + (size_t)page * page_bytes(k, l, v_pad);
+	unsigned char *kp = pages->keys + (size_t)page * page_bytes(k, layer, false);
+	unsigned char *vp = pages->values + (size_t)page * page_bytes(k, layer, true);
 
 	(void)e;
+	if (exec_kv_state(l, KV_STATES)) {
+		move(in, kp, keys, page_bytes(k, layer, false));
+		return 0;
+	}
 	for (size_t h = 0; h < l->n_heads; h++)
 		for (size_t i = 0; i < n; i++) {
 			size_t at = first + i, row = h * n + i;

@@ -20,6 +20,7 @@
 	KERNEL(glu, isa); \
 	KERNEL(add, isa); \
 	KERNEL(scale, isa); \
+	KERNEL(conv, isa); \
 	KERNEL(kv_write, isa); \
 	KERNEL(attention, isa); \
 	KERNEL(attention_merge, isa); \
@@ -37,6 +38,7 @@
 		.glu = glu_##isa, \
 		.add = add_##isa, \
 		.scale = scale_##isa, \
+		.conv = conv_##isa, \
 		.kv_write = kv_write_##isa, \
 		.attention = attention_##isa, \
 		.attention_merge = attention_merge_##isa, \

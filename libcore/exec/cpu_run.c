@@ -308,6 +308,7 @@ static void (*const ops[OP_COUNT])(const struct cpu_run *, const struct op *) = 
 	[OP_ADD] = run_add,
 	[OP_SCALE] = run_scale,
 	[OP_PICK] = run_pick,
+	[OP_CONV] = cpu_conv,
 };
 
 int cpu_plan(struct record *r, struct err *e)

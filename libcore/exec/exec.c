@@ -149,8 +149,9 @@ int exec_kv_open(struct exec_kv **out, struct exec *x, const struct exec_kv_laye
 		k->n_pages[i] = n_pages[i];
 	for (size_t i = 0; i < n_layers; i++) {
 		k->layer[i] = layer[i];
-		assert(layer[i].group < n_groups && layer[i].n_heads > 0);
-		assert(layer[i].k_dim > 0 && layer[i].v_dim > 0);
+		assert(layer[i].group < n_groups);
+		assert(exec_kv_state(&layer[i], KV_STATES) ||
+		       (layer[i].n_heads > 0 && layer[i].k_dim > 0 && layer[i].v_dim > 0));
 	}
 	if (x->backend->kv(k, e) != 0) {
 		err_in(e, "key-value cache");
@@ -163,6 +164,25 @@ fail:
 	free(k->n_pages);
 	free(k);
 	return -1;
+}
+
+size_t exec_kv_state(const struct exec_kv_layer *l, size_t part)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < part; i++)
+		n += l->state[i][0] * l->state[i][1] * l->state[i][2];
+	return n;
+}
+
+size_t kv_page_bytes(const struct exec_kv *k, size_t layer, bool values, size_t dim)
+{
+	const struct exec_kv_layer *l = &k->layer[layer];
+	size_t n = exec_kv_state(l, KV_STATES);
+
+	if (n)
+		return values ? 0 : n * sizeof(float);
+	return l->n_heads * PAGE_POSITIONS * dim * dtype_info(k->dtype)->block_bytes;
 }
 
 void exec_kv_close(struct exec_kv *k)

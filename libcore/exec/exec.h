@@ -75,11 +75,16 @@ NEED int weight_open(struct weight **out, struct exec *x, const struct weight_de
 void weight_close(struct weight *w);
 
 /* ---- the cache of keys and values: pages of 32 positions */
-enum { PAGE_POSITIONS = 32 };
+enum { PAGE_POSITIONS = 32, KV_STATES = 4 };
 struct exec_kv_layer {
 	size_t n_heads, k_dim, v_dim;
 	unsigned group;        /* layers of a group share page tables (full, sliding, ...) */
+	/* A recurrent layer has states in place of keys and values: arrays of f32 of these sizes
+	 * (0: no such array). Its page is what they are after the last computed of its positions. */
+	size_t state[KV_STATES][3];
 };
+/* Floats of the states before `part`; of all of them for KV_STATES. 0: keys and values. */
+size_t exec_kv_state(const struct exec_kv_layer *l, size_t part);
 struct exec_kv;
 /* n_pages[g] pages for every layer of group g, in f16, or f32 with
  * EXEC_EXACT. Host memory is touched only when written. */
@@ -90,70 +95,15 @@ enum dtype exec_kv_dtype(const struct exec_kv *k);       /* DT_F16 or DT_F32 */
 /* Copies page `src` over page `dst` in every layer of the group. */
 NEED int exec_kv_copy(struct exec_kv *k, unsigned group, int32_t dst, int32_t src, struct err *e);
 /* Canonical rows [head][n][dim] in exec_kv_dtype() of n positions of one
- * page from `first` on; how a page lies in memory stays in here. */
+ * page from `first` on; how a page lies in memory stays in here. Of a
+ * recurrent layer `keys` are the states, `values` nothing, all n alike. */
 NEED int exec_kv_export(struct exec_kv *k, size_t layer, int32_t page, size_t first, size_t n,
                         void *keys, void *values, struct err *e);
 NEED int exec_kv_import(struct exec_kv *k, size_t layer, int32_t page, size_t first, size_t n,
                         const void *keys, const void *values, struct err *e);
 
 /* ---- recording */
-struct record;
-struct slot;               /* activations [rows][n] f32 of one record */
-
-NEED int record_open(struct record **out, struct exec *x, size_t max_rows, size_t max_out,
-                     struct exec_kv *kv, struct err *e);
-void record_close(struct record *r);
-/* Slots: over the step's rows, or over its output rows. NULL once the record
- * has failed: errors stick and record_end() reports the first. */
-struct slot *record_slot(struct record *r, const char *name, size_t n);
-struct slot *record_slot_out(struct record *r, const char *name, size_t n);
-
-/* dst[i] = table[token[i]] */
-void op_embed(struct record *r, struct slot *dst, const struct weight *table);
-/* y = x * g / sqrt(mean(x^2) + eps) over runs of n elements (n divides the
- * slot's width: the whole row, or one head); dst may be src. `weight` a
- * FLOAT vector of n. Zhang and Sennrich, 2019, arXiv:1910.07467 */
-void op_norm_rms(struct record *r, struct slot *dst, struct slot *src, const struct weight *g,
-                 float eps);
-/* Products that share one input: dst[k] = W[k] src (+ b[k]); with `add`,
- * dst[k] += W[k] src (+ b[k]). n_parts 1..4; b[k] may be NULL. */
-struct op_product { struct slot *dst; const struct weight *w, *b; };
-void op_matmul(struct record *r, const struct op_product *part, size_t n_parts, struct slot *src,
-               bool add);
-/* Rotary embedding of n_heads heads of head_dim, in place; the first `dims`
- * elements of a head are rotated. Su et al., 2021, arXiv:2104.09864 */
-struct rope {
-	size_t dims;
-	bool interleaved;      /* input pairs (2i, 2i+1); the output's are (i, i + dims/2) */
-	double inv_freq[256];  /* [dims / 2] */
-	float scale;           /* multiplies cos and sin (yarn) */
-	size_t far;            /* longrope: positions from here on use these; 0: none */
-	double far_inv_freq[256];
-	/* dynamic NTK: from position max_pos on the base grows with it; 0: not dynamic */
-	double dynamic_base, dynamic_factor;
-	size_t dynamic_max_pos;
-};
-void op_rope(struct record *r, struct slot *x, size_t n_heads, size_t head_dim,
-             const struct rope *rope);
-/* Writes this step's keys and values of one layer at their positions. */
-void op_kv_write(struct record *r, struct slot *k, struct slot *v, size_t layer);
-/* dst = softmax(scale * q k^T) v over the row's own sequence up to its own
- * position, and at most `window` positions (0: all), grouped heads. The
- * context is split at fixed borders of 512 positions, merged in order. With
- * a softcap scores are softcap * tanh(score / softcap) (0: as they are). */
-struct attention { size_t layer, n_heads; float scale; size_t window; float softcap; };
-void op_attention(struct record *r, struct slot *dst, struct slot *q, const struct attention *a);
-enum activation { ACT_SILU, ACT_GELU, ACT_GELU_TANH };
-/* dst = act(gate) * up; dst may be either. */
-void op_glu(struct record *r, struct slot *dst, struct slot *gate, struct slot *up,
-            enum activation act);
-/* dst += src; x *= scale, then, where cap is not 0, x = cap * tanh(x / cap) */
-void op_add(struct record *r, struct slot *dst, struct slot *src);
-void op_scale(struct record *r, struct slot *x, float scale, float cap);
-/* Gathers the rows whose outputs are wanted: dst (an out slot) of src. */
-void op_pick(struct record *r, struct slot *dst, struct slot *src);
-void record_result(struct record *r, struct slot *s); /* an out slot: read after each run */
-NEED int record_end(struct record *r, struct err *e);
+#include "exec/op.h"
 
 /* ---- replaying */
 struct step {

@@ -79,6 +79,8 @@ static const struct kernel_row rows[] = {
 	{ OP_SCALE, 0, CPU, 0, "cpu/glu.cl", "scale", "", 1, 2048, 1 },
 	{ OP_SCALE, 0, 0, 0, "scale.cl", "scale", "", 128, 128, 1 },
 
+	{ OP_CONV, 0, 0, 0, "conv.cl", "conv", "", 128, 128, 1 },
+
 	{ OP_PICK, 0, 0, 0, "pick.cl", "pick", "", 128, 128, 1 },
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };

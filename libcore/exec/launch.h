@@ -71,6 +71,9 @@ void leave_to_tokens(struct planner *p, const struct op *op);
 bool pages_take(const struct planner *p, const struct op *op);
 NEED int plan_pages(struct planner *p, const struct op *op, unsigned step);
 
+/* ---- launch_recur.c */
+NEED int plan_conv(struct planner *p, const struct op *op);
+
 /* Groups for n rows of the result. */
 size_t row_groups(size_t n, const struct kernel_row *row);
 

@@ -346,8 +346,13 @@ static int plan_attention(struct planner *p, const struct op *op)
 /* ---- elementwise */
 const char *act_options(const struct op *op)
 {
-	return op->act == ACT_SILU ? "-DACT_SILU" :
-	       op->act == ACT_GELU ? "-DACT_GELU" : "-DACT_GELU_TANH";
+	static const char *const options[] = {
+		[ACT_SILU] = "-DACT_SILU",           [ACT_GELU] = "-DACT_GELU",
+		[ACT_GELU_TANH] = "-DACT_GELU_TANH", [ACT_NONE] = "-DACT_NONE",
+		[ACT_SIGMOID] = "-DACT_SIGMOID",
+	};
+
+	return options[op->act];
 }
 
 static int plan_glu(struct planner *p, const struct op *op)
@@ -414,6 +419,7 @@ static int (*const ops[OP_COUNT])(struct planner *, const struct op *) = {
 	[OP_ROPE] = plan_rope,           [OP_KV_WRITE] = plan_kv_write,
 	[OP_ATTENTION] = plan_attention, [OP_GLU] = plan_glu,       [OP_ADD] = plan_add,
 	[OP_SCALE] = plan_scale,         [OP_PICK] = plan_pick,
+	[OP_CONV] = plan_conv,
 };
 
 int (*launch_op(enum op_kind kind))(struct planner *p, const struct op *op)

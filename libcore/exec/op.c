@@ -293,6 +293,43 @@ void op_scale(struct record *r, struct slot *x, float scale, float cap)
 	r->n_ops++;
 }
 
+static bool has_state(struct record *r, size_t layer, size_t part, const size_t size[3])
+{
+	const struct exec_kv_layer *l = layer_of(r, layer);
+
+	if (!l)
+		return false;
+	if (part < KV_STATES && !memcmp(l->state[part], size, sizeof l->state[part]))
+		return true;
+	record_fail(r, "layer %zu: expected state %zu to be [%zu,%zu,%zu]", layer, part, size[0],
+	            size[1], size[2]);
+	return false;
+}
+
+void op_conv(struct record *r, struct slot *dst, struct slot *src, const struct conv *c)
+{
+	struct op *op = add(r, OP_CONV);
+
+	if (!op || !reads(r, src) || !writes(r, dst) || !has_rows(r, dst) || !has_rows(r, src) ||
+	    !has_width(r, dst, src->n) || !is_vector(r, c->w, src->n * c->taps))
+		return;
+	if (dst == src || c->taps < 2 || c->taps > CONV_TAPS) {
+		record_fail(r, "slot %s: a convolution of %zu taps%s", src->name, c->taps,
+		            dst == src ? " in place" : "");
+		return;
+	}
+	if (!has_state(r, c->layer, c->part, (size_t[]){ 1, c->taps - 1, src->n }))
+		return;
+	op->dst = dst;
+	op->src = src;
+	op->w = c->w;
+	op->act = c->act;
+	op->layer = c->layer;
+	op->conv = *c;
+	r->recurs = true;
+	r->n_ops++;
+}
+
 void op_pick(struct record *r, struct slot *dst, struct slot *src)
 {
 	struct op *op = add(r, OP_PICK);

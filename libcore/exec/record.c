@@ -188,6 +188,8 @@ static int plan_windows(struct record *r, struct err *e)
 		const struct op *op = &r->op[i];
 		size_t *w;
 
+		if (op->kind == OP_CONV) /* of the page before a row's, and its own */
+			r->window[r->kv->layer[op->layer].group] = 2;
 		if (op->kind != OP_ATTENTION)
 			continue;
 		w = &r->window[r->kv->layer[op->att.layer].group];

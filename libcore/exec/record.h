@@ -7,7 +7,7 @@
 
 enum op_kind {
 	OP_EMBED, OP_NORM_RMS, OP_MATMUL, OP_ROPE, OP_KV_WRITE, OP_ATTENTION, OP_GLU, OP_ADD, OP_SCALE,
-	OP_PICK, OP_COUNT
+	OP_PICK, OP_CONV, OP_COUNT
 };
 enum { OP_PARTS = 4 };
 
@@ -30,6 +30,7 @@ struct op {
 	size_t n_heads, head_dim;
 	size_t rope;           /* index into record.rope */
 	struct attention att;
+	struct conv conv;
 	size_t layer;
 	enum activation act;
 	float scale, cap;
@@ -54,6 +55,7 @@ struct record {
 	size_t scratch_bytes;  /* of all slots, planned by lifetime */
 	struct err err;        /* the first failure while recording */
 	bool ended;
+	bool recurs;           /* some op carries states along */
 	void *plan;            /* the backend's own */
 };
 
@@ -126,6 +128,14 @@ void exec_host_end(struct exec *x, void *p);
 /* Bytes of a row of the weight's codes or floats, and of its scales. */
 size_t weight_row_bytes(const struct weight_desc *d);
 size_t weight_scale_bytes(const struct weight_desc *d);
+/* Bytes of a page of keys and values whose rows are this long, or of states (all are keys). */
+size_t kv_page_bytes(const struct exec_kv *k, size_t layer, bool values, size_t dim);
+/* Rows from `row` on of one sequence; 0: the row before is of the same. */
+size_t step_run(const struct step *s, size_t row);
+/* The page that position `pos` of a row's sequence lies in. */
+int32_t step_page(const struct step *s, unsigned group, size_t row, size_t pos);
+/* Whether the states of a row go to its page: the last of its run, or of the page. */
+bool step_keeps(const struct step *s, size_t row);
 /* Keeps the first failure of a record, under the op's name. */
 void record_fail(struct record *r, const char *fmt, ...) PRINTF(2, 3);
 /* How many rows of the slot this step fills. */

@@ -9,17 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "exec/record.h"
-
-struct ref {
-	float *scratch;        /* the slots of the record that runs */
-	size_t n_scratch;      /* bytes */
-	float *row;            /* one row of a weight; then scores */
-	size_t n_row;
-};
-struct ref_kv {            /* a layer's pages */
-	unsigned char *keys, *values;
-};
+#include "exec/ref.h"
 
 static bool ref_takes(const char *device)
 {
@@ -90,10 +80,10 @@ static int ref_kv(struct exec_kv *k, struct err *e)
 		return err_memory(e, k->n_layers * sizeof *layer);
 	for (size_t i = 0; i < k->n_layers; i++) {
 		const struct exec_kv_layer *l = &k->layer[i];
-		size_t n = k->n_pages[l->group] * l->n_heads * PAGE_POSITIONS * kv_size(k);
+		size_t n = k->n_pages[l->group];
 
-		layer[i].keys = exec_host_new(k->x, n * l->k_dim, e);
-		layer[i].values = exec_host_new(k->x, n * l->v_dim, e);
+		layer[i].keys = exec_host_new(k->x, n * kv_page_bytes(k, i, false, l->k_dim), e);
+		layer[i].values = exec_host_new(k->x, n * kv_page_bytes(k, i, true, l->v_dim), e);
 		if (!layer[i].keys || !layer[i].values) {
 			ref_kv_end(k);
 			return -1;
@@ -109,14 +99,13 @@ static int ref_kv_copy(struct exec_kv *k, unsigned group, int32_t dst, int32_t s
 	(void)e;
 	for (size_t i = 0; i < k->n_layers; i++) {
 		const struct exec_kv_layer *l = &k->layer[i];
-		size_t n = l->n_heads * PAGE_POSITIONS * kv_size(k);
+		size_t nk = kv_page_bytes(k, i, false, l->k_dim);
+		size_t nv = kv_page_bytes(k, i, true, l->v_dim);
 
 		if (l->group != group || dst == src)
 			continue;
-		memcpy(layer[i].keys + (size_t)dst * n * l->k_dim,
-		       layer[i].keys + (size_t)src * n * l->k_dim, n * l->k_dim);
-		memcpy(layer[i].values + (size_t)dst * n * l->v_dim,
-		       layer[i].values + (size_t)src * n * l->v_dim, n * l->v_dim);
+		memcpy(layer[i].keys + (size_t)dst * nk, layer[i].keys + (size_t)src * nk, nk);
+		memcpy(layer[i].values + (size_t)dst * nv, layer[i].values + (size_t)src * nv, nv);
 	}
 	return 0;
 }
@@ -145,20 +134,27 @@ static int ref_kv_move(struct exec_kv *k, bool in, size_t layer, int32_t page, s
 	size_t at = (size_t)page * l->n_heads * PAGE_POSITIONS;
 
 	(void)e;
+	if (exec_kv_state(l, KV_STATES)) {
+		size_t bytes = kv_page_bytes(k, layer, false, 0);
+		unsigned char *p = pages->keys + (size_t)page * bytes;
+
+		memcpy(in ? (void *)p : keys, in ? keys : (void *)p, bytes);
+		return 0;
+	}
 	move_rows(in, pages->keys + at * k_row, keys, l->n_heads, first, n, k_row);
 	move_rows(in, pages->values + at * v_row, values, l->n_heads, first, n, v_row);
 	return 0;
 }
 
-/* ---- the ops. X: the row's place in a slot */
-static float *at(const struct record *r, const struct slot *s, size_t row)
+/* ---- the ops */
+float *ref_at(const struct record *r, const struct slot *s, size_t row)
 {
 	const struct ref *d = r->x->device;
 
 	return d->scratch + s->offset / sizeof(float) + row * s->n;
 }
 
-static void read_row(float *out, const struct weight *w, size_t row)
+void ref_row(float *out, const struct weight *w, size_t row)
 {
 	const struct weight_desc *d = &w->d;
 	const unsigned char *p = d->data;
@@ -176,17 +172,17 @@ static void read_row(float *out, const struct weight *w, size_t row)
 static void ref_embed(const struct record *r, const struct op *op, const struct step *s)
 {
 	for (size_t i = 0; i < s->n_rows; i++)
-		read_row(at(r, op->dst, i), op->w, (size_t)s->token[i]);
+		ref_row(ref_at(r, op->dst, i), op->w, (size_t)s->token[i]);
 }
 
 static void ref_norm_rms(const struct record *r, const struct op *op, const struct step *s)
 {
 	float *g = ((struct ref *)r->x->device)->row;
 	size_t n = op->w->d.n_in, rows = slot_rows(op->dst, s) * (op->dst->n / n);
-	const float *x = at(r, op->src, 0);
-	float *y = at(r, op->dst, 0);
+	const float *x = ref_at(r, op->src, 0);
+	float *y = ref_at(r, op->dst, 0);
 
-	read_row(g, op->w, 0);
+	ref_row(g, op->w, 0);
 	for (size_t i = 0; i < rows; i++, x += n, y += n) {
 		double sum = 0;
 		float scale;
@@ -209,10 +205,10 @@ static void ref_product(const struct record *r, const struct op *op, const struc
 		if (p->b)
 			dtype_to_f32(p->b->d.dtype, &b, (const unsigned char *)p->b->d.data +
 			             o * dtype_info(p->b->d.dtype)->block_bytes, 1);
-		read_row(w, p->w, o);
+		ref_row(w, p->w, o);
 		for (size_t i = 0; i < n_rows; i++) {
-			const float *x = at(r, op->src, i);
-			float *y = at(r, p->dst, i) + o;
+			const float *x = ref_at(r, op->src, i);
+			float *y = ref_at(r, p->dst, i) + o;
 			double sum = op->add ? (double)*y + (double)b : (double)b;
 
 			for (size_t j = 0; j < n; j++)
@@ -250,14 +246,9 @@ static void ref_rope(const struct record *r, const struct op *op, const struct s
 
 	for (size_t i = 0; i < s->n_rows; i++)
 		for (size_t h = 0; h < op->n_heads; h++)
-			rotate(at(r, op->dst, i) + h * op->head_dim,
+			rotate(ref_at(r, op->dst, i) + h * op->head_dim,
 			       r->angles[op->rope] + i * rope->dims, rope->dims,
 			       rope->interleaved);
-}
-
-static int32_t page_of(const struct exec_kv_layer *l, const struct step *s, size_t row, size_t pos)
-{
-	return s->pages[l->group * s->n_seqs + (size_t)s->seq[row]][pos / PAGE_POSITIONS];
 }
 
 /* Element 0 of a position's key or value, in elements. */
@@ -276,12 +267,12 @@ static void ref_kv_write(const struct record *r, const struct op *op, const stru
 	for (size_t i = 0; i < s->n_rows; i++)
 		for (size_t h = 0; h < l->n_heads; h++) {
 			size_t pos = (size_t)s->pos[i];
-			int32_t page = page_of(l, s, i, pos);
+			int32_t page = step_page(s, l->group, i, pos);
 
 			dtype_from_f32(r->kv->dtype, kv->keys + kv_at(l, page, h, pos, l->k_dim) * size,
-			               at(r, op->src, i) + h * l->k_dim, l->k_dim);
+			               ref_at(r, op->src, i) + h * l->k_dim, l->k_dim);
 			dtype_from_f32(r->kv->dtype, kv->values + kv_at(l, page, h, pos, l->v_dim) * size,
-			               at(r, op->src2, i) + h * l->v_dim, l->v_dim);
+			               ref_at(r, op->src2, i) + h * l->v_dim, l->v_dim);
 		}
 }
 
@@ -298,12 +289,12 @@ static void attend(const struct record *r, const struct op *op, const struct ste
 	const struct exec_kv_layer *l = &r->kv->layer[op->layer];
 	size_t size = kv_size(r->kv), kv_head = head / (op->n_heads / l->n_heads);
 	size_t pos = (size_t)s->pos[row], w = op->att.window, first = w && pos >= w ? pos + 1 - w : 0;
-	const float *q = at(r, op->src, row) + head * l->k_dim;
-	float *y = at(r, op->dst, row) + head * l->v_dim;
+	const float *q = ref_at(r, op->src, row) + head * l->k_dim;
+	float *y = ref_at(r, op->dst, row) + head * l->v_dim;
 	double max = -INFINITY, total = 0, sum;
 
 	for (size_t p = first; p <= pos; p++) {
-		size_t i = kv_at(l, page_of(l, s, row, p), kv_head, p, l->k_dim);
+		size_t i = kv_at(l, step_page(s, l->group, row, p), kv_head, p, l->k_dim);
 
 		dtype_to_f32(r->kv->dtype, item, kv->keys + i * size, l->k_dim);
 		sum = 0;
@@ -318,7 +309,7 @@ static void attend(const struct record *r, const struct op *op, const struct ste
 	for (size_t j = 0; j < l->v_dim; j++)
 		y[j] = 0;
 	for (size_t p = first; p <= pos; p++) {
-		size_t i = kv_at(l, page_of(l, s, row, p), kv_head, p, l->v_dim);
+		size_t i = kv_at(l, step_page(s, l->group, row, p), kv_head, p, l->v_dim);
 		float weight = (float)(exp((double)score[p - first] - max) / total);
 
 		dtype_to_f32(r->kv->dtype, item, kv->values + i * size, l->v_dim);
@@ -338,13 +329,17 @@ static void ref_attention(const struct record *r, const struct op *op, const str
 			attend(r, op, s, i, h, score, item);
 }
 
-static double activate(enum activation act, double x)
+double ref_activate(enum activation act, double x)
 {
 	switch (act) {
 	case ACT_GELU:
 		return x / 2 * (1 + erf(x * M_SQRT1_2));
 	case ACT_GELU_TANH:
 		return x / 2 * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+	case ACT_NONE:
+		return x;
+	case ACT_SIGMOID:
+		return 1 / (1 + exp(-x));
 	default:
 		return x / (1 + exp(-x));
 	}
@@ -352,19 +347,19 @@ static double activate(enum activation act, double x)
 
 static void ref_glu(const struct record *r, const struct op *op, const struct step *s)
 {
-	const float *gate = at(r, op->src, 0), *up = at(r, op->src2, 0);
+	const float *gate = ref_at(r, op->src, 0), *up = ref_at(r, op->src2, 0);
 	size_t n = slot_rows(op->dst, s) * op->dst->n;
-	float *y = at(r, op->dst, 0);
+	float *y = ref_at(r, op->dst, 0);
 
 	for (size_t i = 0; i < n; i++)
-		y[i] = (float)(activate(op->act, (double)gate[i]) * (double)up[i]);
+		y[i] = (float)(ref_activate(op->act, (double)gate[i]) * (double)up[i]);
 }
 
 static void ref_add(const struct record *r, const struct op *op, const struct step *s)
 {
-	const float *x = at(r, op->src, 0);
+	const float *x = ref_at(r, op->src, 0);
 	size_t n = slot_rows(op->dst, s) * op->dst->n;
-	float *y = at(r, op->dst, 0);
+	float *y = ref_at(r, op->dst, 0);
 
 	for (size_t i = 0; i < n; i++)
 		y[i] += x[i];
@@ -373,7 +368,7 @@ static void ref_add(const struct record *r, const struct op *op, const struct st
 static void ref_scale(const struct record *r, const struct op *op, const struct step *s)
 {
 	size_t n = slot_rows(op->dst, s) * op->dst->n;
-	float *y = at(r, op->dst, 0);
+	float *y = ref_at(r, op->dst, 0);
 
 	for (size_t i = 0; i < n; i++)
 		y[i] = (float)capped((double)y[i] * (double)op->scale, op->cap);
@@ -382,7 +377,7 @@ static void ref_scale(const struct record *r, const struct op *op, const struct 
 static void ref_pick(const struct record *r, const struct op *op, const struct step *s)
 {
 	for (size_t i = 0; i < s->n_out; i++)
-		memcpy(at(r, op->dst, i), at(r, op->src, (size_t)s->out[i]),
+		memcpy(ref_at(r, op->dst, i), ref_at(r, op->src, (size_t)s->out[i]),
 		       op->dst->n * sizeof(float));
 }
 
@@ -398,6 +393,7 @@ static void (*const ops[OP_COUNT])(const struct record *, const struct op *,
 	[OP_ADD] = ref_add,
 	[OP_SCALE] = ref_scale,
 	[OP_PICK] = ref_pick,
+	[OP_CONV] = ref_conv,
 };
 
 /* ---- records */
@@ -464,7 +460,7 @@ static int ref_run(struct record *r, const struct step *s, const float *const *a
 
 static const float *ref_output(const struct record *r)
 {
-	return at(r, r->result, 0);
+	return ref_at(r, r->result, 0);
 }
 
 static int ref_limit(struct exec *x, enum limit what, double *value, struct err *e)

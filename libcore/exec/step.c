@@ -25,6 +25,45 @@ static int check_pages(const struct record *r, const struct step *s, size_t row,
 	return 0;
 }
 
+size_t step_run(const struct step *s, size_t row)
+{
+	size_t end = row + 1;
+
+	if (row && s->seq[row - 1] == s->seq[row])
+		return 0;
+	while (end < s->n_rows && s->seq[end] == s->seq[row])
+		end++;
+	return end - row;
+}
+
+int32_t step_page(const struct step *s, unsigned group, size_t row, size_t pos)
+{
+	return s->pages[group * s->n_seqs + (size_t)s->seq[row]][pos / PAGE_POSITIONS];
+}
+
+bool step_keeps(const struct step *s, size_t row)
+{
+	return row + 1 == s->n_rows || s->seq[row + 1] != s->seq[row] ||
+	       s->pos[row] % PAGE_POSITIONS == PAGE_POSITIONS - 1;
+}
+
+/* States go from row to row: the rows of a sequence are one run. */
+static int check_runs(const struct step *s, struct err *e)
+{
+	for (size_t i = 1; i < s->n_rows; i++) {
+		if (s->seq[i] == s->seq[i - 1] && s->pos[i] != s->pos[i - 1] + 1)
+			return err_set(e, ERR_INPUT, "row %zu: expected position %d, found %d", i,
+			               (int)s->pos[i - 1] + 1, (int)s->pos[i]);
+		if (s->seq[i] == s->seq[i - 1])
+			continue;
+		for (size_t k = 0; k < i; k++)
+			if (s->seq[k] == s->seq[i])
+				return err_set(e, ERR_INPUT, "row %zu: sequence %d goes on", i,
+				               (int)s->seq[i]);
+	}
+	return 0;
+}
+
 static int check_row(const struct record *r, const struct step *s, size_t row, struct err *e)
 {
 	if (s->token[row] < 0 || (size_t)s->token[row] >= r->n_tokens)
@@ -51,6 +90,8 @@ int step_check(const struct record *r, const struct step *s, struct err *e)
 	for (size_t i = 0; i < s->n_rows; i++)
 		if (check_row(r, s, i, e) != 0)
 			return -1;
+	if (r->recurs && check_runs(s, e) != 0)
+		return -1;
 	for (size_t i = 0; i < s->n_out; i++)
 		if (s->out[i] < 0 || (size_t)s->out[i] >= s->n_rows)
 			return err_set(e, ERR_INPUT, "output %zu: row %d of %zu", i,

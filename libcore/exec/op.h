@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* op.h - recording a step: slots, and every op with its shapes. Part of the
+ * door of exec/, which includes it. */
+#ifndef CLM_EXEC_OP_H
+#define CLM_EXEC_OP_H
+
+#include "exec/exec.h"
+
+struct record;
+struct slot;               /* activations [rows][n] f32 of one record */
+
+NEED int record_open(struct record **out, struct exec *x, size_t max_rows, size_t max_out,
+                     struct exec_kv *kv, struct err *e);
+void record_close(struct record *r);
+/* Slots: over the step's rows, or over its output rows. NULL once the record
+ * has failed: errors stick and record_end() reports the first. */
+struct slot *record_slot(struct record *r, const char *name, size_t n);
+struct slot *record_slot_out(struct record *r, const char *name, size_t n);
+
+/* dst[i] = table[token[i]] */
+void op_embed(struct record *r, struct slot *dst, const struct weight *table);
+/* y = x * g / sqrt(mean(x^2) + eps) over runs of n elements (n divides the
+ * slot's width: the whole row, or one head); dst may be src. `weight` a
+ * FLOAT vector of n. Zhang and Sennrich, 2019, arXiv:1910.07467 */
+void op_norm_rms(struct record *r, struct slot *dst, struct slot *src, const struct weight *g,
+                 float eps);
+/* Products that share one input: dst[k] = W[k] src (+ b[k]); with `add`,
+ * dst[k] += W[k] src (+ b[k]). n_parts 1..4; b[k] may be NULL. */
+struct op_product { struct slot *dst; const struct weight *w, *b; };
+void op_matmul(struct record *r, const struct op_product *part, size_t n_parts, struct slot *src,
+               bool add);
+/* Rotary embedding of n_heads heads of head_dim, in place; the first `dims`
+ * elements of a head are rotated. Su et al., 2021, arXiv:2104.09864 */
+struct rope {
+	size_t dims;
+	bool interleaved;      /* input pairs (2i, 2i+1); the output's are (i, i + dims/2) */
+	double inv_freq[256];  /* [dims / 2] */
+	float scale;           /* multiplies cos and sin (yarn) */
+	size_t far;            /* longrope: positions from here on use these; 0: none */
+	double far_inv_freq[256];
+	/* dynamic NTK: from position max_pos on the base grows with it; 0: not dynamic */
+	double dynamic_base, dynamic_factor;
+	size_t dynamic_max_pos;
+};
+void op_rope(struct record *r, struct slot *x, size_t n_heads, size_t head_dim,
+             const struct rope *rope);
+/* Writes this step's keys and values of one layer at their positions. */
+void op_kv_write(struct record *r, struct slot *k, struct slot *v, size_t layer);
+/* dst = softmax(scale * q k^T) v over the row's own sequence up to its own
+ * position, and at most `window` positions (0: all), grouped heads. The
+ * context is split at fixed borders of 512 positions, merged in order. With
+ * a softcap scores are softcap * tanh(score / softcap) (0: as they are). */
+struct attention { size_t layer, n_heads; float scale; size_t window; float softcap; };
+void op_attention(struct record *r, struct slot *dst, struct slot *q, const struct attention *a);
+enum activation { ACT_SILU, ACT_GELU, ACT_GELU_TANH, ACT_NONE, ACT_SIGMOID };
+/* dst = act(gate) * up; dst may be either. */
+void op_glu(struct record *r, struct slot *dst, struct slot *gate, struct slot *up,
+            enum activation act);
+/* dst[c] = act(sum over k of w[c][k] * src[c], taps - 1 - k positions ago), over the row's own
+ * sequence, zeros before it: a convolution per channel. `w` a FLOAT vector of channels * taps, act
+ * ACT_NONE or ACT_SILU. State `part` of the layer is the last inputs, [taps - 1][channels]; the
+ * step's rows of a sequence follow each other without a gap. dst is not src. */
+enum { CONV_TAPS = 8 };
+struct conv { size_t layer, part, taps; const struct weight *w; enum activation act; };
+void op_conv(struct record *r, struct slot *dst, struct slot *src, const struct conv *c);
+/* dst += src; x *= scale, then, where cap is not 0, x = cap * tanh(x / cap) */
+void op_add(struct record *r, struct slot *dst, struct slot *src);
+void op_scale(struct record *r, struct slot *x, float scale, float cap);
+/* Gathers the rows whose outputs are wanted: dst (an out slot) of src. */
+void op_pick(struct record *r, struct slot *dst, struct slot *src);
+void record_result(struct record *r, struct slot *s); /* an out slot: read after each run */
+NEED int record_end(struct record *r, struct err *e);
+
+#endif

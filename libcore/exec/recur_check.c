@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* Ops that carry a state along, on every device against ref: two sequences
+ * of different length in a step, cut in pieces, states in pages that come
+ * back. */
+#include "exec/cl_world.h"
+
+Suite *recur_suite(void);
+
+enum { PAGES = 3, LONG = 40, SHORT = 27, PART = 1 };
+
+static const struct conv_case {
+	size_t n, taps;
+	enum activation act;
+} convs[] = { { 77, 4, ACT_SILU }, { 64, 3, ACT_NONE }, { 5, 8, ACT_NONE }, { 200, 2, ACT_SILU } };
+
+static void record_conv(struct world *w, const void *arg)
+{
+	const struct conv_case *c = arg;
+	struct slot *x = record_slot(w->r, "x", c->n), *y = record_slot(w->r, "y", c->n);
+	struct conv conv = { .layer = 1, .part = PART, .taps = c->taps, .act = c->act };
+	const float *table;
+
+	state = seed();
+	table = random_floats(VOCAB * c->n);
+	conv.w = give_vector(w, random_floats(c->n * c->taps), c->n * c->taps);
+	op_embed(w->r, x, give_matrix(w, table, VOCAB, c->n));
+	op_conv(w->r, y, x, &conv);
+	finish(w, y, c->n);
+}
+
+static void open_states(struct world *w, const struct conv_case *c)
+{
+	struct exec_kv_layer layer[2] = { { 1, 8, 8, .group = 1 },
+	                                  { .state = { { 2, 3, 5 }, { 1, c->taps - 1, c->n } } } };
+	struct err e = { 0 };
+
+	ck_assert_msg(exec_kv_open(&w->kv, w->x, layer, 2, (size_t[]){ 2 * PAGES, 2 * PAGES }, 2, &e) ==
+	              0, "%s", e.text);
+}
+
+/* Rows first .. first + n of the long sequence, and as far as they go of the
+ * short one, each at the position of its number. */
+static struct step rows_between(size_t first, size_t n)
+{
+	static const int32_t pages[2][PAGES] = { { 5, 2, 4 }, { 0, 3, 1 } };
+	static const int32_t *const lists[4] = { pages[0], pages[1], pages[0], pages[1] };
+	static const size_t n_pages[4] = { PAGES, PAGES, PAGES, PAGES };
+	static int32_t pos[MAX_ROWS], which[MAX_ROWS];
+	struct step s = rows_of(0, 0);
+
+	for (size_t k = 0; k < 2; k++)
+		for (size_t i = first; i < first + n && i < (k ? SHORT : LONG); i++, s.n_rows++) {
+			pos[s.n_rows] = (int32_t)i;
+			which[s.n_rows] = (int32_t)k;
+			tokens[s.n_rows] = (int32_t)((i * 7 + k * 11) % VOCAB);
+		}
+	s.n_out = s.n_rows;
+	s.n_seqs = 2;
+	s.pos = pos;
+	s.seq = which;
+	s.pages = lists;
+	s.n_pages = n_pages;
+	return s;
+}
+
+/* A row's result among those of the whole. */
+static size_t row_of(const struct step *s, size_t i)
+{
+	return (size_t)s->pos[i] + (s->seq[i] ? LONG : 0);
+}
+
+static void run_case(const char *device, size_t n, script *say, const void *arg,
+                     void (*cache)(struct world *w, const void *arg), float bound)
+{
+	static const size_t piece[] = { 1, 7, 33 };
+	size_t bytes = (LONG + SHORT) * n * sizeof(float);
+	float *whole = take(bytes), *most = take(bytes);
+	struct step all = rows_between(0, LONG);
+	struct world w, ref;
+
+	world_device(&w, device, 0);
+	cache(&w, arg);
+	world_record(&w, say, arg);
+	memcpy(whole, world_run(&w, &all), bytes);
+	for (size_t k = 0; k < 3; k++)
+		for (size_t at = 0; at < LONG; at += piece[k]) {
+			struct step s = rows_between(at, piece[k]);
+			const float *got = world_run(&w, &s);
+
+			for (size_t i = 0; i < s.n_rows; i++)
+				ck_assert_msg(!memcmp(got + i * n, whole + row_of(&s, i) * n, n * sizeof *got),
+				              "%s: pieces of %zu differ at %d", device, piece[k], s.pos[i]);
+		}
+	world_close(&w);
+	world_device(&ref, "ref", 0);
+	cache(&ref, arg);
+	world_record(&ref, say, arg);
+	for (size_t i = 0; i < (LONG + SHORT) * n; i++)
+		most[i] = bound;
+	all = rows_between(0, LONG);
+	compare(whole, world_run(&ref, &all), most, (LONG + SHORT) * n, device);
+	world_close(&ref);
+}
+
+static const char *const devices[] = { "ref", "cpu", "opencl" };
+
+static void conv_cache(struct world *w, const void *arg)
+{
+	open_states(w, arg);
+}
+
+/* At most 8 terms of at most 1. */
+START_TEST(convolutions)
+{
+	const struct conv_case *c = &convs[_i / 3];
+
+	if (_i % 3 < 2 || here)
+		run_case(devices[_i % 3], c->n, record_conv, c, conv_cache, 8e-6f);
+}
+END_TEST
+
+/* States leave a page and come back to another; steps with gaps are refused. */
+START_TEST(states_move)
+{
+	const struct conv_case *c = &convs[0];
+	float in[2 * 3 * 5 + 3 * 77], out[2 * 3 * 5 + 3 * 77];
+	struct err e = { 0 };
+	struct world w;
+
+	if (_i == 2 && !here)
+		return;
+	for (size_t i = 0; i < sizeof in / sizeof *in; i++)
+		in[i] = (float)i;
+	world_device(&w, devices[_i], 0);
+	open_states(&w, c);
+	world_record(&w, record_conv, c);
+	ck_assert_uint_eq(exec_kv_state(&w.kv->layer[1], KV_STATES), sizeof in / sizeof *in);
+	ck_assert_int_eq(exec_kv_import(w.kv, 1, 3, 0, 1, in, NULL, &e), 0);
+	ck_assert_int_eq(exec_kv_copy(w.kv, 0, 4, 3, &e), 0);
+	ck_assert_int_eq(exec_kv_export(w.kv, 1, 4, 0, 1, out, NULL, &e), 0);
+	ck_assert(!memcmp(in, out, sizeof in));
+
+	struct step s = rows_between(0, 9);
+	((int32_t *)(uintptr_t)s.pos)[4] = 6;
+	ck_assert_int_eq(record_run(w.r, &s, &e), -1);
+	ck_assert_ptr_nonnull(strstr(e.text, "row 4: expected position 4, found 6"));
+	s = rows_between(0, 9);
+	((int32_t *)(uintptr_t)s.seq)[17] = 0;
+	((int32_t *)(uintptr_t)s.pos)[17] = 9;
+	ck_assert_int_eq(record_run(w.r, &s, &e), -1);
+	ck_assert_ptr_nonnull(strstr(e.text, "row 17: sequence 0 goes on"));
+	world_close(&w);
+}
+END_TEST
+
+Suite *recur_suite(void)
+{
+	Suite *s = suite_create("recur");
+	TCase *t = tcase_create("recur");
+
+	tcase_add_checked_fixture(t, start_portable, finish_check);
+	tcase_add_loop_test(t, convolutions, 0, 3 * sizeof convs / sizeof *convs);
+	tcase_add_loop_test(t, states_move, 0, 3);
+	suite_add_tcase(s, t);
+	return s;
+}
