@@ -186,7 +186,7 @@ static void tell_sums(struct rows *r, const struct sums *u, const struct config 
 	row_number(r, "weights_bytes", u->file_bytes);
 	row_number(r, "weights_memory", u->memory);
 	row_number(r, "cache_memory_per_1k",
-	           2 * sizeof(uint16_t) * CACHE_TOKENS * c->n_layers * c->n_kv_heads * c->head_dim);
+	           CACHE_TOKENS * config_cache_bytes(c, sizeof(uint16_t)));
 }
 
 static void tell_tokenizer(struct rows *r, struct opened *o)

@@ -50,7 +50,7 @@ void depth_close(struct depth *d)
 static unsigned group_of(const struct config *c, size_t layer)
 {
 	for (size_t i = 0; i < c->n_layers; i++)
-		if (!c->sliding[i])
+		if (!c->sliding[i] && !config_state(c, i))
 			return c->sliding[layer];
 	return 0;
 }
@@ -65,6 +65,8 @@ static int write_positions(struct depth *d, struct kv_seq *s, size_t from, size_
 		size_t n_pages, step;
 		const int32_t *pages = kv_pages(s, group_of(c, l), &n_pages);
 
+		if (config_state(c, l))
+			continue;
 		for (size_t i = from; i < from + n; i += step) {
 			int32_t page = pages[i / PAGE_POSITIONS];
 

@@ -95,7 +95,7 @@ size_t open_cache_tokens(const struct opened *o, size_t batch, size_t context, s
 		err_in(e, "%s", source_path(o->source));
 		return 0;
 	}
-	per_token = 2 * c.n_layers * c.n_kv_heads * c.head_dim * sizeof(uint16_t);
+	per_token = config_cache_bytes(&c, sizeof(uint16_t));
 	longest = context && context < c.max_pos ? context : c.max_pos;
 	want = batch * (longest < TEXT_TOKENS ? longest : TEXT_TOKENS);
 	want = want > longest ? want : longest;

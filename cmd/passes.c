@@ -229,7 +229,7 @@ static size_t most_positions(const struct bench *b, const struct config *c)
 	exec_describe(b->exec, &info);
 	if (!info.memory)
 		return SIZE_MAX;
-	return info.memory / MEMORY_PART / (2 * c->n_layers * c->n_kv_heads * c->head_dim * value);
+	return info.memory / MEMORY_PART / config_cache_bytes(c, value);
 }
 
 size_t bench_positions(struct bench *b, const struct config *c)

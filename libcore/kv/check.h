@@ -19,8 +19,8 @@ enum { DIM = 4, WINDOW = 40, N_LAYERS = 2, ROW = 2 * 2 * DIM };
 
 /* Layer 0 has more heads, layer 1 longer values. */
 static const struct exec_kv_layer check_layers[N_LAYERS] = {
-	{ 2, DIM, DIM, 0 },
-	{ 1, DIM, 2 * DIM, 1 },
+	{ 2, DIM, DIM, .group = 0 },
+	{ 1, DIM, 2 * DIM, .group = 1 },
 };
 static struct exec *check_exec;
 static struct kv_pool *pool;
@@ -29,7 +29,7 @@ static struct kv_pool *pool;
 static inline void open_pool(size_t tokens, size_t window0, size_t window1, unsigned flags)
 {
 	size_t windows[2] = { window0, window1 };
-	struct kv_shape shape = { check_layers, N_LAYERS, 2, windows };
+	struct kv_shape shape = { check_layers, N_LAYERS, 2, windows, NULL };
 	struct exec_options o = { .device = "ref", .cache_dir = "", .flags = flags };
 	struct err e;
 

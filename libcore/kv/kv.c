@@ -196,7 +196,10 @@ static void slide(struct kv_seq *s)
 
 		if (!keep)
 			continue;
-		for (keep = (keep - 1) / PAGE_POSITIONS; s->given[g] < keep; s->given[g]++) {
+		keep = (keep - 1) / PAGE_POSITIONS;
+		if (p->group[g].state)
+			keep = keep > KEPT_STATES ? keep - KEPT_STATES : 0;
+		for (; s->given[g] < keep; s->given[g]++) {
 			page_drop(p, g, s->table[g][s->given[g]]);
 			s->table[g][s->given[g]] = NONE;
 		}
@@ -237,14 +240,23 @@ static bool reach(struct kv_seq *s, size_t pos)
 	return true;
 }
 
+/* The last position up to `pos` that can be computed next. */
+static size_t reachable(struct kv_seq *s, size_t pos)
+{
+	if (pos >= s->computed)
+		return pos;
+	if (!s->pool->recurs)
+		return reach(s, pos) ? pos : 0;
+	for (pos -= pos % PAGE_POSITIONS; pos && !reach(s, pos);)
+		pos -= PAGE_POSITIONS;
+	return pos;
+}
+
 size_t kv_rewind(struct kv_seq *s, size_t pos)
 {
 	struct kv_pool *p = s->pool;
 
-	if (pos > s->n)
-		pos = s->n;
-	if (pos < s->computed && !reach(s, pos))
-		pos = 0;
+	pos = reachable(s, pos < s->n ? pos : s->n);
 	for (unsigned g = 0; g < p->n_groups; g++) {
 		for (size_t i = pages_of(s->n); i > pages_of(pos); i--)
 			if (s->table[g][i - 1] != NONE)
@@ -268,6 +280,8 @@ int kv_fork(struct kv_seq **out, struct kv_seq *s, struct err *e)
 {
 	struct kv_pool *p = s->pool;
 	struct kv_seq *f = NULL;
+	/* a state that is yet to go on is not shared: each side moves its own */
+	size_t n = p->recurs ? s->computed : s->n;
 
 	if (kv_seq_open(&f, p, e))
 		return -1;
@@ -276,7 +290,7 @@ int kv_fork(struct kv_seq **out, struct kv_seq *s, struct err *e)
 		return -1;
 	}
 	for (unsigned g = 0; g < p->n_groups; g++) {
-		for (size_t i = 0; i < pages_of(s->n); i++) {
+		for (size_t i = 0; i < pages_of(n); i++) {
 			f->table[g][i] = s->table[g][i];
 			if (f->table[g][i] != NONE)
 				page_hold(p, g, f->table[g][i]);
@@ -287,11 +301,15 @@ int kv_fork(struct kv_seq **out, struct kv_seq *s, struct err *e)
 		f->node[f->n_nodes] = s->node[f->n_nodes];
 		prefix_use(p, f->node[f->n_nodes]);
 	}
-	if (s->n)
-		memcpy(f->id, s->id, s->n * sizeof *s->id);
-	f->n = s->n;
+	if (n)
+		memcpy(f->id, s->id, n * sizeof *s->id);
+	f->n = n;
 	f->computed = s->computed;
 	f->private = s->private;
+	if (kv_append(f, s->id + n, s->n - n, e)) {
+		kv_seq_close(f);
+		return -1;
+	}
 	*out = f;
 	return 0;
 }

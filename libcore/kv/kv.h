@@ -15,6 +15,7 @@ struct kv_shape {
 	size_t n_layers;
 	size_t n_groups;
 	const size_t *window; /* [n_groups]: 0 full, else the sliding window in positions */
+	const bool *state;    /* [n_groups]: pages of recurrent states; NULL: none of them */
 };
 struct kv_pool;
 struct kv_seq;
@@ -50,7 +51,9 @@ NEED int kv_append(struct kv_seq *s, const int32_t *id, size_t n, struct err *e)
 void kv_done(struct kv_seq *s, size_t n);
 /* Forgets every position from `pos` on; pos <= kv_len(s). Gives the length
  * it reached: pos, or 0 where a sliding layer no longer holds what the
- * position needs. */
+ * position needs. With recurrent layers a computed position is reached where
+ * a state was kept: at the last border of a page before it that is still
+ * there, or at 0. */
 size_t kv_rewind(struct kv_seq *s, size_t pos);
 /* Fills an empty sequence with the longest computed prefix of ids, at most n
  * - 1 positions, whole pages. Gives how many. Ids are compared one by one;

@@ -70,8 +70,10 @@ int kv_pool_open(struct kv_pool **out, struct exec *x, const struct kv_shape *sh
 		p->layer[i] = shape->layer[i];
 	for (size_t g = 0; g < p->n_groups; g++) {
 		n_pages[g] = n;
-		p->all_slide &= shape->window[g] != 0;
-		if (open_group(p, &p->group[g], shape->window[g], n, e))
+		p->group[g].state = shape->state && shape->state[g];
+		p->recurs |= p->group[g].state;
+		p->all_slide &= shape->window[g] != 0 || p->group[g].state;
+		if (open_group(p, &p->group[g], p->group[g].state ? 2 : shape->window[g], n, e))
 			goto fail;
 	}
 	p->n_nodes = p->all_slide ? 2 * n : n; /* a sliding chain outlives its pages */

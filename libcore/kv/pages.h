@@ -17,7 +17,8 @@ struct page {
 	int32_t older, newer; /* among the idle; of a free page, `newer` is the next free */
 };
 struct group {
-	size_t window;
+	size_t window;        /* of states 2: the page of the position before, and the own */
+	bool state;
 	struct page *page; /* [n] */
 	size_t n, n_free, n_idle;
 	int32_t free;           /* the first free page */
@@ -39,7 +40,7 @@ struct kv_pool {
 	struct exec_kv *store;
 	struct exec_kv_layer *layer;
 	size_t n_layers, n_groups;
-	bool all_slide;
+	bool all_slide, recurs;
 	struct group group[KV_GROUPS];
 	struct node *node; /* [n_nodes] */
 	size_t n_nodes;
@@ -48,6 +49,9 @@ struct kv_pool {
 	size_t n_buckets;
 	struct arena arena;
 };
+
+/* Pages of states that a sequence keeps behind the last, to be rewound to. */
+enum { KEPT_STATES = 2 };
 
 /* The first position that position `pos` sees. */
 size_t kv_first_seen(size_t window, size_t pos);

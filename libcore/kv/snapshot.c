@@ -57,6 +57,31 @@ static int scalar(struct save *v, size_t layer, unsigned part, struct err *e)
 	return text(v, key, "scalar", e);
 }
 
+struct shape state_shape(const struct exec_kv_layer *l, size_t part)
+{
+	const size_t *n = l->state[part];
+
+	if (part == KV_STATES || !n[0])
+		return shape_of(0);
+	return n[0] == 1 ? shape_of(3, n[0], n[1], n[2]) :
+	                   shape_of(4, (size_t)1, n[0], n[1], n[2]);
+}
+
+static int declare_states(struct save *v, size_t i, struct err *e)
+{
+	char name[32];
+
+	for (size_t part = 0; part < KV_STATES; part++) {
+		struct shape shape = state_shape(&v->s->pool->layer[i], part);
+
+		snprintf(name, sizeof name, "%zu.%zu", i, part);
+		if (shape.rank && writer_declare(v->w, name, DT_F32, &shape, e))
+			return -1;
+	}
+	snprintf(name, sizeof name, "1.%zu", i);
+	return text(v, name, CLASS_STATE, e);
+}
+
 static int declare_layer(struct save *v, size_t i, struct err *e)
 {
 	const struct exec_kv_layer *l = &v->s->pool->layer[i];
@@ -65,6 +90,8 @@ static int declare_layer(struct save *v, size_t i, struct err *e)
 	struct shape values = shape_of(4, (size_t)1, l->n_heads, span.n, l->v_dim);
 	char name[32];
 
+	if (exec_kv_state(l, KV_STATES))
+		return declare_states(v, i, e);
 	snprintf(name, sizeof name, "%zu.0", i);
 	if (writer_declare(v->w, name, v->f->dtype, &keys, e))
 		return -1;
@@ -187,11 +214,25 @@ static int write_scalars(struct save *v, const struct span *span, struct err *e)
 	return 0;
 }
 
+static int write_states(struct save *v, size_t i, struct err *e)
+{
+	const struct exec_kv_layer *l = &v->s->pool->layer[i];
+	size_t n = exec_kv_state(l, KV_STATES) * sizeof(float);
+	int32_t page = v->s->table[l->group][(v->s->computed - 1) / PAGE_POSITIONS];
+
+	if (sized(&v->page[0], n, e) ||
+	    exec_kv_export(v->s->pool->store, i, page, 0, 1, v->page[0].p, NULL, e))
+		return -1;
+	return writer_data(v->w, v->page[0].p, n, e);
+}
+
 static int write_layer(struct save *v, size_t i, struct err *e)
 {
 	size_t n_heads = v->s->pool->layer[i].n_heads;
 	struct span span = span_of(v->s, i);
 
+	if (exec_kv_state(&v->s->pool->layer[i], KV_STATES))
+		return write_states(v, i, e);
 	if (gather(v, i, &span, e) || write_rows(v, &v->rows[0], n_heads, e) ||
 	    write_rows(v, &v->rows[1], n_heads, e))
 		return -1;

@@ -5,6 +5,9 @@
  *
  *   tensors   L.0 keys, L.1 values [1, heads, n, dim], L.2 offset; a rotating
  *             cache also L.3 keep, L.4 max_size, L.5 idx (scalars)
+ *             a recurrent layer its states, f32, and nothing else: a
+ *             convolution's last inputs [1, taps - 1, channels], a rule's
+ *             [1, heads, k_dim, v_dim]
  *   metadata  0.KEY what the user gave, 1.L class, 2.0 "",
  *             2.K.0 and 2.K.1 the name of the K-th scalar and "scalar"
  *
@@ -19,7 +22,11 @@
 
 #define CLASS_PLAIN "KVCache"
 #define CLASS_RING  "RotatingKVCache"
+#define CLASS_STATE "ArraysCache"
 
 enum { SCALAR_OFFSET = 2, SCALAR_KEEP, SCALAR_SIZE, SCALAR_INDEX };
+
+/* The shape of a layer's state in the file; rank 0: it has no such state. */
+struct shape state_shape(const struct exec_kv_layer *l, size_t part);
 
 #endif

@@ -159,6 +159,32 @@ static int order_ring(const struct load *l, struct entry *t, size_t layer, size_
 	return 0;
 }
 
+/* The states of a recurrent layer: *offset is left alone. */
+static int read_states(const struct load *l, size_t layer, const char *class, struct err *e)
+{
+	char have[128], want[128];
+
+	if (strcmp(class, CLASS_STATE))
+		return err_set(e, ERR_INPUT,
+		               "layer %zu: expected " CLASS_STATE ", found \"%.40s\"", layer, class);
+	for (unsigned part = 0; part < KV_STATES; part++) {
+		struct shape shape = state_shape(&l->s->pool->layer[layer], part);
+		const struct tensor *t = tensor_of(l, layer, part);
+
+		if (!shape.rank && !t)
+			continue;
+		if (!t || !shape.rank)
+			return err_set(e, ERR_INPUT, "%zu.%u: %s", layer, part,
+			               t ? "not a state of this layer" : "missing");
+		if (!shape_equal(&t->shape, &shape) ||
+		    (t->dtype != DT_F32 && t->dtype != DT_F16 && t->dtype != DT_BF16))
+			return err_set(e, ERR_INPUT, "%zu.%u: expected %s, found %s", layer, part,
+			               shape_text(want, sizeof want, DT_F32, &shape),
+			               shape_text(have, sizeof have, t->dtype, &t->shape));
+	}
+	return 0;
+}
+
 static int read_layer(const struct load *l, struct entry *t, size_t layer, size_t *offset,
                       struct err *e)
 {
@@ -170,6 +196,8 @@ static int read_layer(const struct load *l, struct entry *t, size_t layer, size_
 	if (!class)
 		return err_set(e, ERR_INPUT, "layer %zu: missing; the model has %zu", layer,
 		               l->s->pool->n_layers);
+	if (exec_kv_state(have, KV_STATES))
+		return read_states(l, layer, class, e);
 	if (!ring && strcmp(class, CLASS_PLAIN))
 		return err_set(e, ERR_INPUT,
 		               "layer %zu: expected " CLASS_PLAIN " or " CLASS_RING
@@ -203,7 +231,7 @@ static int read_layer(const struct load *l, struct entry *t, size_t layer, size_
 
 static int read_layers(struct load *l, struct err *e)
 {
-	size_t n_layers = l->s->pool->n_layers, offset;
+	size_t n_layers = l->s->pool->n_layers;
 
 	l->old = !meta_of(l, "1.0");
 	if (l->file.n_tensors > n_layers * TENSORS_A_LAYER)
@@ -215,14 +243,16 @@ static int read_layers(struct load *l, struct err *e)
 	if (!l->entry)
 		return -1;
 	for (size_t i = 0; i < n_layers; i++) {
+		size_t offset = l->n;
+
 		if (read_layer(l, &l->entry[i], i, &offset, e))
 			return -1;
-		if (i && offset != l->n)
+		if (l->n && offset != l->n)
 			return err_set(e, ERR_INPUT, "layer %zu: expected %zu positions, found %zu",
 			               i, l->n, offset);
 		l->n = offset;
 	}
-	return 0;
+	return l->n ? 0 : err_set(e, ERR_INPUT, "no layer says how many positions there are");
 }
 
 /* ---- ids */
@@ -325,6 +355,36 @@ static int gather(struct load *l, struct buf *out, const struct entry *t, const 
 	return 0;
 }
 
+static int import_states(struct load *l, size_t layer, int32_t page, struct err *e)
+{
+	buf_clear(&l->page[0]);
+	for (unsigned part = 0; part < KV_STATES; part++) {
+		const struct tensor *t = tensor_of(l, layer, part);
+		size_t at = l->page[0].n, n = 0;
+
+		if (t && !shape_count(&n, &t->shape))
+			return err_set(e, ERR_INPUT, "%zu.%u: too large", layer, part);
+		buf_add_zeros(&l->page[0], n * sizeof(float));
+		if (buf_check(&l->page[0], e))
+			return -1;
+		if (n)
+			dtype_to_f32(t->dtype, (float *)(void *)(l->page[0].p + at), t->data.p, n);
+	}
+	return exec_kv_import(l->s->pool->store, layer, page, 0, 1, l->page[0].p, NULL, e);
+}
+
+/* Of states the file had the last alone: the pages before hold none. */
+static void forget_states(struct kv_seq *s)
+{
+	struct kv_pool *p = s->pool;
+
+	for (unsigned g = 0; g < p->n_groups; g++)
+		for (size_t last = (s->n - 1) / PAGE_POSITIONS; p->group[g].state && s->given[g] < last;) {
+			page_drop(p, g, s->table[g][s->given[g]]);
+			s->table[g][s->given[g]++] = NONE;
+		}
+}
+
 static int import_page(struct load *l, size_t pos, size_t n, struct err *e)
 {
 	struct kv_pool *p = l->s->pool;
@@ -333,6 +393,11 @@ static int import_page(struct load *l, size_t pos, size_t n, struct err *e)
 		const struct entry *t = &l->entry[i];
 		int32_t page = l->s->table[p->layer[i].group][pos / PAGE_POSITIONS];
 
+		if (exec_kv_state(&p->layer[i], KV_STATES)) {
+			if (pos + n == l->n && import_states(l, i, page, e))
+				return -1;
+			continue;
+		}
 		if (pos + n <= t->from)
 			continue;
 		if (gather(l, &l->page[0], t, t->k, pos, n, e) ||
@@ -357,6 +422,7 @@ static int import_all(struct load *l, struct err *e)
 		}
 		kv_done(s, n);
 	}
+	forget_states(s);
 	return 0;
 }
 

@@ -16,6 +16,7 @@ struct pass {
 	struct slot *x, *h, *y;       /* the residual stream; its norm; what joins it normed */
 	struct slot *q, *k, *v, *mix; /* attention */
 	struct slot *gate, *up;       /* feed-forward */
+	struct slot *b, *u;           /* short convolution; its outer gate is y */
 };
 
 static inline struct op_product product(struct slot *dst, const struct weight *w,
@@ -32,6 +33,8 @@ void block_join(struct pass *p, const struct weight *w, const struct weight *b,
 
 void attention_slots(struct pass *p);
 void attention_block(struct pass *p, const struct layer *l, size_t i);
+void conv_slots(struct pass *p);
+void conv_block(struct pass *p, const struct layer *l, size_t i);
 void ffn_slots(struct pass *p);
 void ffn_block(struct pass *p, const struct layer *l);
 

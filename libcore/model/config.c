@@ -88,7 +88,8 @@ static int sizes_from_json(struct config *c, const cJSON *json, struct err *e)
 {
 	double eps = 1e-6;
 
-	if (need_size(json, "hidden_size", &c->hidden, e) ||
+	if (json_get_f64(json, "norm_eps", &eps, e) < 0 ||
+	    need_size(json, "hidden_size", &c->hidden, e) ||
 	    need_size(json, "num_hidden_layers", &c->n_layers, e) ||
 	    need_size(json, "intermediate_size", &c->ffn, e) ||
 	    need_size(json, "num_attention_heads", &c->n_heads, e) ||
@@ -350,7 +351,7 @@ static int read_generation(struct config *c, struct source *s, struct err *e)
 }
 
 /* What a container has no word for. */
-static void complete(struct config *c)
+static int complete(struct config *c, struct err *e)
 {
 	c->family = family_find(c->model_type);
 	c->rope_pairs_stay = c->family->interleaved;
@@ -358,6 +359,9 @@ static void complete(struct config *c)
 		c->rope_dims = c->head_dim;
 	if (!(c->attn_scale > 0) && c->head_dim)
 		c->attn_scale = (float)(1 / sqrt((double)c->head_dim));
+	if (!c->block)
+		c->block = arena_new(&c->arena, c->n_layers, sizeof *c->block, e);
+	return c->block ? 0 : -1;
 }
 
 int config_read(struct config *c, struct source *s, struct err *e)
@@ -384,7 +388,7 @@ int config_read(struct config *c, struct source *s, struct err *e)
 		                read_json(c, s, text, e) || read_generation(c, s, e);
 	}
 	if (!bad)
-		complete(c);
+		bad = complete(c, e);
 	if (bad || check(c, e)) {
 		config_release(c);
 		return -1;
@@ -392,6 +396,24 @@ int config_read(struct config *c, struct source *s, struct err *e)
 	if (c->rope_kind == ROPE_LLAMA3)
 		config_llama3_divisors(c);
 	return 0;
+}
+
+size_t config_state(const struct config *c, size_t layer)
+{
+	return c->block[layer] == BLOCK_CONV ? (c->conv_taps - 1) * c->hidden : 0;
+}
+
+size_t config_cache_bytes(const struct config *c, size_t value)
+{
+	size_t values = 0, states = 0;
+
+	for (size_t i = 0; i < c->n_layers; i++) {
+		size_t n = config_state(c, i);
+
+		states += n;
+		values += n ? 0 : 2 * c->n_kv_heads * c->head_dim;
+	}
+	return values * value + states * sizeof(float) / PAGE_POSITIONS;
 }
 
 void config_release(struct config *c)

@@ -205,7 +205,80 @@ static int unrotated(struct config *c, const struct family *f, const cJSON *json
 	return 0;
 }
 
+/* ---- what mixes positions, and sizes that go with it */
+
+/* layer_types, or full_attn_idxs: the layers with attention. */
+static int blocks(struct config *c, const struct family *f, const cJSON *json, struct err *e)
+{
+	const cJSON *types = json_get(json, "layer_types"), *v;
+	const cJSON *full = json_get(json, "full_attn_idxs");
+	bool listed = cJSON_IsArray(full) && !cJSON_IsArray(types);
+	const cJSON *list = listed ? full : types;
+	size_t i = 0;
+
+	c->block = arena_new(&c->arena, c->n_layers, sizeof *c->block, e);
+	if (!c->block)
+		return -1;
+	if (!listed && (!cJSON_IsArray(types) || (size_t)cJSON_GetArraySize(types) != c->n_layers))
+		return err_set(e, ERR_INPUT, "layer_types: expected %zu entries, found %s", c->n_layers,
+		               types ? json_kind(types) : "nothing");
+	for (; listed && i < c->n_layers; i++)
+		c->block[i] = f->block;
+	cJSON_ArrayForEach(v, list) {
+		if (!listed)
+			c->block[i++] = cJSON_IsString(v) && !strcmp(v->valuestring, f->block_name) ?
+				f->block : BLOCK_ATTENTION;
+		else if (!cJSON_IsNumber(v) || v->valuedouble < 0 ||
+		         v->valuedouble >= (double)c->n_layers)
+			return err_set(e, ERR_INPUT, "full_attn_idxs: expected layers below %zu",
+			               c->n_layers);
+		else
+			c->block[(size_t)v->valueint] = BLOCK_ATTENTION;
+	}
+	return 0;
+}
+
+static int short_convolutions(struct config *c, const cJSON *json, struct err *e)
+{
+	bool bias = false;
+
+	c->conv_taps = 3;
+	if (json_get_size(json, "conv_L_cache", &c->conv_taps, e) < 0 ||
+	    json_get_bool(json, "conv_bias", &bias, e) < 0)
+		return -1;
+	if (c->conv_taps < 2 || c->conv_taps > CONV_TAPS)
+		return err_set(e, ERR_INPUT, "conv_L_cache: expected 2 to %d, found %zu", CONV_TAPS,
+		               c->conv_taps);
+	return bias ? err_set(e, ERR_INPUT, "conv_bias: expected false, found true") : 0;
+}
+
+/* Two thirds of the size, times the multiplier, up to the next multiple. */
+static int shrink_ffn(struct config *c, const cJSON *json, struct err *e)
+{
+	bool adjust = true;
+	double times = 1;
+	size_t multiple = 256;
+
+	if (json_get_size(json, "block_ff_dim", &c->ffn, e) < 0 ||
+	    json_get_bool(json, "block_auto_adjust_ff_dim", &adjust, e) < 0 ||
+	    json_get_f64(json, "block_ffn_dim_multiplier", &times, e) < 0 ||
+	    json_get_size(json, "block_multiple_of", &multiple, e) < 0)
+		return -1;
+	if (!adjust)
+		return 0;
+	if (!multiple || multiple > 1 << 20 || c->ffn > 1 << 24 || !(times > 0 && times < 100))
+		return err_set(e, ERR_INPUT, "block_multiple_of %zu, block_ffn_dim_multiplier %g",
+		               multiple, times);
+	c->ffn = (size_t)(times * (double)(2 * c->ffn / 3));
+	c->ffn = (c->ffn + multiple - 1) / multiple * multiple;
+	return 0;
+}
+
 int config_layers_json(struct config *c, const struct family *f, const cJSON *json, struct err *e)
 {
+	if (f->shrunk_ffn && shrink_ffn(c, json, e))
+		return -1;
+	if (f->block_name && (blocks(c, f, json, e) || short_convolutions(c, json, e)))
+		return -1;
 	return sliding(c, f, json, e) || unrotated(c, f, json, e) ? -1 : 0;
 }

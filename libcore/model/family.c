@@ -16,6 +16,17 @@
 #define NORMS_AROUND { "input_layernorm", "post_attention_layernorm", \
 	"pre_feedforward_layernorm", "post_feedforward_layernorm" }
 
+static const struct alias lfm2_names[] = {
+	{ "model.norm", "model.embedding_norm" },
+	{ "self_attn.o_proj", "self_attn.out_proj" },
+	{ "self_attn.q_norm", "self_attn.q_layernorm" },
+	{ "self_attn.k_norm", "self_attn.k_layernorm" },
+	{ "mlp.gate_proj", "feed_forward.w1" },
+	{ "mlp.down_proj", "feed_forward.w2" },
+	{ "mlp.up_proj", "feed_forward.w3" },
+	{ NULL, NULL },
+};
+
 static const struct family families[] = {
 	{ .name = "llama", .class = "LlamaForCausalLM",
 	  .gguf = "llama", .norm = NORMS_BEFORE, .gguf_interleaved = true },
@@ -51,6 +62,9 @@ static const struct family families[] = {
 	{ .name = "smollm3", .class = "SmolLM3ForCausalLM",
 	  .gguf = "smollm3", .norm = NORMS_BEFORE, .gguf_interleaved = true,
 	  .window_by_flag = true, .unrotated_every = 4 },
+	{ .name = "lfm2", .class = "Lfm2ForCausalLM",
+	  .norm = { "operator_norm", NULL, "ffn_norm", NULL }, .qk_norm = true,
+	  .block = BLOCK_CONV, .block_name = "conv", .shrunk_ffn = true, .alias = lfm2_names },
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
@@ -175,6 +189,23 @@ static bool rename_path(char *out, size_t room, enum naming from, enum naming to
 	return false;
 }
 
+/* The name in the family's own files, where it differs. */
+static bool alias_out(const struct family *f, char *out, size_t room, const char *name)
+{
+	const char *leaf = strrchr(name, '.');
+
+	for (const struct alias *a = f->alias; leaf && a && a->ours; a++) {
+		size_t n = strlen(a->ours), path = (size_t)(leaf - name);
+
+		if (path < n || memcmp(leaf - n, a->ours, n) ||
+		    (path > n && name[path - n - 1] != '.'))
+			continue;
+		return (size_t)snprintf(out, room, "%.*s%s%s", (int)(path - n), name, a->theirs, leaf) <
+		       room;
+	}
+	return (size_t)snprintf(out, room, "%s", name) < room;
+}
+
 /* Which of a layer's norms stands where is the family's fact, and so is the
  * name that follows from it. */
 static const char *const gguf_norms[] = { "attn_norm", "post_attention_norm", "ffn_norm",
@@ -202,6 +233,8 @@ static bool rename_norm(const struct family *f, char *out, size_t room, bool in,
 bool family_name_out(const struct family *f, char *out, size_t room, enum naming n,
                      const char *name)
 {
+	if (n == NAMING_HF)
+		return alias_out(f, out, room, name);
 	return (n == NAMING_GGUF && rename_norm(f, out, room, false, name)) ||
 	       name_out(out, room, n, name);
 }

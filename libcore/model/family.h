@@ -5,6 +5,9 @@
 
 #include "model/model.h"
 
+/* A module's path, or its end within a layer, here and in the family's files. */
+struct alias { const char *ours, *theirs; };
+
 struct family {
 	const char *name;          /* config.json's model_type */
 	const char *class;         /* config.json's architectures */
@@ -28,6 +31,10 @@ struct family {
 	size_t window;             /* where the config names none; 0: full attention */
 	unsigned unrotated_every;  /* without no_rope_layers; 0: all rotate */
 	enum activation act;       /* unless the config says otherwise */
+	enum block block;          /* of layers that layer_types calls by another name */
+	const char *block_name;    /* that name */
+	bool shrunk_ffn;           /* intermediate_size is before two thirds and rounding */
+	const struct alias *alias; /* [] until ours is NULL: modules under other names */
 };
 
 const struct family *family_find(const char *model_type);

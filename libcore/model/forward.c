@@ -33,15 +33,22 @@ static void open_slots(struct pass *p)
 	p->h = record_slot(p->r, "h", p->c->hidden);
 	p->y = record_slot(p->r, "y", p->c->hidden);
 	attention_slots(p);
+	conv_slots(p);
 	ffn_slots(p);
 }
+
+/* What mixes positions. */
+static void (*const mixers[])(struct pass *, const struct layer *, size_t) = {
+	[BLOCK_ATTENTION] = attention_block,
+	[BLOCK_CONV] = conv_block,
+};
 
 static void layers(struct pass *p)
 {
 	for (size_t i = 0; i < p->w->n_layers; i++) {
 		const struct layer *l = &p->w->layer[i];
 
-		attention_block(p, l, i);
+		mixers[p->c->block[i]](p, l, i);
 		ffn_block(p, l);
 	}
 }

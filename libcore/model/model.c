@@ -29,27 +29,51 @@ struct model {
 	struct arena arena;
 };
 
-/* ---- the cache's shape: layers that slide share one page group */
+/* ---- the cache's shape: a page group for full layers, for those that slide,
+ * and for those with a state */
+
+enum kind { KIND_FULL, KIND_SLIDING, KIND_STATE, N_KINDS };
+
+static enum kind kind_of(const struct config *c, size_t i)
+{
+	return c->block[i] != BLOCK_ATTENTION ? KIND_STATE :
+	       c->sliding[i]                  ? KIND_SLIDING : KIND_FULL;
+}
+
+static void describe_layer(struct exec_kv_layer *l, const struct config *c, size_t i,
+                           unsigned group)
+{
+	*l = (struct exec_kv_layer){ .group = group };
+	if (c->block[i] == BLOCK_CONV) {
+		memcpy(l->state[0], (size_t[]){ 1, c->conv_taps - 1, c->hidden }, sizeof l->state[0]);
+		return;
+	}
+	l->n_heads = c->n_kv_heads;
+	l->k_dim = l->v_dim = c->head_dim;
+}
 
 static int open_pool(struct model *m, struct exec *x, size_t tokens, struct err *e)
 {
 	const struct config *c = &m->config;
-	size_t window[2] = { 0, 0 }, n_full = 0;
+	size_t window[N_KINDS] = { 0 }, count[N_KINDS] = { 0 };
+	unsigned group[N_KINDS];
+	bool state[N_KINDS] = { false };
 	struct exec_kv_layer *layer = arena_new(&m->arena, c->n_layers, sizeof *layer, e);
-	struct kv_shape shape = { layer, c->n_layers, 1, window };
+	struct kv_shape shape = { layer, c->n_layers, 0, window, state };
 
 	if (!layer)
 		return -1;
 	for (size_t i = 0; i < c->n_layers; i++)
-		n_full += !c->sliding[i];
-	if (!n_full)
-		window[0] = c->window;
-	else if (n_full < c->n_layers)
-		window[shape.n_groups++] = c->window;
+		count[kind_of(c, i)]++;
+	for (size_t k = 0; k < N_KINDS; k++) {
+		if (!count[k])
+			continue;
+		group[k] = (unsigned)shape.n_groups++;
+		window[group[k]] = k == KIND_SLIDING ? c->window : 0;
+		state[group[k]] = k == KIND_STATE;
+	}
 	for (size_t i = 0; i < c->n_layers; i++)
-		layer[i] = (struct exec_kv_layer){ c->n_kv_heads, c->head_dim, c->head_dim,
-			                           c->sliding[i] ? (unsigned)shape.n_groups - 1 :
-			                                           0 };
+		describe_layer(&layer[i], c, i, group[kind_of(c, i)]);
 	m->n_groups = shape.n_groups;
 	return kv_pool_open(&m->pool, x, &shape, tokens, e);
 }
@@ -214,7 +238,8 @@ void model_cost(struct model_cost *out, const struct model *m, size_t pos)
 	size_t seen = 0, value = dtype_info(exec_kv_dtype(kv_pool_store(m->pool)))->block_bytes;
 
 	for (size_t i = 0; i < c->n_layers; i++)
-		seen += c->sliding[i] && pos + 1 > c->window ? c->window : pos + 1;
+		if (c->block[i] == BLOCK_ATTENTION)
+			seen += c->sliding[i] && pos + 1 > c->window ? c->window : pos + 1;
 	*out = (struct model_cost){
 		.weight_bytes = w->n_bytes - (c->tied ? 0 : w->embed_bytes),
 		.cache_bytes = 2 * seen * c->n_kv_heads * c->head_dim * value,

@@ -10,6 +10,7 @@
 
 /* ---- hyperparameters, checked once */
 enum rope_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN, ROPE_DYNAMIC, ROPE_LONG };
+enum block { BLOCK_ATTENTION, BLOCK_CONV }; /* what mixes positions in a layer */
 struct config {
 	char model_type[64];
 	const struct family *family; /* its row */
@@ -36,6 +37,8 @@ struct config {
 	bool *unrotated;           /* [n_layers]: this layer has no rotary embedding; NULL: none */
 	size_t window;             /* sliding window, 0: none */
 	bool *sliding;             /* [n_layers]: this layer slides */
+	enum block *block;         /* [n_layers] */
+	size_t conv_taps;          /* of short convolutions */
 	enum activation act;
 	float embed_scale;         /* of the embeddings; 0: none */
 	float attn_scale;          /* of the scores */
@@ -51,6 +54,11 @@ struct config {
  * header. ERR_INPUT names key, expected and found. */
 NEED int config_read(struct config *c, struct source *s, struct err *e);
 void config_release(struct config *c);
+/* Bytes of cache that a position takes, keys and values of `value` bytes each
+ * and its share of a page of states. */
+size_t config_cache_bytes(const struct config *c, size_t value);
+/* Floats of a layer's state; 0: it has keys and values. */
+size_t config_state(const struct config *c, size_t layer);
 
 /* ---- names: one internal naming (HF's, as mlx-lm has it) */
 enum naming { NAMING_HF, NAMING_META, NAMING_GGUF };

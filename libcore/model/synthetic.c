@@ -78,7 +78,8 @@ int synthetic_config(struct config *c, const char *name, enum dtype dtype, struc
 	};
 	snprintf(c->model_type, sizeof c->model_type, "%s", s->model_type);
 	c->sliding = arena_new(&c->arena, c->n_layers, sizeof *c->sliding, e);
-	return c->sliding ? 0 : -1;
+	c->block = arena_new(&c->arena, c->n_layers, sizeof *c->block, e);
+	return c->sliding && c->block ? 0 : -1;
 }
 
 /* Steele et al., 2014 (SplitMix64) */

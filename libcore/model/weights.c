@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME_ROOM = 160, PER_LAYER = 18, BESIDES = 3 };
+enum { NAME_ROOM = 160, PER_LAYER = 22, BESIDES = 3 };
 
 struct binder {
 	struct weights *w;
@@ -34,9 +34,7 @@ static const struct tensor *find(const struct binder *b, char name[NAME_ROOM], c
 	char ours[NAME_ROOM];
 
 	snprintf(ours, sizeof ours, "%s.%s", path, leaf);
-	if (b->naming == NAMING_HF)
-		snprintf(name, NAME_ROOM, "%s", ours);
-	else if (!family_name_out(b->c->family, name, NAME_ROOM, b->naming, ours))
+	if (!family_name_out(b->c->family, name, NAME_ROOM, b->naming, ours))
 		return NULL;
 	return source_find(b->s, name);
 }
@@ -260,6 +258,29 @@ static int bind_vector(struct binder *b, struct weight **out, const char *path, 
 	return bind_float(b, out, t, &d, e);
 }
 
+/* A channel's taps, [n, 1, taps], or as MLX turns them [n, taps, 1]. */
+static int bind_taps(struct binder *b, struct weight **out, size_t i, const char *module, size_t n,
+                     struct err *e)
+{
+	char path[NAME_ROOM], name[NAME_ROOM], want[64];
+	size_t taps = b->c->conv_taps;
+	const struct tensor *t;
+	struct weight_desc d = { .name = name, .n_out = 1, .n_in = n * taps };
+
+	snprintf(path, sizeof path, "model.layers.%zu.%s", i, module);
+	if (!b->s)
+		return bind_vector(b, out, path, "weight", n * taps, e);
+	t = find(b, name, path, "weight");
+	if (!t)
+		return err_set(e, ERR_INPUT, "%s: missing", name);
+	if (t->shape.rank != 3 || t->shape.dim[0] != n || t->shape.dim[1] * t->shape.dim[2] != taps ||
+	    (t->shape.dim[1] != 1 && t->shape.dim[2] != 1) || !dtype_info(t->dtype)->is_float) {
+		snprintf(want, sizeof want, "[%zu,1,%zu]", n, taps);
+		return bad_shape(t, want, e);
+	}
+	return bind_float(b, out, t, &d, e);
+}
+
 static int bind_linear(struct binder *b, struct weight **w, struct weight **bias, size_t i,
                        const char *module, size_t n_out, size_t n_in, bool has_bias, struct err *e)
 {
@@ -352,25 +373,47 @@ static int bind_feed_forward(struct binder *b, struct layer *l, size_t i, struct
 	       bind_linear(b, &l->up, &l->up_bias, i, "mlp.up_proj", n, d, has, e);
 }
 
+static int bind_attention(struct binder *b, struct layer *l, size_t i, struct err *e)
+{
+	const struct config *c = b->c;
+	bool row = c->family->qk_norm_row;
+	size_t nq = c->n_heads * c->head_dim, nk = c->n_kv_heads * c->head_dim;
+
+	if (bind_qkv(b, l, i, e) ||
+	    bind_linear(b, &l->o, &l->o_bias, i, "self_attn.o_proj", c->hidden, nq, c->o_bias, e))
+		return -1;
+	if (!c->qk_norm)
+		return 0;
+	return bind_norm(b, &l->q_norm, i, "self_attn.q_norm", row ? nq : c->head_dim, e) ||
+	       bind_norm(b, &l->k_norm, i, "self_attn.k_norm", row ? nk : c->head_dim, e) ? -1 : 0;
+}
+
+static int bind_conv(struct binder *b, struct layer *l, size_t i, struct err *e)
+{
+	size_t n = b->c->hidden;
+
+	for (size_t k = 0; k < 3; k++)
+		if (bind_rows(b, &l->in[k], i, "conv.in_proj", k * n, n, 3 * n, n, e))
+			return -1;
+	return bind_taps(b, &l->conv, i, "conv.conv", n, e) ||
+	       bind_linear(b, &l->o, NULL, i, "conv.out_proj", n, n, false, e);
+}
+
+static int (*const bind_block[])(struct binder *, struct layer *, size_t, struct err *) = {
+	[BLOCK_ATTENTION] = bind_attention,
+	[BLOCK_CONV] = bind_conv,
+};
+
 static int bind_layer(struct binder *b, size_t i, struct err *e)
 {
 	const struct config *c = b->c;
 	const struct family *f = c->family;
 	struct layer *l = &b->w->layer[i];
-	size_t nq = c->n_heads * c->head_dim, nk = c->n_kv_heads * c->head_dim;
 
 	for (size_t k = 0; k < sizeof l->norm / sizeof *l->norm; k++)
 		if (bind_norm(b, &l->norm[k], i, f->norm[k], c->hidden, e))
 			return -1;
-	if (bind_qkv(b, l, i, e) || bind_feed_forward(b, l, i, e) ||
-	    bind_linear(b, &l->o, &l->o_bias, i, "self_attn.o_proj", c->hidden, nq, c->o_bias, e))
-		return -1;
-	if (!c->qk_norm)
-		return 0;
-	return bind_norm(b, &l->q_norm, i, "self_attn.q_norm", f->qk_norm_row ? nq : c->head_dim,
-	                 e) ||
-	       bind_norm(b, &l->k_norm, i, "self_attn.k_norm", f->qk_norm_row ? nk : c->head_dim,
-	                 e) ? -1 : 0;
+	return bind_block[c->block[i]](b, l, i, e) || bind_feed_forward(b, l, i, e) ? -1 : 0;
 }
 
 static int open_all(struct binder *b, struct err *e)

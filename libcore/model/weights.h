@@ -10,6 +10,7 @@ struct layer {
 	struct weight *norm[4]; /* before and after attention, before and after feed-forward */
 	struct weight *q, *k, *v, *o, *q_bias, *k_bias, *v_bias, *o_bias;
 	struct weight *q_norm, *k_norm;
+	struct weight *in[3], *conv; /* a short convolution: both gates, the input, the taps */
 	struct weight *gate, *up, *down, *gate_bias, *up_bias, *down_bias;
 };
 struct weights {

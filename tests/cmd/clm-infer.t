@@ -124,6 +124,11 @@ is($head . out({ in => '' }, @i, '-n', 16, '--load-cache', "$d/cache"), $text, '
 refused(qr{^clm-infer: \Q$d\E/none: }, 'no such cache', @c, '--load-cache', "$d/none");
 refused(qr{^clm-infer: \Q$d\E/a: }, 'a file that is none', @c, '--load-cache', "$d/a");
 misused(qr/go with one text/, 'a cache of many texts', @i, '--lines', '--save-cache', "$d/x");
+my @h = ('clm-infer', '-m', 'tests/data/golden/lfm2', '--ids');
+out(@h, '-p', '1 231 41 102 224 295', '-n', 9, '--save-cache', "$d/state");
+is(out({ in => '' }, @h, '-n', 7, '--load-cache', "$d/state"),
+	join(' ', (split ' ', out(@h, '-p', '1 231 41 102 224 295', '-n', 16))[9 .. 15]) . "\n",
+	'states of a recurrent model resumed');
 is(join(' ', grep { /tmp/ } files_of($d)), '', 'nothing left behind');
 
 done_testing;
