@@ -235,9 +235,14 @@ void block_form_decode(const struct block_form *f, float *out, const unsigned ch
 	}
 }
 
+static const struct block_form *any_form_of(enum dtype t)
+{
+	return block_form_of(t) ? block_form_of(t) : code_form_of(t);
+}
+
 bool affine_form_of(struct affine_form *out, enum dtype t)
 {
-	const struct block_form *f = block_form_of(t);
+	const struct block_form *f = any_form_of(t);
 
 	if (!f)
 		return false;
@@ -256,7 +261,7 @@ static void store_scale(unsigned char *p, enum dtype t, size_t i, float v)
 void affine_from_blocks(void *q, void *scales, void *biases, enum dtype t, const void *in,
                         size_t n_cols)
 {
-	const struct block_form *f = block_form_of(t);
+	const struct block_form *f = any_form_of(t);
 	unsigned char *packed = q;
 	const unsigned char *block = in;
 	size_t group = 0;

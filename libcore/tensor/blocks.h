@@ -62,6 +62,10 @@ struct block_form {
 	enum dtype scale; /* what holds scale and bias exactly */
 	void (*split)(uint8_t *code, float *scale, float *bias, const unsigned char *in);
 };
+/* Codebook types whose values such codes hold as well; NULL if t is none. */
+const struct block_form *code_form_of(enum dtype t);
+/* An unsigned E4M3, halved for the doubled table; 0 and 127 are zero. */
+float nvfp4_scale(unsigned s);
 /* NULL if t is no such type. */
 const struct block_form *block_form_of(enum dtype t);
 void block_form_decode(const struct block_form *f, float *out, const unsigned char *in, size_t n);
@@ -89,6 +93,21 @@ void q4_1_encode(unsigned char *out, const float *in, size_t n);
 void q5_0_encode(unsigned char *out, const float *in, size_t n);
 void q5_1_encode(unsigned char *out, const float *in, size_t n);
 void q8_0_encode(unsigned char *out, const float *in, size_t n);
+void mxfp4_encode(unsigned char *out, const float *in, size_t n);
+void nvfp4_encode(unsigned char *out, const float *in, size_t n);
+/* By the importance q of the columns; NULL is none. */
+void q2_k_encode(unsigned char *out, const float *in, const float *q, size_t n);
+void q3_k_encode(unsigned char *out, const float *in, const float *q, size_t n);
+void q4_k_encode(unsigned char *out, const float *in, const float *q, size_t n);
+void q5_k_encode(unsigned char *out, const float *in, const float *q, size_t n);
+void q6_k_encode(unsigned char *out, const float *in, const float *q, size_t n);
+void iq4_nl_encode(unsigned char *out, const float *in, const float *q, size_t n);
+void iq4_xs_encode(unsigned char *out, const float *in, const float *q, size_t n);
+/* One row, by the importance of its columns. */
+void q4_0_encode_by(unsigned char *out, const float *in, const float *q, size_t n);
+void q4_1_encode_by(unsigned char *out, const float *in, const float *q, size_t n);
+void q5_0_encode_by(unsigned char *out, const float *in, const float *q, size_t n);
+void q5_1_encode_by(unsigned char *out, const float *in, const float *q, size_t n);
 
 /* 16-bit floats to f32 and back, for loops over many. */
 static inline float f32_of_f16(uint16_t h)

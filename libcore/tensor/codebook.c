@@ -58,8 +58,7 @@ void mxfp4_decode(float *out, const unsigned char *in, size_t n)
 	}
 }
 
-/* An unsigned E4M3, halved for the doubled table; 0 and 127 are zero. */
-static float nvfp4_scale(unsigned s)
+float nvfp4_scale(unsigned s)
 {
 	unsigned e = s >> 3 & 15, f = s & 7;
 

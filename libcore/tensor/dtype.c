@@ -168,6 +168,8 @@ static const struct row {
 	struct dtype_info info;
 	void (*decode)(float *out, const unsigned char *in, size_t n);
 	void (*encode)(unsigned char *out, const float *in, size_t n);
+	/* by importance; without `encode` its q may be NULL */
+	void (*encode_by)(unsigned char *out, const float *in, const float *q, size_t n);
 } rows[DT_COUNT] = {
 	[DT_BOOL] = { { "bool", 1, 1, false }, bool_decode, NULL },
 	[DT_I8] = { { "i8", 1, 1, false }, i8_decode, NULL },
@@ -186,17 +188,17 @@ static const struct row {
 	[DT_F8_E4M3] = { { "f8_e4m3", 1, 1, true }, f8_e4m3_decode, NULL },
 	[DT_F8_E5M2] = { { "f8_e5m2", 1, 1, true }, f8_e5m2_decode, NULL },
 	[DT_F8_E8M0] = { { "f8_e8m0", 1, 1, true }, f8_e8m0_decode, NULL },
-	[DT_Q4_0] = { { "q4_0", 32, 18, false }, NULL, q4_0_encode },
-	[DT_Q4_1] = { { "q4_1", 32, 20, false }, NULL, q4_1_encode },
-	[DT_Q5_0] = { { "q5_0", 32, 22, false }, NULL, q5_0_encode },
-	[DT_Q5_1] = { { "q5_1", 32, 24, false }, NULL, q5_1_encode },
+	[DT_Q4_0] = { { "q4_0", 32, 18, false }, NULL, q4_0_encode, q4_0_encode_by },
+	[DT_Q4_1] = { { "q4_1", 32, 20, false }, NULL, q4_1_encode, q4_1_encode_by },
+	[DT_Q5_0] = { { "q5_0", 32, 22, false }, NULL, q5_0_encode, q5_0_encode_by },
+	[DT_Q5_1] = { { "q5_1", 32, 24, false }, NULL, q5_1_encode, q5_1_encode_by },
 	[DT_Q8_0] = { { "q8_0", 32, 34, false }, NULL, q8_0_encode },
 	[DT_Q8_1] = { { "q8_1", 32, 36, false }, NULL, NULL },
-	[DT_Q2_K] = { { "q2_k", 256, 84, false }, NULL, NULL },
-	[DT_Q3_K] = { { "q3_k", 256, 110, false }, NULL, NULL },
-	[DT_Q4_K] = { { "q4_k", 256, 144, false }, NULL, NULL },
-	[DT_Q5_K] = { { "q5_k", 256, 176, false }, NULL, NULL },
-	[DT_Q6_K] = { { "q6_k", 256, 210, false }, NULL, NULL },
+	[DT_Q2_K] = { { "q2_k", 256, 84, false }, NULL, NULL, q2_k_encode },
+	[DT_Q3_K] = { { "q3_k", 256, 110, false }, NULL, NULL, q3_k_encode },
+	[DT_Q4_K] = { { "q4_k", 256, 144, false }, NULL, NULL, q4_k_encode },
+	[DT_Q5_K] = { { "q5_k", 256, 176, false }, NULL, NULL, q5_k_encode },
+	[DT_Q6_K] = { { "q6_k", 256, 210, false }, NULL, NULL, q6_k_encode },
 	[DT_Q8_K] = { { "q8_k", 256, 292, false }, q8_k_decode, NULL },
 	[DT_IQ1_S] = { { "iq1_s", 256, 50, false }, iq1_s_decode, NULL },
 	[DT_IQ1_M] = { { "iq1_m", 256, 56, false }, iq1_m_decode, NULL },
@@ -205,12 +207,12 @@ static const struct row {
 	[DT_IQ2_S] = { { "iq2_s", 256, 82, false }, iq2_s_decode, NULL },
 	[DT_IQ3_XXS] = { { "iq3_xxs", 256, 98, false }, iq3_xxs_decode, NULL },
 	[DT_IQ3_S] = { { "iq3_s", 256, 110, false }, iq3_s_decode, NULL },
-	[DT_IQ4_NL] = { { "iq4_nl", 32, 18, false }, iq4_nl_decode, NULL },
-	[DT_IQ4_XS] = { { "iq4_xs", 256, 136, false }, iq4_xs_decode, NULL },
+	[DT_IQ4_NL] = { { "iq4_nl", 32, 18, false }, iq4_nl_decode, NULL, iq4_nl_encode },
+	[DT_IQ4_XS] = { { "iq4_xs", 256, 136, false }, iq4_xs_decode, NULL, iq4_xs_encode },
 	[DT_TQ1_0] = { { "tq1_0", 256, 54, false }, tq1_0_decode, NULL },
 	[DT_TQ2_0] = { { "tq2_0", 256, 66, false }, tq2_0_decode, NULL },
-	[DT_MXFP4] = { { "mxfp4", 32, 17, false }, mxfp4_decode, NULL },
-	[DT_NVFP4] = { { "nvfp4", 64, 36, false }, nvfp4_decode, NULL },
+	[DT_MXFP4] = { { "mxfp4", 32, 17, false }, mxfp4_decode, mxfp4_encode },
+	[DT_NVFP4] = { { "nvfp4", 64, 36, false }, nvfp4_decode, nvfp4_encode },
 	[DT_Q1_0] = { { "q1_0", 128, 18, false }, q1_0_decode, NULL },
 	[DT_Q2_0] = { { "q2_0", 64, 18, false }, q2_0_decode, NULL },
 };
@@ -235,11 +237,21 @@ bool dtype_to_f32(enum dtype t, float *out, const void *in, size_t n)
 	return true;
 }
 
+bool dtype_from_f32_by(enum dtype t, void *out, const float *in, const float *q, size_t n)
+{
+	const struct row *r = &rows[t];
+
+	assert((unsigned)t < DT_COUNT && n % r->info.block == 0);
+	if (r->encode_by && (q || !r->encode))
+		r->encode_by(out, in, q, n);
+	else if (r->encode)
+		r->encode(out, in, n);
+	else
+		return false;
+	return true;
+}
+
 bool dtype_from_f32(enum dtype t, void *out, const float *in, size_t n)
 {
-	assert((unsigned)t < DT_COUNT && n % rows[t].info.block == 0);
-	if (!rows[t].encode)
-		return false;
-	rows[t].encode(out, in, n);
-	return true;
+	return dtype_from_f32_by(t, out, in, NULL, n);
 }

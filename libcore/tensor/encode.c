@@ -3,21 +3,9 @@
  * llama.cpp makes them: codes are chosen for the scale before it is rounded
  * to f16, and every product is rounded before the sum. */
 #include "tensor/blocks.h"
+#include "tensor/search.h"
 
 #include <math.h>
-
-/* The first element of largest magnitude, with its sign; +0 if none. */
-static float extreme(const float *x, int n)
-{
-	float top = 0, value = 0;
-
-	for (int i = 0; i < n; i++)
-		if (fabsf(x[i]) > top) {
-			top = fabsf(x[i]);
-			value = x[i];
-		}
-	return value;
-}
 
 static void range_of(float *lo, float *hi, const float *x, int n)
 {
@@ -72,7 +60,7 @@ void q4_0_encode(unsigned char *out, const float *in, size_t n)
 {
 	for (; n; n -= 32, in += 32, out += 18) {
 		uint8_t code[32];
-		float d = extreme(in, 32) / -8.0f;
+		float d = search_extreme(in, 32) / -8.0f;
 
 		store_u16(out, f16_of_f32(d));
 		codes_of(code, in, 0, inverse_of(d), 8.5f, 15);
@@ -99,7 +87,7 @@ void q5_0_encode(unsigned char *out, const float *in, size_t n)
 {
 	for (; n; n -= 32, in += 32, out += 22) {
 		uint8_t code[32];
-		float d = extreme(in, 32) / -16.0f;
+		float d = search_extreme(in, 32) / -16.0f;
 
 		store_u16(out, f16_of_f32(d));
 		codes_of(code, in, 0, inverse_of(d), 16.5f, 31);
@@ -127,7 +115,7 @@ void q5_1_encode(unsigned char *out, const float *in, size_t n)
 void q8_0_encode(unsigned char *out, const float *in, size_t n)
 {
 	for (; n; n -= 32, in += 32, out += 34) {
-		float d = fabsf(extreme(in, 32)) / 127.0f, inverse = inverse_of(d);
+		float d = fabsf(search_extreme(in, 32)) / 127.0f, inverse = inverse_of(d);
 
 		store_u16(out, f16_of_f32(d));
 		for (int j = 0; j < 32; j++) {
@@ -136,4 +124,80 @@ void q8_0_encode(unsigned char *out, const float *in, size_t n)
 			out[2 + j] = (unsigned char)(signed char)code;
 		}
 	}
+}
+
+/* ---- by importance: the codes of the search are final */
+
+/* w = q * sqrt(mean square of the row + x * x) */
+static void weights_of(float *w, const float *x, const float *q, float mean)
+{
+	for (int i = 0; i < 32; i++)
+		w[i] = q[i] * sqrtf(mean + x[i] * x[i]);
+}
+
+static float mean_square(const float *x, size_t n)
+{
+	float sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += x[i] * x[i];
+	return sum / (float)n;
+}
+
+static void centred_by(unsigned char *out, const float *in, const float *q, size_t n, int top)
+{
+	float mean = mean_square(in, n), w[32];
+	uint8_t code[32];
+
+	for (; n; n -= 32, in += 32, q += 32) {
+		weights_of(w, in, q, mean);
+		store_u16(out, f16_of_f32(search_centred(code, in, w, 32, top)));
+		out += 2;
+		if (top == 16) {
+			store_fifth_bits(out, code);
+			out += 4;
+		}
+		store_nibbles(out, code);
+		out += 16;
+	}
+}
+
+static void based_by(unsigned char *out, const float *in, const float *q, size_t n, int top)
+{
+	static const struct search_walk walk = { -0.9f, 0.05f, 36, false };
+	float mean = mean_square(in, n), w[32], minimum;
+	uint8_t code[32];
+
+	for (; n; n -= 32, in += 32, q += 32) {
+		weights_of(w, in, q, mean);
+		store_u16(out, f16_of_f32(search_based(code, &minimum, in, w, 32, top, &walk)));
+		store_u16(out + 2, f16_of_f32(-minimum));
+		out += 4;
+		if (top == 31) {
+			store_fifth_bits(out, code);
+			out += 4;
+		}
+		store_nibbles(out, code);
+		out += 16;
+	}
+}
+
+void q4_0_encode_by(unsigned char *out, const float *in, const float *q, size_t n)
+{
+	centred_by(out, in, q, n, 8);
+}
+
+void q5_0_encode_by(unsigned char *out, const float *in, const float *q, size_t n)
+{
+	centred_by(out, in, q, n, 16);
+}
+
+void q4_1_encode_by(unsigned char *out, const float *in, const float *q, size_t n)
+{
+	based_by(out, in, q, n, 15);
+}
+
+void q5_1_encode_by(unsigned char *out, const float *in, const float *q, size_t n)
+{
+	based_by(out, in, q, n, 31);
 }

@@ -32,8 +32,12 @@ const struct dtype_info *dtype_info(enum dtype t);
  * decoder for t. Exact for all plain floats, ints are converted. */
 bool dtype_to_f32(enum dtype t, float *out, const void *in, size_t n);
 /* f32 to f16, bf16 (round to nearest even), f32, f64, and the GGUF blocks
- * that have an encoder (q4_0 q4_1 q5_0 q5_1 q8_0); false otherwise. */
+ * that have an encoder (q4_0 q4_1 q5_0 q5_1 q8_0, q2_k to q6_k, iq4_nl iq4_xs
+ * mxfp4 nvfp4); false otherwise. */
 bool dtype_from_f32(enum dtype t, void *out, const float *in, size_t n);
+/* One row, by the importance q[n] of its columns where the type heeds that;
+ * NULL: none. */
+bool dtype_from_f32_by(enum dtype t, void *out, const float *in, const float *q, size_t n);
 float f16_to_f32(uint16_t h);
 uint16_t f16_from_f32(float f);
 float bf16_to_f32(uint16_t h);
@@ -83,9 +87,22 @@ unsigned affine_code(const void *q, size_t i, unsigned bits);
 void affine_pack(void *q, const uint8_t *code, size_t n, unsigned bits);
 void affine_unpack(uint8_t *code, const void *q, size_t n, unsigned bits);
 
-/* GGUF blocks that are exactly affine: bits, group, and whether affine_from_
- * block() can split them without loss (q4_0 q4_1 q5_0 q5_1 q8_0 and the
- * K-quants q2_k..q6_k; K-quants give f32 scales). The bias of q4_0 is -8 times
+/* MLX's other modes: small floats with a scale of one byte a group. */
+enum coding { CODING_AFFINE, CODING_MXFP4, CODING_MXFP8, CODING_NVFP4, CODING_COUNT };
+struct coding_info { const char *name; unsigned bits, group; };
+const struct coding_info *coding_info(enum coding c); /* affine: MLX's defaults */
+/* The one of these with such codes and groups, scales being bytes. */
+enum coding coding_of(unsigned bits, unsigned group);
+/* n values (whole groups) of one that is not affine; scales: n / group. */
+void coding_quantize(enum coding c, void *q, uint8_t *scales, const float *w, size_t n);
+void coding_dequantize(enum coding c, float *out, const void *q, const uint8_t *scales, size_t n);
+/* mxfp4 and nvfp4 as affine codes of 5 bits in the same groups, exactly. */
+void coding_to_affine(enum coding c, void *q, float *scales, float *biases, const void *in,
+                      const uint8_t *s, size_t n);
+
+/* GGUF blocks as affine codes: bits, group, and whether affine_from_blocks()
+ * can split them (all but q8_k; q4_0 to q8_0 give f16 scales, the others f32;
+ * only iq4_xs may round, once). The bias of q4_0 is -8 times
  * its scale, of q5_0 -16, of q8_0 -128: infinite in f16 where the scale is
  * above 8188, 4094 or 511, which no sane file has. */
 struct affine_form { unsigned bits, group; enum dtype scale; };
