@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* clm-info.c - what a model is, and what this machine offers */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "open.h"
 
-enum { CACHE_TOKENS = 1024 };
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_CONFIG = 1 << 20 };
 
 struct args {
 	struct cli_common common;
@@ -146,11 +145,14 @@ static void tell_rope(struct rows *r, const struct config *c)
 {
 	static const char *const kinds[] = { [ROPE_PLAIN] = "plain", [ROPE_LINEAR] = "linear",
 	                                     [ROPE_LLAMA3] = "llama3", [ROPE_YARN] = "yarn",
-	                                     [ROPE_DYNAMIC] = "dynamic" };
+	                                     [ROPE_DYNAMIC] = "dynamic",
+	                                     [ROPE_LONG] = "longrope" };
 	char text[64];
 
 	snprintf(text, sizeof text, "%s, base %.9g",
-	         kinds[c->has_rope_divisor ? ROPE_LLAMA3 : c->rope_kind], c->rope_theta);
+	         kinds[c->has_rope_divisor && c->rope_kind == ROPE_PLAIN ? ROPE_LLAMA3 :
+	                                                                  c->rope_kind],
+	         c->rope_theta);
 	row_text(r, "rope", text);
 	if (c->window)
 		row_number(r, "window", c->window);
@@ -171,6 +173,16 @@ static void tell_config(struct rows *r, const struct config *c)
 	row_bool(r, "tied_embeddings", c->tied);
 }
 
+/* Groups of 64 codes of 4 bits with a scale and a bias, the rest in f16. */
+static void tell_needs(struct rows *r, const struct config *c, const struct config_size *s)
+{
+	size_t others = (s->parameters - s->matrices) * sizeof(uint16_t);
+
+	row_number(r, "memory_f16", s->parameters * sizeof(uint16_t));
+	row_number(r, "memory_4bit", s->matrices / 2 + s->matrices / 64 * 4 + others);
+	row_number(r, "cache_per_token", config_cache_bytes(c, sizeof(uint16_t)));
+}
+
 static void tell_sums(struct rows *r, const struct sums *u, const struct config *c)
 {
 	char text[64];
@@ -185,8 +197,34 @@ static void tell_sums(struct rows *r, const struct sums *u, const struct config 
 	row_text(r, "quantization", text);
 	row_number(r, "weights_bytes", u->file_bytes);
 	row_number(r, "weights_memory", u->memory);
-	row_number(r, "cache_memory_per_1k",
-	           CACHE_TOKENS * config_cache_bytes(c, sizeof(uint16_t)));
+	row_number(r, "cache_memory_per_1k", 1024 * config_cache_bytes(c, sizeof(uint16_t)));
+}
+
+/* A config alone: what its model would have and need. */
+static int tell_alone(const char *path, bool json, struct err *e)
+{
+	struct rows r = { .json = json };
+	struct config c;
+	struct config_size size;
+	struct buf text = { 0 };
+	int rc = file_read(&text, path, MAX_CONFIG, e);
+
+	if (rc == 0 && config_parse(&c, buf_bytes(&text), e))
+		rc = err_in(e, "%s", path);
+	buf_release(&text);
+	if (rc)
+		return -1;
+	rc = config_measure(&size, &c, e);
+	if (rc == 0) {
+		row_text(&r, "path", path);
+		row_text(&r, "container", "config");
+		tell_config(&r, &c);
+		row_number(&r, "parameters", size.parameters);
+		tell_needs(&r, &c, &size);
+		cli_puts(json ? "}\n" : "");
+	}
+	config_release(&c);
+	return rc;
 }
 
 static void tell_tokenizer(struct rows *r, struct opened *o)
@@ -239,6 +277,18 @@ static int tell_model(struct opened *o, bool json, struct err *e)
 	cli_puts(json ? "}\n" : "");
 	config_release(&c);
 	return 0;
+}
+
+/* A file that begins as a JSON object does. */
+static bool is_config(const char *path)
+{
+	struct err ignored;
+	struct file_map map = { 0 };
+	bool yes = file_map(&map, path, &ignored) == 0 && map.bytes.n &&
+	           map.bytes.n <= MAX_CONFIG && map.bytes.p[0] == '{';
+
+	file_unmap(&map);
+	return yes;
 }
 
 /* ---- lists */
@@ -331,7 +381,9 @@ int main(int argc, char **argv)
 		rc = tell_devices(a.json, &e);
 	} else {
 		rc = open_files(&o, &a.open, &e);
-		if (rc == 0 && a.tensors)
+		if (rc && is_config(a.open.model))
+			rc = tell_alone(a.open.model, a.json, &e);
+		else if (rc == 0 && a.tensors)
 			tell_tensors(o.source, a.json);
 		else if (rc == 0)
 			rc = tell_model(&o, a.json, &e);

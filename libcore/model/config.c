@@ -164,7 +164,8 @@ static int flags_from_json(struct config *c, struct source *s, const struct fami
 	bool attention_bias = false;
 	const char *dtype = NULL;
 
-	c->tied = !source_find(s, "lm_head.weight") && !source_find(s, "output.weight");
+	c->tied = s ? !source_find(s, "lm_head.weight") && !source_find(s, "output.weight") :
+	              f->tied;
 	c->qkv_bias = f->qkv_bias;
 	c->qk_norm = f->qk_norm;
 	if (json_get_bool(json, "tie_word_embeddings", &c->tied, e) < 0 ||
@@ -195,8 +196,7 @@ int config_from_json(struct config *c, struct source *s, const cJSON *json, stru
 		return err_set(e, ERR_INPUT, "model_type: expected a string, found nothing");
 	f = family_find(type);
 	if (!f)
-		return err_set(e, ERR_INPUT,
-		               "model_type: \"%s\" is not among the families known here", type);
+		return family_unknown("model_type", type, e);
 	snprintf(c->model_type, sizeof c->model_type, "%s", f->name);
 	if (sizes_from_json(c, json, e) || flags_from_json(c, s, f, json, e) ||
 	    scales_from_json(c, f, json, e))
@@ -364,19 +364,34 @@ static int complete(struct config *c, struct err *e)
 	return c->block ? 0 : -1;
 }
 
+static int finish(struct config *c, struct err *e)
+{
+	if (complete(c, e) || check(c, e)) {
+		config_release(c);
+		return -1;
+	}
+	if (c->rope_kind == ROPE_LLAMA3)
+		config_llama3_divisors(c);
+	return 0;
+}
+
+static const struct config unread = {
+	.dtype = DT_F32,
+	.rope_partial = 1,
+	.bos = -1,
+	.rope_low = 1,
+	.rope_high = 4,
+	.rope_beta_fast = 32,
+	.rope_beta_slow = 1,
+	.rope_truncate = true,
+};
+
 int config_read(struct config *c, struct source *s, struct err *e)
 {
 	struct bytes text;
 	int got, bad;
 
-	*c = (struct config){ .dtype = DT_F32,
-		              .rope_partial = 1,
-		              .bos = -1,
-		              .rope_low = 1,
-		              .rope_high = 4,
-		              .rope_beta_fast = 32,
-		              .rope_beta_slow = 1,
-		              .rope_truncate = true };
+	*c = unread;
 	if (source_container(s) == CONTAINER_GGUF) {
 		bad = config_from_gguf(c, s, e);
 	} else if (source_container(s) == CONTAINER_LLAMA2C) {
@@ -387,15 +402,28 @@ int config_read(struct config *c, struct source *s, struct err *e)
 		      !got    ? err_set(e, ERR_INPUT, "config.json: missing beside the weights") :
 		                read_json(c, s, text, e) || read_generation(c, s, e);
 	}
-	if (!bad)
-		bad = complete(c, e);
-	if (bad || check(c, e)) {
+	if (bad) {
 		config_release(c);
 		return -1;
 	}
-	if (c->rope_kind == ROPE_LLAMA3)
-		config_llama3_divisors(c);
-	return 0;
+	return finish(c, e);
+}
+
+int config_parse(struct config *c, struct bytes text, struct err *e)
+{
+	cJSON *json = json_parse(text, e);
+	int bad;
+
+	if (!json)
+		return -1;
+	*c = unread;
+	bad = config_from_json(c, NULL, json, e);
+	cJSON_Delete(json);
+	if (bad) {
+		config_release(c);
+		return -1;
+	}
+	return finish(c, e);
 }
 
 size_t config_state(const struct config *c, size_t layer)

@@ -216,9 +216,7 @@ int config_from_gguf(struct config *c, struct source *s, struct err *e)
 	         got ? (const char *)arch.p : "");
 	f = family_of_gguf(k.arch);
 	if (!f)
-		return err_set(e, ERR_INPUT,
-		               "general.architecture: \"%s\" is not among the families known here",
-		               k.arch);
+		return family_unknown("general.architecture", k.arch, e);
 	snprintf(c->model_type, sizeof c->model_type, "%s", f->name);
 	if (sizes(c, s, &k, e))
 		return -1;

@@ -41,13 +41,14 @@ static const struct family families[] = {
 	  .window_by_flag = true },
 	{ .name = "gemma", .class = "GemmaForCausalLM",
 	  .gguf = "gemma", .norm = NORMS_BEFORE, .norm_plus_one = true,
-	  .embed_by_width = true, .act = ACT_GELU_TANH },
+	  .embed_by_width = true, .tied = true, .act = ACT_GELU_TANH },
 	{ .name = "gemma2", .class = "Gemma2ForCausalLM",
 	  .gguf = "gemma2", .norm = NORMS_AROUND, .norm_plus_one = true,
-	  .embed_by_width = true, .act = ACT_GELU_TANH, .window_pattern = 2, .window = 4096 },
+	  .embed_by_width = true, .tied = true, .act = ACT_GELU_TANH,
+	  .window_pattern = 2, .window = 4096 },
 	{ .name = "gemma3_text", .class = "Gemma3ForCausalLM",
 	  .gguf = "gemma3", .norm = NORMS_AROUND, .qk_norm = true,
-	  .norm_plus_one = true, .embed_by_width = true, .act = ACT_GELU_TANH,
+	  .norm_plus_one = true, .embed_by_width = true, .tied = true, .act = ACT_GELU_TANH,
 	  .window_pattern = 6, .window = 512 },
 	{ .name = "glm4", .class = "Glm4ForCausalLM",
 	  .gguf = "glm4", .norm = { "input_layernorm",
@@ -61,10 +62,11 @@ static const struct family families[] = {
 	  .fused_gate_up = true, .window_everywhere = true },
 	{ .name = "smollm3", .class = "SmolLM3ForCausalLM",
 	  .gguf = "smollm3", .norm = NORMS_BEFORE, .gguf_interleaved = true,
-	  .window_by_flag = true, .unrotated_every = 4 },
+	  .window_by_flag = true, .unrotated_every = 4, .tied = true },
 	{ .name = "lfm2", .class = "Lfm2ForCausalLM",
 	  .norm = { "operator_norm", NULL, "ffn_norm", NULL }, .qk_norm = true,
-	  .block = BLOCK_CONV, .block_name = "conv", .shrunk_ffn = true, .alias = lfm2_names },
+	  .block = BLOCK_CONV, .block_name = "conv", .shrunk_ffn = true, .tied = true,
+	  .alias = lfm2_names },
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
@@ -76,6 +78,17 @@ size_t family_count(void)
 const char *family_name(size_t i)
 {
 	return families[i].name;
+}
+
+int family_unknown(const char *what, const char *name, struct err *e)
+{
+	char all[512] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < N_FAMILIES && n < sizeof all; i++)
+		n += (size_t)snprintf(all + n, sizeof all - n, " %s", families[i].name);
+	return err_set(e, ERR_INPUT, "%s: \"%.64s\" is not among the families known here:%s", what,
+	               name, all);
 }
 
 const struct family *family_find(const char *model_type)

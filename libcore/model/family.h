@@ -30,6 +30,7 @@ struct family {
 	unsigned window_pattern;   /* without layer_types every such layer is full; 0: none slides */
 	size_t window;             /* where the config names none; 0: full attention */
 	unsigned unrotated_every;  /* without no_rope_layers; 0: all rotate */
+	bool tied;                 /* where neither config nor weights say */
 	enum activation act;       /* unless the config says otherwise */
 	enum block block;          /* of layers that layer_types calls by another name */
 	const char *block_name;    /* that name */
@@ -38,6 +39,8 @@ struct family {
 };
 
 const struct family *family_find(const char *model_type);
+/* The refusal of a name that is not in the table, with those that are. */
+int family_unknown(const char *what, const char *name, struct err *e);
 const struct family *family_of_gguf(const char *architecture);
 /* As name_out(), with the family's own names. */
 bool family_name_out(const struct family *f, char *out, size_t room, enum naming n,

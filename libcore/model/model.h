@@ -53,12 +53,20 @@ struct config {
 /* Reads config.json (HF, MLX, mlx-examples), GGUF metadata or the llama2.c
  * header. ERR_INPUT names key, expected and found. */
 NEED int config_read(struct config *c, struct source *s, struct err *e);
+/* A Hugging Face config.json alone, with no weights beside it. */
+NEED int config_parse(struct config *c, struct bytes json, struct err *e);
 void config_release(struct config *c);
 /* Bytes of cache that a position takes, keys and values of `value` bytes each
  * and its share of a page of states. */
 size_t config_cache_bytes(const struct config *c, size_t value);
 /* Floats of a layer's state; 0: it has keys and values. */
 size_t config_state(const struct config *c, size_t layer);
+/* What a model of this config has and needs, told without its weights. */
+struct config_size {
+	size_t parameters;
+	size_t matrices;           /* of them, in matrices, which quantization makes small */
+};
+NEED int config_measure(struct config_size *out, const struct config *c, struct err *e);
 
 /* ---- names: one internal naming (HF's, as mlx-lm has it) */
 enum naming { NAMING_HF, NAMING_META, NAMING_GGUF };

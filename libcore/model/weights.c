@@ -23,6 +23,7 @@ struct binder {
 	/* without a source the weights are made up */
 	unsigned bits, group;
 	uint64_t seed;
+	struct config_size *size; /* not NULL: they are only counted */
 	/* the rows wanted of a matrix that holds several; total 0: all of it */
 	size_t first, total;
 };
@@ -202,6 +203,11 @@ static int made_matrix(struct binder *b, struct weight **out, const char *path, 
 	struct weight_desc d = { .name = path, .n_out = n_out, .n_in = n_in };
 	size_t before = b->w->arena.n_bytes;
 
+	if (b->size) {
+		b->size->parameters += n_out * n_in;
+		b->size->matrices += n_out * n_in;
+		return 0;
+	}
 	if (synthetic_matrix(&d, &b->w->arena, b->c->dtype, b->bits, b->group, &b->seed, e))
 		return -1;
 	return add(b, out, &d, b->w->arena.n_bytes - before, e);
@@ -240,6 +246,10 @@ static int bind_vector(struct binder *b, struct weight **out, const char *path, 
 	const struct tensor *t;
 	struct weight_desc d = { .name = name, .n_out = 1, .n_in = n };
 
+	if (b->size) {
+		b->size->parameters += n;
+		return 0;
+	}
 	if (!b->s) {
 		d.name = path;
 		return synthetic_vector(&d, &b->w->arena, b->c->dtype, strcmp(leaf, "bias") ? 1 : 0,
@@ -459,6 +469,17 @@ int weights_make(struct weights *w, const struct config *c, unsigned bits, unsig
 	return open_all(
 		&(struct binder){ .w = w, .c = c, .x = x, .bits = bits, .group = group, .seed = 1 },
 		e);
+}
+
+int config_measure(struct config_size *out, const struct config *c, struct err *e)
+{
+	struct weights w;
+
+	*out = (struct config_size){ 0 };
+	if (open_all(&(struct binder){ .w = &w, .c = c, .size = out }, e))
+		return -1;
+	weights_close(&w);
+	return 0;
 }
 
 void weights_close(struct weights *w)

@@ -22,6 +22,13 @@ for my $family (qw(llama mistral qwen2 qwen3 gemma gemma2 gemma3_text glm4 olmo2
 	is($r{dtype}, 'bf16', "$family: dtype");
 	is($r{weights_bytes}, 2 * $r{parameters}, "$family: two bytes a parameter");
 	is($r{cache_memory_per_1k}, 1024 * 2 * 2 * $r{layers} * $r{kv_heads} * $r{head_size}, "$family: cache");
+	my $alone = new_dir() . '/x.json';
+	spit($alone, slurp(golden($family) . '/config.json'));
+	my %a = rows($alone);
+	is($a{container}, 'config', "$family: its config alone");
+	is($a{parameters}, $r{parameters}, "$family: its parameters from the config alone");
+	is(1024 * $a{cache_per_token}, $r{cache_memory_per_1k}, "$family: its cache");
+	is($a{memory_f16}, $r{weights_bytes}, "$family: its memory");
 	my $j = $json->decode(run('clm-info', '-j', golden($family))->{out});
 	is($j->{layers}, $r{layers}, "$family: --json has the same");
 	is($j->{parameters}, $r{parameters}, "$family: --json has the same number");
