@@ -124,6 +124,32 @@ static struct bytes text_of(const struct tokenizer *t, int32_t id)
 	return vocab_piece(&t->vocab, id);
 }
 
+/* A token whose text is rewritten before it is shown. */
+static int put_rewritten(struct detok *d, int32_t id, struct buf *out, struct err *e)
+{
+	const struct decoder *c = &d->t->decoder;
+	struct bytes text = text_of(d->t, id), suffix = { 0 };
+	struct buf b = { .ceiling = 1 << 24 };
+	int rc;
+
+	for (size_t i = 0; i < c->n_steps; i++)
+		if (c->step[i].kind == DECODE_SUFFIX)
+			suffix = c->step[i].what;
+	if (d->spaced)
+		put(d, (const unsigned char *)" ", 1, out);
+	d->spaced = suffix.n && text.n >= suffix.n &&
+	            !memcmp(text.p + text.n - suffix.n, suffix.p, suffix.n);
+	if (d->spaced)
+		text.n -= suffix.n;
+	rc = decode_token(c, text, !d->started, d->last1 == id + 1, &b, e);
+	if (!rc && b.n)
+		put_marked(d, buf_bytes(&b), !d->started, out);
+	d->started = true;
+	d->last1 = id + 1;
+	buf_release(&b);
+	return rc;
+}
+
 static void put_token(struct detok *d, int32_t id, struct buf *out)
 {
 	const struct tokenizer *t = d->t;
@@ -153,11 +179,18 @@ static void put_token(struct detok *d, int32_t id, struct buf *out)
 int detok_add(struct detok *d, int32_t id, struct buf *out, struct err *e)
 {
 	const struct vocab *v = &d->t->vocab;
+	unsigned char byte;
 
 	if (id < 0 || (size_t)id >= v->n)
 		return err_set(e, ERR_INPUT, "token id %d, expected 0 to %zu", (int)id, v->n - 1);
-	if (v->token[id].type != TOKEN_HOLE && (d->keep_special || !tokenizer_special(d->t, id)))
+	if (v->token[id].type == TOKEN_HOLE || (!d->keep_special && tokenizer_special(d->t, id)))
+		return buf_check(out, e);
+	if (d->t->decoder.n_steps && !(d->t->decoder.bytes && is_byte(d->t, id, &byte))) {
+		if (put_rewritten(d, id, out, e))
+			return -1;
+	} else {
 		put_token(d, id, out);
+	}
 	return buf_check(out, e);
 }
 

@@ -254,6 +254,23 @@ static int encode_scored(struct job *j, struct bytes w, struct err *e)
 	return 0;
 }
 
+static int encode_alone(struct job *j, struct bytes w, struct err *e)
+{
+	switch (j->t->model) {
+	case MODEL_RANK:
+		return encode_ranked(j, w, e);
+	case MODEL_SCORE:
+		return encode_scored(j, w, e);
+	case MODEL_UNIGRAM:
+		return unigram_encode(j->t, j->s, w, j->out, e);
+	case MODEL_WORDPIECE:
+		return wordpiece_encode(j->t, w, j->out, e);
+	case MODEL_WORDLEVEL:
+		return wordlevel_encode(j->t, w, j->out, e);
+	}
+	return -1;
+}
+
 static int encode_word(struct job *j, struct bytes w, struct err *e)
 {
 	struct word *at = w.n <= CACHE_BYTES ? cache_at(&j->s->cache, w) : NULL;
@@ -266,7 +283,7 @@ static int encode_word(struct job *j, struct bytes w, struct err *e)
 		j->out->n += at->n_ids;
 		return 0;
 	}
-	if (j->t->model == MODEL_RANK ? encode_ranked(j, w, e) : encode_scored(j, w, e))
+	if (encode_alone(j, w, e))
 		return -1;
 	if (at)
 		cache_put(at, w, j->out->id + n, j->out->n - n);

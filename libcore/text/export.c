@@ -219,7 +219,7 @@ static int make_scores(struct tokenizer *t, struct vocab_export *x, struct err *
 	if (t->model == MODEL_RANK)
 		return scores_from_ranks(t, score, e);
 	for (size_t i = 0; i < t->vocab.n; i++)
-		score[i] = t->vocab.token[i].score;
+		score[i] = (float)t->vocab.token[i].score;
 	return 0;
 }
 
@@ -259,6 +259,8 @@ static int make_like_spm(struct tokenizer *t, struct vocab_export *x, struct err
 	x->add_space_prefix = t->spm.add_prefix;
 	if (t->model == MODEL_UNIGRAM)
 		return err_set(e, ERR_INPUT, "a unigram vocabulary cannot be written to a GGUF");
+	if (t->model != MODEL_RANK && t->model != MODEL_SCORE)
+		return err_set(e, ERR_INPUT, "a vocabulary of words cannot be written to a GGUF");
 	if (!t->is_spm && (!is_like_spm(t, &x->add_space_prefix) || !t->byte_fallback))
 		return err_set(e, ERR_INPUT,
 		               "a tokenizer with this normalizer and pre-tokenizer "

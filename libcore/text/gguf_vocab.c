@@ -237,11 +237,40 @@ static int read_llama(struct tokenizer *t, struct source *s, const struct gguf_l
 	return spm_set_up(t, e) ? -1 : strip_after(t, s, e);
 }
 
+/* ---- bert: words that begin with the mark, and what goes on without one */
+
+static int read_bert(struct tokenizer *t, struct source *s, const struct gguf_lists *v,
+                     int32_t *sep, struct err *e)
+{
+	struct step space = { .kind = STEP_WHITE, .behaviour = SPLIT_REMOVED };
+	struct step point = { .kind = STEP_PUNCTUATION };
+	struct bert_rules r = { .clean = true, .cjk = true };
+
+	t->model = MODEL_WORDPIECE;
+	t->word.marked = true;
+	t->word.prefix = t->decoder.mark = bytes_of(SPM_MARK);
+	t->decoder.strip_first = true;
+	t->splitter.step[t->splitter.n++] = space;
+	t->splitter.step[t->splitter.n++] = point;
+	if (get_flag(s, KEY "normalizer.lowercase", true, &r.lower, e) ||
+	    get_flag(s, KEY "normalizer.strip_accents", r.lower, &r.no_accents, e) ||
+	    bert_normalizer(t, &r, e) || add_tokens(t, v, e) || add_specials(t, e))
+		return -1;
+	if (get_id(t, s, KEY "cls_token_id", 101, &t->bos, e) < 0 ||
+	    get_id(t, s, KEY "bos_token_id", t->bos < 0 ? SIZE_MAX : (size_t)t->bos, &t->bos, e) <
+	            0 ||
+	    get_id(t, s, KEY "eos_token_id", SIZE_MAX, &t->eos, e) < 0 ||
+	    get_id(t, s, KEY "unknown_token_id", 100, &t->unk, e) < 0)
+		return -1;
+	return get_id(t, s, KEY "seperator_token_id", 102, sep, e) < 0 ? -1 : 0;
+}
+
 int gguf_vocab_read(struct tokenizer *t, struct source *s, struct err *e)
 {
 	struct gguf_lists v;
 	struct bytes model = { 0 };
 	bool add_bos = true, add_eos, add_sep;
+	bool is_bert = false;
 	int32_t sep;
 
 	if (source_meta_text(s, KEY "model", &model, e) < 0 || get_lists(s, &v, e))
@@ -252,15 +281,19 @@ int gguf_vocab_read(struct tokenizer *t, struct source *s, struct err *e)
 	} else if (bytes_is(model, "llama")) {
 		if (read_llama(t, s, &v, e))
 			return -1;
+	} else if (bytes_is(model, "bert")) {
+		is_bert = true;
+		if (read_bert(t, s, &v, &sep, e))
+			return -1;
 	} else {
 		return err_set(e, ERR_INPUT, KEY "model: \"%.*s\" is not supported", (int)model.n,
 		               (const char *)model.p);
 	}
 	if (get_id(t, s, KEY "padding_token_id", SIZE_MAX, &t->pad, e) < 0 ||
-	    get_id(t, s, KEY "seperator_token_id", SIZE_MAX, &sep, e) < 0 ||
+	    (!is_bert && get_id(t, s, KEY "seperator_token_id", SIZE_MAX, &sep, e) < 0) ||
 	    get_flag(s, KEY "add_bos_token", add_bos, &add_bos, e) ||
 	    get_flag(s, KEY "add_eos_token", false, &add_eos, e) ||
-	    get_flag(s, KEY "add_sep_token", false, &add_sep, e) ||
+	    get_flag(s, KEY "add_sep_token", is_bert, &add_sep, e) ||
 	    tokenizer_set_ends(t, add_bos, add_eos, e))
 		return -1;
 	return add_sep && sep >= 0 && !t->add_eos ? ids_add(&t->after, sep, e) : 0;

@@ -140,12 +140,10 @@ START_TEST(files_are_refused)
 	refused("{}", "model: missing");
 	refused("{\"model\":null}", "model: expected an object");
 	refused("{\"model\":{}}", "model: vocab: missing");
-	refused("{\"model\":{" VOCAB "}}", "model: merges: missing (only BPE is supported)");
-	refused("{\"model\":{\"type\":\"WordLevel\"," VOCAB "}}",
-	        "model: type: \"WordLevel\" is not supported");
-	refused("{\"model\":{\"vocab\":[[\"a\",0]]}}",
-	        "model: vocab: expected an object of texts and ids (other models are not "
-	        "supported)");
+	refused("{\"model\":{" VOCAB "}}", "model: merges: missing");
+	refused("{\"model\":{\"type\":\"Wordy\"," VOCAB "}}",
+	        "model: type: \"Wordy\" is not supported");
+	refused("{\"model\":{\"vocab\":[[\"a\"]]}}", "model: vocab: token 0: expected a score");
 	refused("{\"model\":{\"vocab\":{\"a\":-1}}}",
 	        "model: vocab: token id -1, expected 0 to 2097151");
 	refused("{\"model\":{\"vocab\":{\"a\":1e15}}}",
@@ -183,24 +181,24 @@ START_TEST(parts_are_refused)
 	        "normalizer: Sequence: normalizers: expected a list");
 	refused(WITH("\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"([\"},"
 	             "\"behavior\":\"Isolated\"}"),
-	        "model: pre_tokenizer: Split: expression, byte 2: missing terminating ] for "
+	        "pre_tokenizer: Split: expression, byte 2: missing terminating ] for "
 	        "character class");
 	refused(WITH("\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},"
 	             "\"behavior\":\"Sideways\"}"),
-	        "model: pre_tokenizer: Split: behavior \"Sideways\" is not known");
+	        "pre_tokenizer: Split: behavior \"Sideways\" is not known");
 	refused(WITH("\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\","
 	             "\"prepend_scheme\":\"last\"}"),
-	        "model: pre_tokenizer: Metaspace: prepend_scheme \"last\" is not known");
+	        "pre_tokenizer: Metaspace: prepend_scheme \"last\" is not known");
 	refused(WITH("\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":["
 	             "{\"SpecialToken\":{\"id\":\"<s>\"}}]}"),
 	        "post_processor: TemplateProcessing: special_tokens: \"<s>\": ids: missing");
 	refused(WITH("\"post_processor\":{\"type\":\"RobertaProcessing\",\"sep\":[\"x\",77],"
 	             "\"cls\":[\"b\",1]}"),
 	        "token id 77 is added at the ends but is not in the vocabulary");
-	refused(WITH("\"decoder\":{\"type\":\"WordPiece\"}"),
-	        "decoder: type \"WordPiece\" is not supported");
+	refused(WITH("\"decoder\":{\"type\":\"Wordy\"}"),
+	        "decoder: type \"Wordy\" is not supported");
 	refused(WITH("\"decoder\":{\"type\":\"ByteLevel\"}"),
-	        "decoder: ByteLevel: without a ByteLevel pre-tokenizer");
+	        "decoder: ByteLevel: without a ByteLevel pre-tokenizer or normalizer");
 	refused(WITH(ADDED("<x>", "7", FLAGS("false", "false", "false", "false", "1"))),
 	        "added_tokens: token 0: special: expected true or false");
 	refused(WITH(ADDED("<x>", "7", "\"special\":true")),
@@ -231,7 +229,7 @@ START_TEST(nesting_has_an_end)
 	for (int i = 0; i < 17; i++)
 		buf_add_text(&b, i ? ",{\"type\":\"Digits\"}" : "{\"type\":\"Digits\"}");
 	buf_add_text(&b, "]},\"model\":" MODEL "}");
-	refused((char *)b.p, "model: pre_tokenizer: Digits: more than 16 steps");
+	refused((char *)b.p, "pre_tokenizer: Digits: more than 16 steps");
 	buf_release(&b);
 }
 END_TEST

@@ -130,7 +130,7 @@ static bool join_by_text(const struct joiner *j, const unsigned char *text, cons
 		return false;
 	if (t->type == TOKEN_UNUSED && j->unused)
 		j->unused(j->arg, id, a->n);
-	out->order = order_of(t->score);
+	out->order = order_of((float)t->score);
 	out->id = id;
 	return true;
 }

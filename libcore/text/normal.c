@@ -137,9 +137,15 @@ static int apply(struct buf *b, struct bytes t, const struct normal *s, struct n
 		t = strip(t, s);
 		buf_add(b, t.p, t.n);
 		break;
-	default:
+	case NORMAL_NFC:
+	case NORMAL_NFD:
+	case NORMAL_NFKC:
+	case NORMAL_NFKD:
 		if (form(b, t, s->kind, room, e))
 			return -1;
+		break;
+	default:
+		return normal_chars(b, t, s, e);
 	}
 	return buf_check(b, e);
 }

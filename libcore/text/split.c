@@ -237,6 +237,29 @@ static int scan_all(struct run *r, size_t i, const struct scan *scan, struct byt
 	return 0;
 }
 
+static unsigned word_class(unsigned classes)
+{
+	return classes & CH_WORD ? CH_WORD : classes & CH_SPACE;
+}
+
+static int words(struct cursor *c)
+{
+	struct bytes t = c->text;
+	size_t begin = 0, at = 0, len;
+	unsigned now = 0, k;
+
+	for (; at < t.n; at += len) {
+		k = word_class(chars_at(t.p + at, t.n - at, &len));
+		if (k == now)
+			continue;
+		if (now != CH_SPACE && give(c, (struct span){ begin, at }))
+			return -1;
+		begin = at;
+		now = k;
+	}
+	return now != CH_SPACE ? give(c, (struct span){ begin, at }) : 0;
+}
+
 /* ---- steps that rewrite */
 
 static bool starts_with(struct bytes t, struct bytes what)
@@ -312,7 +335,7 @@ static int run_step(struct run *r, size_t i, struct bytes text)
 		return metaspace(&c);
 	if (p->mapped && spell(&c))
 		return -1;
-	return match_all(&c);
+	return p->kind == STEP_WORDS ? words(&c) : match_all(&c);
 }
 
 int splitter_run(const struct splitter *s, struct bytes text, bool first, struct split_room *room,

@@ -21,6 +21,7 @@ enum step_kind {
 	STEP_DIGITS,      /* runs of \p{N}, or each of them */
 	STEP_PUNCTUATION, /* ASCII's and Unicode's */
 	STEP_WHITE,       /* runs of white space */
+	STEP_WORDS,       /* runs of \w, of what is neither that nor white; no white */
 	STEP_METASPACE,   /* spaces become a mark; cut before each mark */
 	STEP_PREFIX,      /* a space before text that begins with none */
 };

@@ -47,7 +47,8 @@ int charsmap_init(struct charsmap *c, struct bytes blob, struct arena *a, struct
 	return 0;
 }
 
-size_t charsmap_find(const struct charsmap *c, struct bytes text, struct bytes *out)
+static size_t find_rule(const struct charsmap *c, struct bytes text, bool longest,
+                        struct bytes *out)
 {
 	uint32_t node = 0, unit = unit_at(c->trie, 0), value;
 	size_t n = 0;
@@ -69,8 +70,20 @@ size_t charsmap_find(const struct charsmap *c, struct bytes text, struct bytes *
 		n = i + 1;
 		out->p = c->texts.p + value;
 		out->n = strlen((const char *)out->p);
+		if (!longest)
+			break;
 	}
 	return n;
+}
+
+size_t charsmap_find(const struct charsmap *c, struct bytes text, struct bytes *out)
+{
+	return find_rule(c, text, true, out);
+}
+
+size_t charsmap_first(const struct charsmap *c, struct bytes text, struct bytes *out)
+{
+	return find_rule(c, text, false, out);
 }
 
 /* ---- the normalizer */

@@ -18,8 +18,10 @@ struct charsmap {
 /* Takes a copy of the blob, as .model and GGUF files hold it. ERR_INPUT if it
  * is malformed. */
 NEED int charsmap_init(struct charsmap *c, struct bytes blob, struct arena *a, struct err *e);
-/* The longest rule at the start of text: its length (0: none), its result. */
+/* The longest rule at the start of text, or the shortest: its length (0:
+ * none), its result. */
 size_t charsmap_find(const struct charsmap *c, struct bytes text, struct bytes *out);
+size_t charsmap_first(const struct charsmap *c, struct bytes text, struct bytes *out);
 
 struct spm {
 	struct charsmap map;

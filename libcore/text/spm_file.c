@@ -238,8 +238,8 @@ int spm_set_up(struct tokenizer *t, struct err *e)
 		char *copy;
 
 		if (k->type == TOKEN_NORMAL) {
-			t->low_score = fminf(t->low_score, k->score);
-			t->high_score = fmaxf(t->high_score, k->score);
+			t->low_score = fmin(t->low_score, k->score);
+			t->high_score = fmax(t->high_score, k->score);
 		}
 		if (k->type != TOKEN_CONTROL && k->type != TOKEN_UNKNOWN && k->type != TOKEN_USER)
 			continue;

@@ -73,6 +73,8 @@ struct detok {
 	bool started; /* the first piece's leading space is dropped where the tokenizer says so */
 	bool keep_special; /* special tokens' text is shown */
 	bool raw;          /* bytes as they are, no U+FFFD */
+	bool spaced;       /* a space is owed, should another token come */
+	int32_t last1;     /* the last id + 1 */
 };
 void detok_init(struct detok *d, const struct tokenizer *t);
 /* Continue after these ids as though they had been fed (prompt then text). */

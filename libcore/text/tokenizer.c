@@ -31,6 +31,7 @@ void tokenizer_close(struct tokenizer *t)
 		scratch_free(atomic_load(&t->spare[i]));
 	normalizer_release(&t->normalizer);
 	splitter_release(&t->splitter);
+	decoder_release(&t->decoder);
 	merges_release(&t->merges);
 	vocab_release(&t->vocab);
 	ids_release(&t->before);
@@ -73,7 +74,8 @@ static bool joins_across(const struct tokenizer *t, int32_t id)
  * run of unknown characters reaches across. */
 static bool may_cut_at_marks(const struct tokenizer *t)
 {
-	if (t->byte_level || t->ignore_merges || !t->mark.n || vocab_find(&t->vocab, t->mark) < 0)
+	if ((t->model != MODEL_RANK && t->model != MODEL_SCORE) || t->byte_level ||
+	    t->ignore_merges || !t->mark.n || vocab_find(&t->vocab, t->mark) < 0)
 		return false;
 	if (t->model == MODEL_RANK) {
 		for (size_t i = 0; i < t->merges.n_slots; i++)
@@ -88,7 +90,7 @@ static bool may_cut_at_marks(const struct tokenizer *t)
 		if (type != TOKEN_HOLE && type != TOKEN_CONTROL && joins_across(t, (int32_t)i))
 			return false;
 	}
-	return t->model == MODEL_SCORE;
+	return true;
 }
 
 /* The texts that unigram's paths are made of. */
@@ -103,7 +105,8 @@ static int index_pieces(struct tokenizer *t, struct err *e)
 	for (size_t i = 0; i < t->vocab.n; i++) {
 		uint8_t type = t->vocab.token[i].type;
 
-		if (type == TOKEN_NORMAL || type == TOKEN_USER)
+		if (t->is_spm ? type == TOKEN_NORMAL || type == TOKEN_USER :
+		                type != TOKEN_HOLE && !t->vocab.token[i].plain)
 			s[n++] = (struct string){ vocab_piece(&t->vocab, (int32_t)i), (int32_t)i };
 	}
 	rc = strings_init(&t->pieces, s, n, &t->arena, e);
@@ -113,7 +116,8 @@ static int index_pieces(struct tokenizer *t, struct err *e)
 
 static void describe(struct tokenizer *t)
 {
-	static const char *const names[] = { "BPE", "SentencePiece BPE", "SentencePiece unigram" };
+	static const char *const names[] = { "BPE", "SentencePiece BPE", "unigram", "WordPiece",
+		                             "WordLevel" };
 	const char *name = t->byte_level ? "byte-level BPE" : names[t->model];
 
 	snprintf(t->describe, sizeof t->describe, "%s, %zu tokens", name, t->vocab.n);
@@ -153,7 +157,8 @@ int tokenizer_finish(struct tokenizer *t, struct err *e)
 		t->has_unused |= t->vocab.token[i].type == TOKEN_UNUSED;
 	t->cut_at_marks = may_cut_at_marks(t);
 	describe(t);
-	if (t->model == MODEL_UNIGRAM && index_pieces(t, e))
+	if ((t->model == MODEL_UNIGRAM && index_pieces(t, e)) ||
+	    (t->model == MODEL_WORDPIECE && wordpiece_index(t, e)))
 		return -1;
 	return index_added(t, e);
 }

@@ -17,10 +17,32 @@ enum model_kind {
 	MODEL_RANK,    /* merges by rank */
 	MODEL_SCORE,   /* merges by score, SentencePiece's BPE */
 	MODEL_UNIGRAM, /* best sum of scores */
+	MODEL_WORDPIECE,
+	MODEL_WORDLEVEL,
 };
+
+/* Steps that rewrite a token's text on its own. */
+enum decode_kind {
+	DECODE_REPLACE,   /* `what`, or matches of regex, by `with` */
+	DECODE_STRIP,     /* up to `left` and `right` times `what` at the ends */
+	DECODE_WORDPIECE, /* `what` before what goes on a word, else a space */
+	DECODE_CTC,       /* no repeats, without `what` */
+	DECODE_CLEAN,     /* English spaces before punctuation are dropped */
+	DECODE_SUFFIX,    /* `what` ends a word: a space, but at the end */
+};
+struct decode_step {
+	enum decode_kind kind;
+	struct bytes what, with;
+	struct regex *regex; /* owned */
+	size_t left, right;
+};
+enum { DECODE_STEPS = 8 };
 
 /* How ids become text. */
 struct decoder {
+	struct decode_step step[DECODE_STEPS]; /* before what follows */
+	size_t n_steps;
+	bool fused;           /* what a file says next is about the whole text */
 	struct bytes mark;    /* stands for a space; empty: none */
 	bool bytes;           /* <0xHH> is a byte */
 	bool join;            /* a space between tokens */
@@ -60,8 +82,14 @@ struct tokenizer {
 	int32_t unk, bos, eos, pad;
 	bool add_bos, add_eos; /* what before and after hold, for export */
 	struct merges merges;
-	float low_score, high_score; /* of normal tokens */
-	struct strings pieces;       /* unigram's */
+	double low_score, high_score; /* of normal tokens */
+	struct strings pieces;        /* unigram's; those that begin a word */
+	struct strings inner;         /* wordpiece's that go on */
+	struct {
+		struct bytes prefix; /* of tokens that go on; or, if marked, that begin */
+		bool marked;
+		size_t max_chars; /* longer words are unknown; 0: none */
+	} word;
 
 	struct added_token *given; /* until they are indexed */
 	size_t n_given, given_room;
@@ -116,7 +144,26 @@ NEED int config_apply(struct tokenizer *t, const struct ends *n, struct err *e);
 NEED int place_added(struct tokenizer *t, struct err *e);
 NEED int index_added(struct tokenizer *t, struct err *e);
 
+/* Runs the steps on a token's text; `again`: the same token came before it,
+ * `first`: it begins the text. `out` is emptied; -1 for lack of memory or past
+ * a limit. */
+NEED int decode_token(const struct decoder *d, struct bytes text, bool first, bool again,
+                      struct buf *out, struct err *e);
+void decoder_release(struct decoder *d);
+
 void scratch_free(struct scratch *s); /* NULL is fine */
+
+/* BERT's normalizer is up to five steps. */
+struct bert_rules {
+	bool clean, cjk, no_accents, lower;
+};
+NEED int bert_normalizer(struct tokenizer *t, const struct bert_rules *r, struct err *e);
+
+NEED int wordpiece_index(struct tokenizer *t, struct err *e);
+NEED int wordpiece_encode(const struct tokenizer *t, struct bytes w, struct ids *out,
+                          struct err *e);
+NEED int wordlevel_encode(const struct tokenizer *t, struct bytes w, struct ids *out,
+                          struct err *e);
 
 /* Best path by score through a normalized text. */
 NEED int unigram_encode(const struct tokenizer *t, struct scratch *s, struct bytes text,

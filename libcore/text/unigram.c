@@ -1,37 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /* unigram.c - the best path through a text by the sum of its tokens' scores
- * (Kudo, 2018, arXiv:1804.10959). Scores are added as f32, as the reference
- * does, so that ties fall the same way. */
+ * (Kudo, 2018, arXiv:1804.10959). SentencePiece compares sums as f64 and keeps
+ * them as f32; a tokenizer.json's are f64: so ties fall as in the references. */
 #include <stdlib.h>
 
 #include "text/tokenizer.h"
 
-static const float unknown_penalty = 10.0f;
+static const double unknown_penalty = 10.0;
 
 /* The best way to reach a place. */
 struct best {
 	int32_t id;
 	uint32_t from, to; /* the path back; and forth, once it is known */
-	float score;
+	double score;
 	bool there;
 };
 
-/* Compared as f64, kept as f32. */
-static void offer(struct best *b, size_t from, int32_t id, double score)
+static void offer(const struct tokenizer *t, struct best *b, size_t from, int32_t id, double score)
 {
-	if (b->there && score <= (double)b->score)
+	if (b->there && score <= b->score)
 		return;
-	*b = (struct best){
-		.id = id, .from = (uint32_t)from, .score = (float)score, .there = true
-	};
+	*b = (struct best){ .id = id,
+		            .from = (uint32_t)from,
+		            .score = t->is_spm ? (double)(float)score : score,
+		            .there = true };
 }
 
 /* All tokens that begin at `at`. */
 static void extend(const struct tokenizer *t, struct best *best, struct bytes text, size_t at)
 {
 	size_t len = chars_len(text.p + at, text.n - at);
-	float here = best[at].score;
-	double score;
+	double here = best[at].score, score;
 	struct strings_walk w;
 	bool single = false;
 
@@ -42,20 +41,26 @@ static void extend(const struct tokenizer *t, struct best *best, struct bytes te
 		if (w.value < 0)
 			continue;
 		token = &t->vocab.token[w.value];
-		score = token->type == TOKEN_USER ?
-		                (double)((float)(i + 1 - at) * t->high_score) - 0.1 :
-		                (double)token->score;
-		offer(&best[i + 1], at, w.value, score + (double)here);
+		score = t->is_spm && token->type == TOKEN_USER ?
+		                (double)((float)(i + 1 - at) * (float)t->high_score) - 0.1 :
+		                token->score;
+		offer(t, &best[i + 1], at, w.value, score + here);
 		single |= i + 1 - at == len;
 	}
+	score = t->low_score - unknown_penalty;
 	if (!single)
-		offer(&best[at + len], at, t->unk, (double)(t->low_score - unknown_penalty + here));
+		offer(t, &best[at + len], at, t->unk,
+		      t->is_spm ? (double)((float)score + (float)here) : score + here);
 }
 
 static int add_unknown(const struct tokenizer *t, struct bytes w, bool again, struct ids *out,
                        struct err *e)
 {
-	if (!t->byte_fallback)
+	bool bytes = t->byte_fallback;
+
+	for (size_t i = 0; bytes && i < w.n; i++)
+		bytes = t->byte[w.p[i]] >= 0;
+	if (!bytes)
 		return again || t->unk < 0 ? 0 : ids_add(out, t->unk, e);
 	for (size_t i = 0; i < w.n; i++)
 		if (ids_add(out, t->byte[w.p[i]], e))

@@ -25,8 +25,8 @@ enum token_type { /* GGUF's numbering */
 };
 
 struct token {
-	uint32_t at, n; /* its bytes in vocab.text */
-	float score;
+	uint32_t at, n;    /* its bytes in vocab.text */
+	double score;      /* SentencePiece's are f32 */
 	uint8_t type;      /* enum token_type */
 	bool shown_normal; /* an added token shown as the normalizer leaves it */
 	bool plain;        /* spelled as it is though the vocabulary is byte-level */

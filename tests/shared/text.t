@@ -83,7 +83,7 @@ sub expected {
 
 # ---- tokenizer.json and .model, as their libraries have it
 
-for my $name (qw(gpt2 gpt-neox-20b qwen2 falcon phi-3-mini)) {
+for my $name (qw(gpt2 gpt-neox-20b qwen2 falcon phi-3-mini bert-base-uncased t5-small)) {
 	my $dir   = "$data/tokenizers/hf/$name";
 	my $model = model('tokenizer.json' => "$dir/tokenizer.json");
 	my @cases = expected("$dir/expected_A.json");
