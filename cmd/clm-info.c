@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* clm-info.c - what a model is, and what this machine offers */
+#include "lists.h"
 #include "open.h"
+#include "rows.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +12,7 @@ enum { MAX_CONFIG = 1 << 20 };
 struct args {
 	struct cli_common common;
 	struct open_options open;
-	bool json, tensors, devices;
+	bool json, tensors, devices, families;
 };
 #define AT(member) offsetof(struct args, member)
 
@@ -19,65 +21,18 @@ static const struct cli_option options[] = {
 	{ 't', "tensors", NULL, CLI_FLAG, AT(tensors),
 	  .help = "list the tensors: name, dtype, shape, bytes, file" },
 	{ 0, "devices", NULL, CLI_FLAG, AT(devices), .help = "list the devices of this machine" },
+	{ 0, "families", NULL, CLI_FLAG, AT(families), .help = "list the families of models" },
 };
 static const struct cli_group groups[] = {
 	{ .title = "What to tell", .option = options, .n = sizeof options / sizeof *options },
 	{ .title = "Model", .option = open_model_table, .n = OPEN_MODEL_N, .base = AT(open) },
 };
 static const struct cli command = {
-	.synopsis = "[-j] [-t] MODEL\n[-j] --devices",
+	.synopsis = "[-j] [-t] MODEL\n[-j] --devices\n[-j] --families",
 	.about = "Tells what a model is and the memory it needs, or which devices there are.",
 	.group = groups,
 	.n_groups = sizeof groups / sizeof *groups,
 };
-
-/* ---- rows: key, tab, value; or members of one object */
-
-struct rows {
-	bool json, any;
-};
-
-static void begin_row(struct rows *r, const char *key)
-{
-	if (r->json)
-		cli_printf("%s\"%s\": ", r->any ? ", " : "{", key);
-	else
-		cli_printf("%s\t", key);
-	r->any = true;
-}
-
-static void put_json_text(const char *v)
-{
-	struct buf b = { 0 };
-	struct err e;
-
-	json_add_string(&b, bytes_of(v));
-	if (buf_check(&b, &e))
-		cli_die(&e);
-	cli_put(b.p, b.n);
-	buf_release(&b);
-}
-
-static void row_text(struct rows *r, const char *key, const char *v)
-{
-	begin_row(r, key);
-	if (r->json)
-		put_json_text(v);
-	else
-		cli_printf("%s\n", v);
-}
-
-static void row_number(struct rows *r, const char *key, size_t v)
-{
-	begin_row(r, key);
-	cli_printf(r->json ? "%zu" : "%zu\n", v);
-}
-
-static void row_bool(struct rows *r, const char *key, bool v)
-{
-	begin_row(r, key);
-	cli_puts(r->json ? (v ? "true" : "false") : (v ? "yes\n" : "no\n"));
-}
 
 /* ---- sums over the tensors */
 
@@ -291,79 +246,6 @@ static bool is_config(const char *path)
 	return yes;
 }
 
-/* ---- lists */
-
-/* Names come from the file: nothing in them may end a column or a line. */
-static void put_name(const char *name)
-{
-	for (; *name; name++)
-		cli_printf((unsigned char)*name < 32 || *name == 127 ? "\\x%02x" : "%c",
-		           (unsigned char)*name);
-}
-
-static void tell_tensors(const struct source *s, bool json)
-{
-	cli_puts(json ? "[" : "name\tdtype\tshape\tbytes\tfile\n");
-	for (size_t i = 0; i < source_count(s); i++) {
-		const struct tensor *t = source_tensor(s, i);
-		struct rows r = { .json = json };
-		char shape[160];
-		size_t bytes = 0;
-
-		shape_text(shape, sizeof shape, t->dtype, &t->shape);
-		*(strchr(shape, ']') + 1) = 0;
-		(void)!shape_bytes(&bytes, t->dtype, &t->shape);
-		if (!json) {
-			put_name(t->name);
-			cli_printf("\t%s\t%s\t%zu\t%s\n", dtype_info(t->dtype)->name, shape, bytes,
-			           file_name(source_file(s, t)));
-			continue;
-		}
-		cli_puts(i ? ",\n " : "");
-		row_text(&r, "name", t->name);
-		row_text(&r, "dtype", dtype_info(t->dtype)->name);
-		begin_row(&r, "shape");
-		cli_puts(shape);
-		row_number(&r, "bytes", bytes);
-		row_text(&r, "file", file_name(source_file(s, t)));
-		cli_puts("}");
-	}
-	cli_puts(json ? "]\n" : "");
-}
-
-static int tell_devices(bool json, struct err *e)
-{
-	static const char *const keys[] = { "name", "backend", "device", "units", "memory" };
-	struct buf b = { 0 };
-	char *line, *rest;
-	const char *comma = "";
-
-	if (exec_list(&b, e)) {
-		buf_release(&b);
-		return -1;
-	}
-	if (!json)
-		cli_puts("name\tbackend\tdevice\tunits\tmemory\n");
-	cli_puts(json ? "[" : "");
-	rest = (char *)b.p;
-	while (rest && (line = strsep(&rest, "\n")) && (*line || rest)) {
-		struct rows r = { .json = true };
-
-		if (!json) {
-			cli_printf("%s\n", line);
-			continue;
-		}
-		cli_puts(comma);
-		for (size_t i = 0; i < sizeof keys / sizeof *keys && line; i++)
-			row_text(&r, keys[i], strsep(&line, "\t"));
-		cli_puts("}");
-		comma = ",\n ";
-	}
-	cli_puts(json ? "]\n" : "");
-	buf_release(&b);
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
 	struct args a = { 0 };
@@ -372,13 +254,14 @@ int main(int argc, char **argv)
 	char **models = cli_parse(argc, argv, &command, &a);
 	int rc;
 
-	if (models[0] && (models[1] || a.devices))
-		cli_misuse("expected one model%s",
-		           a.devices ? " or --devices, found both" : ", found more");
+	if (models[0] && models[1])
+		cli_misuse("expected one model, found more");
+	if (!!models[0] + a.devices + a.families > 1)
+		cli_misuse("expected one of a model, --devices and --families");
 	if (models[0])
 		a.open.model = models[0];
-	if (a.devices) {
-		rc = tell_devices(a.json, &e);
+	if (a.devices || a.families) {
+		rc = (a.devices ? tell_devices : tell_families)(a.json, &e);
 	} else {
 		rc = open_files(&o, &a.open, &e);
 		if (rc && is_config(a.open.model))

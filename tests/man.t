@@ -108,6 +108,9 @@ for my $path (sort glob 'man/*.[1-8]') {
 	}
 }
 
+is(slurp('man/clm-families.7'), sh('scripts/families-page clm-info')->{out},
+	'clm-families.7 is what the family table says');
+
 SKIP: {
 	skip 'no mandoc', 1 if system 'command -v mandoc >/dev/null';
 	for my $path (sort glob 'man/*.[1-8]') {

@@ -80,6 +80,11 @@ const char *family_name(size_t i)
 	return families[i].name;
 }
 
+const struct family *family_at(size_t i)
+{
+	return &families[i];
+}
+
 int family_unknown(const char *what, const char *name, struct err *e)
 {
 	char all[512] = "";

@@ -38,6 +38,7 @@ struct family {
 	const struct alias *alias; /* [] until ours is NULL: modules under other names */
 };
 
+const struct family *family_at(size_t i); /* i < family_count() */
 const struct family *family_find(const char *model_type);
 /* The refusal of a name that is not in the table, with those that are. */
 int family_unknown(const char *what, const char *name, struct err *e);

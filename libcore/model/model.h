@@ -6,6 +6,7 @@
 
 #include "format/format.h"
 #include "kv/kv.h"
+#include "util/buf.h"
 #include "util/json.h"
 
 /* ---- hyperparameters, checked once */
@@ -95,6 +96,8 @@ bool family_files(struct family_files *out, const char *model_type);
 /* The families that are there, for clm-info and the tables. */
 size_t family_count(void);
 const char *family_name(size_t i);
+/* What sets family i apart, in words. */
+void family_has(struct buf *out, size_t i);
 
 /* ---- the model */
 struct model;

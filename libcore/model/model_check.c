@@ -53,6 +53,8 @@ START_TEST(golden_logits)
 		feed(&r, s, &id, 1, 1, have);
 		id = (int32_t)best(have, g.vocab);
 	}
+	if (backends[b].bound > 0 && getenv("CLM_CHECK_VERBOSE"))
+		fprintf(stderr, "%s on %s --exact: greedy %d\n", family, backends[b].device, GREEDY);
 	free(have);
 	kv_seq_close(s);
 	golden_close(&g);
@@ -296,16 +298,18 @@ Suite *model_suite(void);
 Suite *model_suite(void)
 {
 	Suite *s = suite_create("model");
-	TCase *t = tcase_create("model");
+	TCase *t = tcase_create("model"), *g = tcase_create("golden");
 
 	tcase_set_timeout(t, 120);
+	tcase_set_timeout(g, 120);
 	tcase_add_test(t, names);
 	tcase_add_test(t, rope_scalings);
-	tcase_add_loop_test(t, golden_logits, 0, N_FAMILIES * N_BACKENDS);
-	tcase_add_loop_test(t, golden_gguf, 0, 6);
+	tcase_add_loop_test(g, golden_logits, 0, N_FAMILIES * N_BACKENDS);
+	tcase_add_loop_test(g, golden_gguf, 0, 6);
 	tcase_add_loop_test(t, same_bits, 0, N_FAMILIES * 3);
 	tcase_add_loop_test(t, batch_bits, 0, 6);
 	tcase_add_loop_test(t, demo_bits, 0, 2);
+	suite_add_tcase(s, g);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -64,11 +64,16 @@ is($r{family}, 'none', 'a file that is no model');
 like(run('clm-info', '-t', "$d/x.safetensors")->{out}, qr/^a\\x09b\tf32\t\[2\]\t8\tx.safetensors$/m,
 	'a name cannot break the table');
 
+my @families = split /\n/, run('clm-info', '--families')->{out};
+is(shift @families, "family\tclass\tgguf\thas", '--families: a header');
+ok((grep { /^qwen3\tQwen3ForCausalLM\tqwen3\tnorms of q and k/ } @families), '--families: qwen3');
+is(scalar @{ $json->decode(run('clm-info', '--families', '-j')->{out}) }, scalar @families, '--families --json');
+
 # ---- refusals
 refused(qr{^clm-info: /no/where: }, 'no such model', 'clm-info', '/no/where');
 misused(qr/no model/, 'no model', 'clm-info');
 misused(qr/found more/, 'two models', 'clm-info', demo(), demo());
-misused(qr/found both/, 'a model and --devices', 'clm-info', '--devices', demo());
+misused(qr/expected one of a model/, 'a model and --devices', 'clm-info', '--devices', demo());
 spit("$d/config.json", '{"model_type": "llama"}');
 refused(qr{^clm-info: \Q$d\E[^:]*: config.json: hidden_size}, 'a config that lacks a number', 'clm-info', $d);
 spit("$d/config.json", '{"model_type": "zebra"}');
