@@ -152,6 +152,13 @@ static void set_size(const char *from, const struct row *r, const char *text)
 		*(size_t *)r->at = n;
 }
 
+static void add_text(const char *from, struct cli_texts *t, const char *text)
+{
+	if (t->n == CLI_TEXTS_MAX)
+		cli_misuse("%s: at most %d times", from, CLI_TEXTS_MAX);
+	t->text[t->n++] = text;
+}
+
 /* `from` is the option or the variable as the user wrote it. */
 static void set(const char *from, const struct row *r, const char *text)
 {
@@ -172,6 +179,9 @@ static void set(const char *from, const struct row *r, const char *text)
 		return;
 	case CLI_TEXT:
 		*(const char **)r->at = text;
+		return;
+	case CLI_TEXTS:
+		add_text(from, r->at, text);
 		return;
 	case CLI_SIZE:
 	case CLI_INT:

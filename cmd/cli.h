@@ -17,9 +17,16 @@ enum cli_type {
 	CLI_FLAG,    /* bool */
 	CLI_COUNT,   /* int, one more each time */
 	CLI_TEXT,    /* const char * */
+	CLI_TEXTS,   /* struct cli_texts, one more each time */
 	CLI_SIZE,    /* size_t, "4k" is 4096; min..max */
 	CLI_INT,     /* int, min..max */
 	CLI_CHOICE,  /* int, place of the value among `words`; 0 is the first */
+};
+
+enum { CLI_TEXTS_MAX = 32 };
+struct cli_texts {
+	const char *text[CLI_TEXTS_MAX];
+	size_t n;
 };
 
 struct cli_option {

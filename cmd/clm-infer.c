@@ -52,6 +52,7 @@ static const struct cli_option memory[] = {
 #define N(table) (sizeof table / sizeof *table)
 static const struct cli_group groups[] = {
 	{ .title = "Model", .option = open_model_table, .n = OPEN_MODEL_N, .base = AT(open) },
+	{ .title = "Model", .option = open_adapter_table, .n = OPEN_ADAPTER_N, .base = AT(open) },
 	{ .title = "Prompts", .option = input, .n = N(input) },
 	{ .title = "Prompts", .option = feed_table, .n = FEED_N, .base = AT(feed) },
 	{ .title = "Output", .option = output, .n = N(output) },

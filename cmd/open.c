@@ -15,6 +15,11 @@ const struct cli_option open_model_table[OPEN_MODEL_N] = {
 	  .help = "a model: its directory, any file of it, or a GGUF, NPZ, ...", .env = true },
 };
 
+const struct cli_option open_adapter_table[OPEN_ADAPTER_N] = {
+	{ 0, "adapter", "DIR[=SCALE]", CLI_TEXTS, AT(adapters),
+	  .help = "a LoRA, DoRA or IA3 adapter, PEFT's or MLX's; may be repeated" },
+};
+
 const struct cli_option open_device_table[OPEN_DEVICE_N] = {
 	{ 0, "device", "NAME", CLI_TEXT, AT(device), .env = true, .words = "auto cpu opencl ref",
 	  .help = "auto, cpu, opencl, opencl:PLATFORM.DEVICE or ref" },
@@ -60,7 +65,7 @@ int open_device(struct opened *o, const struct open_options *a, int verbose, str
 		cli_misuse("--exact and --fast are opposites");
 	x.flags = (a->exact ? EXEC_EXACT : 0u) | (a->fast ? EXEC_FAST : 0u) |
 	          (a->relaxed ? EXEC_RELAXED : 0u);
-	if (exec_open(&o->exec, &x, e))
+	if (adapters_open(&o->adapters, &a->adapters, e) || exec_open(&o->exec, &x, e))
 		return -1;
 	exec_describe(o->exec, &info);
 	if (verbose)
@@ -71,7 +76,13 @@ int open_device(struct opened *o, const struct open_options *a, int verbose, str
 
 int open_weights(struct opened *o, const struct model_options *m, struct err *e)
 {
-	return model_open(&o->model, o->source, o->exec, m, e);
+	struct model_options with = m ? *m : (struct model_options){ 0 };
+
+	if (!with.n_sets && o->adapters.set.n) {
+		with.sets = &o->adapters.set;
+		with.n_sets = 1;
+	}
+	return model_open(&o->model, o->source, o->exec, &with, e);
 }
 
 /* A quarter of the device's memory, or of the machine's. */
@@ -107,6 +118,7 @@ size_t open_cache_tokens(const struct opened *o, size_t batch, size_t context, s
 void open_release(struct opened *o)
 {
 	model_close(o->model);
+	adapters_close(&o->adapters);
 	exec_close(o->exec);
 	tokenizer_close(o->tokenizer);
 	source_close(o->source);

@@ -3,7 +3,7 @@
 #ifndef CLM_CMD_OPEN_H
 #define CLM_CMD_OPEN_H
 
-#include "cli.h"
+#include "adapters.h"
 #include "model/model.h"
 #include "text/text.h"
 
@@ -11,10 +11,12 @@ struct open_options {
 	const char *model;
 	const char *device, *isa;
 	int threads;
+	struct cli_texts adapters;
 	bool exact, fast, relaxed;
 };
-enum { OPEN_MODEL_N = 1, OPEN_DEVICE_N = 6 };
+enum { OPEN_MODEL_N = 1, OPEN_DEVICE_N = 6, OPEN_ADAPTER_N = 1 };
 extern const struct cli_option open_model_table[OPEN_MODEL_N];   /* -m */
+extern const struct cli_option open_adapter_table[OPEN_ADAPTER_N]; /* --adapter */
 extern const struct cli_option open_device_table[OPEN_DEVICE_N]; /* --device ... */
 
 /* What is open; zeroed is nothing. Ended by open_release(), in any state. */
@@ -23,6 +25,7 @@ struct opened {
 	struct tokenizer *tokenizer;
 	struct exec *exec;
 	struct model *model;
+	struct adapters adapters; /* from open_weights() on part of the model */
 };
 /* Errors name the file. Without a model named: misuse, which ends the
  * command. */

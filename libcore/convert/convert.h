@@ -34,4 +34,13 @@ void convert_options_init(struct convert_options *o);
 NEED int convert_model(const char *in, const char *out, const struct convert_options *o,
                        struct err *e);
 
+/* ---- adapters */
+enum adapter_layout { ADAPTER_AUTO, ADAPTER_MLX, ADAPTER_PEFT };
+/* An adapter's directory in the other layout (AUTO), or in the one named. ERR_INPUT for what
+ * low-rank sides cannot say. */
+NEED int convert_adapter(const char *in, const char *out, enum adapter_layout to, struct err *e);
+/* adapter_open() of either layout, or of IA3; what is not MLX's is converted on first use
+ * into $XDG_CACHE_HOME/clm/adapters, keyed by the digest of its bytes. */
+NEED int convert_adapter_open(struct adapter **out, const char *path, struct err *e);
+
 #endif

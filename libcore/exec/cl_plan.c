@@ -40,6 +40,9 @@ static int plan_table(struct record *r, struct cl_plan *p, struct err *e)
 		p->angle_at[i] = at;
 		at += r->max_rows * r->rope[i].dims;
 	}
+	p->adapter_at = at;
+	if (r->n_adapters != INT32_MAX)
+		at += r->max_rows;
 	p->end_at = at;
 	return 0;
 }

@@ -206,6 +206,10 @@ static void fill_table(int32_t *t, const struct record *r, const struct cl_plan 
 	memcpy(t + p->pos_at, s->pos, s->n_rows * sizeof *t);
 	if (s->n_out)
 		memcpy(t + p->out_at, s->out, s->n_out * sizeof *t);
+	if (p->adapter_at < p->end_at && s->adapter)
+		memcpy(t + p->adapter_at, s->adapter, s->n_rows * sizeof *t);
+	else if (p->adapter_at < p->end_at)
+		memset(t + p->adapter_at, 0, s->n_rows * sizeof *t);
 	for (size_t i = 0; i < r->n_ropes; i++)
 		memcpy(t + p->angle_at[i], angles[i], s->n_rows * r->rope[i].dims * sizeof(float));
 	fill_pages(t, r, p, s);

@@ -166,6 +166,21 @@ static void run_pick(const struct cpu_run *run, const struct op *op)
 	share(&j, run->s->n_out, op->dst->n, pick_rows);
 }
 
+static void gain_items(void *arg, size_t begin, size_t end, int thread)
+{
+	const struct job *j = arg;
+
+	(void)thread;
+	gain_rows(cpu_slot(j->run->d, j->op->dst), j->op, j->run->s, begin, end);
+}
+
+static void run_gain(const struct cpu_run *run, const struct op *op)
+{
+	struct job j = { .run = run, .op = op };
+
+	share(&j, slot_rows(op->dst, run->s), op->dst->n, gain_items);
+}
+
 /* ---- the cache: kernels are given the table of one sequence, stride 0 */
 static const int32_t *table_of(const struct cpu_run *run, const struct exec_kv_layer *l, size_t row)
 {
@@ -309,6 +324,7 @@ static void (*const ops[OP_COUNT])(const struct cpu_run *, const struct op *) = 
 	[OP_SCALE] = run_scale,
 	[OP_PICK] = run_pick,
 	[OP_CONV] = cpu_conv,
+	[OP_GAIN] = run_gain,
 };
 
 int cpu_plan(struct record *r, struct err *e)

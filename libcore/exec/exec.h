@@ -110,6 +110,7 @@ struct step {
 	size_t n_rows, n_out, n_seqs;
 	const int32_t *token, *pos, *seq; /* [n_rows]; rows of one sequence in rising positions */
 	const int32_t *out;               /* [n_out]: rows */
+	const int32_t *adapter;           /* [n_rows]: whose gains; NULL: 0 for all */
 	const int32_t *const *pages;      /* [g * n_seqs + s][pos / PAGE_POSITIONS] */
 	const size_t *n_pages;            /* [n_groups * n_seqs] */
 };

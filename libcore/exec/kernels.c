@@ -82,6 +82,8 @@ static const struct kernel_row rows[] = {
 	{ OP_CONV, 0, 0, 0, "conv.cl", "conv", "", 128, 128, 1 },
 
 	{ OP_PICK, 0, 0, 0, "pick.cl", "pick", "", 128, 128, 1 },
+
+	{ OP_GAIN, 0, 0, 0, "gain.cl", "gain", "", 128, 128, 1 },
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
 

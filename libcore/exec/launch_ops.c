@@ -414,12 +414,34 @@ static int plan_pick(struct planner *p, const struct op *op)
 	return launch_end(p);
 }
 
+static int plan_gain(struct planner *p, const struct op *op)
+{
+	const struct kernel_row *row = only_row(p, op);
+	char options[32];
+
+	snprintf(options, sizeof options, "%s%s", op->shift ? "-DSHIFT " : "",
+	         op->dst->out ? "-DOUTS" : "");
+	if (launch_table(p, op, row, options, row_groups(op->dst->n, row)) != 0)
+		return -1;
+	set_extent(p, op->dst);
+	arg_slot(p, op->dst);
+	arg_int(p, count_at(op->dst));
+	arg_int(p, op->dst->n);
+	arg_int(p, p->p->adapter_at);
+	arg_int(p, p->p->out_at);
+	arg_mem(p, ((const struct cl_weight *)op->w->device)->chunk[0].data);
+	if (op->shift)
+		arg_mem(p, ((const struct cl_weight *)op->shift->device)->chunk[0].data);
+	return launch_end(p);
+}
+
 static int (*const ops[OP_COUNT])(struct planner *, const struct op *) = {
 	[OP_EMBED] = plan_embed,         [OP_NORM_RMS] = plan_norm, [OP_MATMUL] = plan_matmul,
 	[OP_ROPE] = plan_rope,           [OP_KV_WRITE] = plan_kv_write,
 	[OP_ATTENTION] = plan_attention, [OP_GLU] = plan_glu,       [OP_ADD] = plan_add,
 	[OP_SCALE] = plan_scale,         [OP_PICK] = plan_pick,
 	[OP_CONV] = plan_conv,
+	[OP_GAIN] = plan_gain,
 };
 
 int (*launch_op(enum op_kind kind))(struct planner *p, const struct op *op)

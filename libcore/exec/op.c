@@ -345,3 +345,28 @@ void op_pick(struct record *r, struct slot *dst, struct slot *src)
 	op->src = src;
 	r->n_ops++;
 }
+
+void op_gain(struct record *r, struct slot *x, const struct weight *gain,
+             const struct weight *shift)
+{
+	struct op *op = add(r, OP_GAIN);
+
+	if (!op || !reads(r, x) || !writes(r, x) || !is_vector(r, gain, 0) ||
+	    (shift && !is_vector(r, shift, gain->d.n_in)))
+		return;
+	if (gain->d.dtype != DT_F32 || (shift && shift->d.dtype != DT_F32)) {
+		record_fail(r, "%s: expected f32", gain->d.name);
+		return;
+	}
+	if (gain->d.n_in % x->n) {
+		record_fail(r, "%s: %zu gains for slot %s, %zu wide", gain->d.name, gain->d.n_in,
+		            x->name, x->n);
+		return;
+	}
+	if (gain->d.n_in / x->n < r->n_adapters)
+		r->n_adapters = gain->d.n_in / x->n;
+	op->dst = op->src = x;
+	op->w = gain;
+	op->shift = shift;
+	r->n_ops++;
+}

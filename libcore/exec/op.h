@@ -66,6 +66,10 @@ void op_conv(struct record *r, struct slot *dst, struct slot *src, const struct 
 /* dst += src; x *= scale, then, where cap is not 0, x = cap * tanh(x / cap) */
 void op_add(struct record *r, struct slot *dst, struct slot *src);
 void op_scale(struct record *r, struct slot *x, float scale, float cap);
+/* x[i] = x[i] * gain[adapter[i]] (+ shift[adapter[i]]), by each row's adapter. `gain` and
+ * `shift` (may be NULL) FLOAT vectors, f32, of n_adapters * the slot's width. */
+void op_gain(struct record *r, struct slot *x, const struct weight *gain,
+             const struct weight *shift);
 /* Gathers the rows whose outputs are wanted: dst (an out slot) of src. */
 void op_pick(struct record *r, struct slot *dst, struct slot *src);
 void record_result(struct record *r, struct slot *s); /* an out slot: read after each run */

@@ -233,6 +233,7 @@ struct cl_plan {
 	/* words of the step table; after them, for each group and sequence, the
 	 * word where its pages begin, then the pages */
 	size_t token_at, pos_at, out_at, row_pages_at, row_pages_step, *angle_at, end_at;
+	size_t adapter_at;         /* used where some op asks for adapters */
 	size_t run_at, run_rows;   /* where runs of at most so many rows of a sequence begin */
 	size_t part_at;            /* floats into the scratch: spans of attention */
 	size_t n_parts;            /* rows * heads * spans that have room there */

@@ -7,7 +7,7 @@
 
 enum op_kind {
 	OP_EMBED, OP_NORM_RMS, OP_MATMUL, OP_ROPE, OP_KV_WRITE, OP_ATTENTION, OP_GLU, OP_ADD, OP_SCALE,
-	OP_PICK, OP_CONV, OP_COUNT
+	OP_PICK, OP_CONV, OP_GAIN, OP_COUNT
 };
 enum { OP_PARTS = 4 };
 
@@ -25,7 +25,7 @@ struct op {
 	struct op_product part[OP_PARTS];
 	size_t n_parts;
 	bool add;
-	const struct weight *w;
+	const struct weight *w, *shift;
 	float eps;
 	size_t n_heads, head_dim;
 	size_t rope;           /* index into record.rope */
@@ -49,6 +49,7 @@ struct record {
 	size_t n_ropes, room_ropes;
 	struct slot *result;
 	size_t max_rows, max_out;
+	size_t n_adapters;     /* adapters below this are known to every op_gain() */
 	size_t n_tokens;       /* ids below this are known to every op_embed() */
 	size_t *window;        /* [n_groups]: most positions that are read; 0: all */
 	const float **angles;  /* [n_ropes], of the step that runs */
@@ -140,6 +141,10 @@ bool step_keeps(const struct step *s, size_t row);
 void record_fail(struct record *r, const char *fmt, ...) PRINTF(2, 3);
 /* How many rows of the slot this step fills. */
 size_t slot_rows(const struct slot *s, const struct step *step);
+/* Where the gains of the slot's row begin in a vector of all adapters'. */
+size_t slot_gain(const struct slot *s, const struct step *step, size_t row);
+/* op_gain() over rows of the slot at x. */
+void gain_rows(float *x, const struct op *op, const struct step *s, size_t begin, size_t end);
 /* An array of the record's arena made ready for one more element. */
 NEED int record_grow(struct record *r, void **array, size_t n, size_t *room, size_t size);
 

@@ -381,6 +381,11 @@ static void ref_pick(const struct record *r, const struct op *op, const struct s
 		       op->dst->n * sizeof(float));
 }
 
+static void ref_gain(const struct record *r, const struct op *op, const struct step *s)
+{
+	gain_rows(ref_at(r, op->dst, 0), op, s, 0, slot_rows(op->dst, s));
+}
+
 static void (*const ops[OP_COUNT])(const struct record *, const struct op *,
                                    const struct step *) = {
 	[OP_EMBED] = ref_embed,
@@ -394,6 +399,7 @@ static void (*const ops[OP_COUNT])(const struct record *, const struct op *,
 	[OP_SCALE] = ref_scale,
 	[OP_PICK] = ref_pick,
 	[OP_CONV] = ref_conv,
+	[OP_GAIN] = ref_gain,
 };
 
 /* ---- records */

@@ -71,6 +71,9 @@ static int check_row(const struct record *r, const struct step *s, size_t row, s
 		               (int)s->token[row], r->n_tokens);
 	if (s->pos[row] < 0)
 		return err_set(e, ERR_INPUT, "row %zu: position %d", row, (int)s->pos[row]);
+	if (s->adapter && (s->adapter[row] < 0 || (size_t)s->adapter[row] >= r->n_adapters))
+		return err_set(e, ERR_INPUT, "row %zu: adapter %d of %zu", row,
+		               (int)s->adapter[row], r->n_adapters);
 	if (!r->kv)
 		return 0;
 	if (s->seq[row] < 0 || (size_t)s->seq[row] >= s->n_seqs)

@@ -6,6 +6,7 @@
  * step that computes them. */
 #include "kv/pages.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,8 +24,25 @@ int kv_seq_open(struct kv_seq **out, struct kv_pool *p, struct err *e)
 	if (!s)
 		return err_memory(e, sizeof *s);
 	s->pool = p;
+	s->adapter = p->adapter;
 	*out = s;
 	return 0;
+}
+
+void kv_seq_use(struct kv_seq *s, int32_t adapter)
+{
+	assert(!s->n && adapter >= 0);
+	s->adapter = adapter;
+}
+
+void kv_pool_use(struct kv_pool *p, int32_t adapter)
+{
+	p->adapter = adapter;
+}
+
+int32_t kv_adapter(const struct kv_seq *s)
+{
+	return s->adapter;
 }
 
 void kv_seq_close(struct kv_seq *s)
@@ -177,7 +195,7 @@ static void publish(struct kv_seq *s)
 
 		for (size_t g = 0; g < p->n_groups; g++)
 			page[g] = &s->table[g][i];
-		node = prefix_publish(p, i ? s->node[i - 1] : NONE, s->id + i * PAGE_POSITIONS,
+		node = prefix_publish(p, i ? s->node[i - 1] : -1 - s->adapter, s->id + i * PAGE_POSITIONS,
 		                      page);
 		if (node == NONE)
 			return;
@@ -306,6 +324,7 @@ int kv_fork(struct kv_seq **out, struct kv_seq *s, struct err *e)
 	f->n = n;
 	f->computed = s->computed;
 	f->private = s->private;
+	f->adapter = s->adapter;
 	if (kv_append(f, s->id + n, s->n - n, e)) {
 		kv_seq_close(f);
 		return -1;
@@ -342,7 +361,7 @@ size_t kv_match(struct kv_seq *s, const int32_t *id, size_t n)
 	struct kv_pool *p = s->pool;
 	struct err e;
 	size_t found = 0;
-	int32_t at = NONE;
+	int32_t at = -1 - s->adapter;
 
 	if (s->n || !n || reserve(s, n, &e))
 		return 0;

@@ -39,6 +39,11 @@ NEED int kv_fork(struct kv_seq **out, struct kv_seq *s, struct err *e);
 size_t kv_len(const struct kv_seq *s);         /* positions, computed and appended */
 size_t kv_computed(const struct kv_seq *s);    /* of them, computed */
 const int32_t *kv_ids(const struct kv_seq *s); /* [kv_len]; until the next append */
+/* The adapter that computes it, as the model numbers them: of an empty sequence, and what a
+ * new one begins with (0). Prefixes are shared under the same adapter alone. */
+void kv_seq_use(struct kv_seq *s, int32_t adapter);
+void kv_pool_use(struct kv_pool *p, int32_t adapter);
+int32_t kv_adapter(const struct kv_seq *s);
 /* How many positions could be appended now. */
 size_t kv_room(const struct kv_seq *s);
 /* Appends ids: their positions get pages of their own (shared ones are

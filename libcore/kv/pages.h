@@ -28,7 +28,7 @@ struct group {
 /* A full page's place in the chain of prefixes: its parent, then these ids. */
 struct node {
 	uint64_t hash;            /* of the parent's hash and the ids */
-	int32_t parent;           /* NONE: it begins a sequence */
+	int32_t parent;           /* negative: it begins a sequence, of adapter -1 - parent */
 	int32_t next;             /* in its bucket; of a free node, the next free */
 	uint32_t children, users; /* nodes and sequences that build on it */
 	int32_t page[KV_GROUPS];  /* NONE where the group's page was evicted */
@@ -41,6 +41,7 @@ struct kv_pool {
 	struct exec_kv_layer *layer;
 	size_t n_layers, n_groups;
 	bool all_slide, recurs;
+	int32_t adapter; /* of a new sequence */
 	struct group group[KV_GROUPS];
 	struct node *node; /* [n_nodes] */
 	size_t n_nodes;
@@ -83,6 +84,7 @@ void prefix_evict(struct kv_pool *p, unsigned g, int32_t page);
 struct kv_seq {
 	struct kv_pool *pool;
 	int32_t *id;
+	int32_t adapter;
 	size_t n, computed, room;  /* room: of id, a multiple of the page */
 	int32_t *table[KV_GROUPS]; /* [room / PAGE_POSITIONS] */
 	size_t given[KV_GROUPS];   /* entries from the front that were given back */

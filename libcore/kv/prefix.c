@@ -37,7 +37,7 @@ int prefix_open(struct kv_pool *p, struct err *e)
 static uint64_t hash_of(const struct kv_pool *p, int32_t parent, const int32_t *id)
 {
 	unsigned char key[sizeof(uint64_t) + PAGE_POSITIONS * sizeof *id];
-	uint64_t above = parent == NONE ? 0 : p->node[parent].hash;
+	uint64_t above = parent < 0 ? (uint64_t)(-1 - parent) : p->node[parent].hash;
 
 	memcpy(key, &above, sizeof above);
 	memcpy(key + sizeof above, id, PAGE_POSITIONS * sizeof *id);
@@ -75,7 +75,7 @@ static int32_t make(struct kv_pool *p, uint64_t hash, int32_t parent, const int3
 	memcpy(n->id, id, sizeof n->id);
 	for (size_t g = 0; g < KV_GROUPS; g++)
 		n->page[g] = NONE;
-	if (parent != NONE)
+	if (parent >= 0)
 		p->node[parent].children++;
 	return i;
 }
@@ -91,7 +91,7 @@ static bool holds_nothing(const struct kv_pool *p, const struct node *n)
 /* Removes the node if it holds nothing, and then its parent likewise. */
 static void remove_empty(struct kv_pool *p, int32_t i)
 {
-	while (i != NONE && holds_nothing(p, &p->node[i])) {
+	while (i >= 0 && holds_nothing(p, &p->node[i])) {
 		struct node *n = &p->node[i];
 		int32_t *at = &p->bucket[n->hash & (p->n_buckets - 1)], parent = n->parent;
 
@@ -100,7 +100,7 @@ static void remove_empty(struct kv_pool *p, int32_t i)
 		*at = n->next;
 		n->next = p->free_node;
 		p->free_node = i;
-		if (parent != NONE)
+		if (parent >= 0)
 			p->node[parent].children--;
 		i = parent;
 	}

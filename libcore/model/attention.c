@@ -32,7 +32,7 @@ void attention_block(struct pass *p, const struct layer *l, size_t i)
 		.softcap = c->attn_softcap,
 	};
 
-	op_matmul(r, qkv, 3, block_input(p, l->norm[0]), false);
+	block_matmul(p, qkv, 3, block_input(p, l->norm[0]), false);
 	if (l->q_norm) {
 		op_norm_rms(r, p->q, p->q, l->q_norm, c->norm_eps);
 		op_norm_rms(r, p->k, p->k, l->k_norm, c->norm_eps);

@@ -6,12 +6,13 @@
 #ifndef CLM_MODEL_BLOCK_H
 #define CLM_MODEL_BLOCK_H
 
-#include "model/weights.h"
+#include "model/sides.h"
 
 struct pass {
 	struct record *r;
 	const struct config *c;
 	const struct weights *w;
+	struct sides *sides;          /* NULL: none */
 	struct rope rope, local;      /* of full layers; of those that slide */
 	struct slot *x, *h, *y;       /* the residual stream; its norm; what joins it normed */
 	struct slot *q, *k, *v, *mix; /* attention */
@@ -23,6 +24,13 @@ static inline struct op_product product(struct slot *dst, const struct weight *w
                                         const struct weight *bias)
 {
 	return (struct op_product){ dst, w, bias };
+}
+
+/* op_matmul() with what adapters add: every product of a pass goes this way */
+static inline void block_matmul(struct pass *p, const struct op_product *part, size_t n_parts,
+                                struct slot *src, bool add)
+{
+	sides_matmul(p->sides, p->r, part, n_parts, src, add);
 }
 
 /* What a block reads: the stream, or its norm. */

@@ -15,7 +15,7 @@ void conv_block(struct pass *p, const struct layer *l, size_t i)
 		                   product(p->u, l->in[2], NULL) };
 	struct conv conv = { .layer = i, .taps = p->c->conv_taps, .w = l->conv, .act = ACT_NONE };
 
-	op_matmul(p->r, in, 3, block_input(p, l->norm[0]), false);
+	block_matmul(p, in, 3, block_input(p, l->norm[0]), false);
 	op_glu(p->r, p->b, p->b, p->u, ACT_NONE);
 	op_conv(p->r, p->u, p->b, &conv);
 	op_glu(p->r, p->u, p->y, p->u, ACT_NONE);

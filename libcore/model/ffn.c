@@ -13,7 +13,7 @@ void ffn_block(struct pass *p, const struct layer *l)
 	struct op_product in[] = { product(p->gate, l->gate, l->gate_bias),
 		                   product(p->up, l->up, l->up_bias) };
 
-	op_matmul(p->r, in, 2, block_input(p, l->norm[2]), false);
+	block_matmul(p, in, 2, block_input(p, l->norm[2]), false);
 	op_glu(p->r, p->gate, p->gate, p->up, p->c->act);
 	block_join(p, l->down, l->down_bias, l->norm[3], p->gate);
 }

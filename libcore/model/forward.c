@@ -20,7 +20,7 @@ struct slot *block_input(struct pass *p, const struct weight *norm)
 void block_join(struct pass *p, const struct weight *w, const struct weight *b,
                 const struct weight *norm, struct slot *src)
 {
-	op_matmul(p->r, (struct op_product[]){ product(norm ? p->y : p->x, w, b) }, 1, src, !norm);
+	block_matmul(p, (struct op_product[]){ product(norm ? p->y : p->x, w, b) }, 1, src, !norm);
 	if (!norm)
 		return;
 	op_norm_rms(p->r, p->y, p->y, norm, p->c->norm_eps);
@@ -62,23 +62,24 @@ static void head(struct pass *p)
 
 	op_pick(p->r, last, p->x);
 	op_norm_rms(p->r, last, last, p->w->norm, c->norm_eps);
-	op_matmul(p->r, (struct op_product[]){ product(logits, p->w->head, NULL) }, 1, last, false);
+	sides_head(p->sides, p->r, logits, p->w->head, last);
 	if (c->final_softcap > 0)
 		op_scale(p->r, logits, 1, c->final_softcap);
 	record_result(p->r, logits);
 }
 
 int forward_record(struct record **out, struct exec *x, struct exec_kv *kv, const struct config *c,
-                   const struct weights *w, size_t max_rows, size_t max_out, struct err *e)
+                   const struct weights *w, struct sides *sides, size_t max_rows, size_t max_out,
+                   struct err *e)
 {
-	struct pass p = { .c = c, .w = w };
+	struct pass p = { .c = c, .w = w, .sides = sides };
 
 	if (record_open(&p.r, x, max_rows, max_out, kv, e))
 		return -1;
 	config_rope(c, &p.rope, false);
 	config_rope(c, &p.local, true);
 	open_slots(&p);
-	op_embed(p.r, p.x, w->embed);
+	sides_embed(sides, p.r, p.x, w->embed);
 	if (c->embed_scale > 0)
 		op_scale(p.r, p.x, c->embed_scale, 0);
 	layers(&p);

@@ -17,12 +17,13 @@ struct model {
 	struct config config;
 	struct weights weights;
 	struct source *source;
+	struct sides *sides; /* NULL: no adapters */
 	struct kv_pool *pool;
 	struct record *record[N_BUCKETS]; /* by rising row count */
 	size_t rows[N_BUCKETS];
 	size_t n_buckets;
 	size_t max_rows, max_out, n_groups;
-	int32_t *token, *pos, *seq, *out; /* the step table's host side, [max_rows] */
+	int32_t *token, *pos, *seq, *adapter, *out; /* the step table's host side, [max_rows] */
 	const int32_t **pages;            /* [n_groups * max_rows] */
 	size_t *n_pages;
 	char digest[33];
@@ -90,10 +91,10 @@ static int record_all(struct model *m, struct exec *x, struct err *e)
 		size_t outs = m->rows[i] < m->max_out ? m->rows[i] : m->max_out;
 
 		if (forward_record(&m->record[i], x, kv_pool_store(m->pool), &m->config,
-		                   &m->weights, m->rows[i], outs, e))
+		                   &m->weights, m->sides, m->rows[i], outs, e))
 			return -1;
 	}
-	return 0;
+	return sides_all_used(m->sides, e);
 }
 
 static int open_step(struct model *m, struct err *e)
@@ -103,7 +104,8 @@ static int open_step(struct model *m, struct err *e)
 	m->token = arena_new(&m->arena, n, sizeof *m->token, e);
 	m->pos = m->token ? arena_new(&m->arena, n, sizeof *m->pos, e) : NULL;
 	m->seq = m->pos ? arena_new(&m->arena, n, sizeof *m->seq, e) : NULL;
-	m->out = m->seq ? arena_new(&m->arena, n, sizeof *m->out, e) : NULL;
+	m->adapter = m->seq ? arena_new(&m->arena, n, sizeof *m->adapter, e) : NULL;
+	m->out = m->adapter ? arena_new(&m->arena, n, sizeof *m->out, e) : NULL;
 	m->pages = m->out ? arena_new(&m->arena, n * m->n_groups, sizeof *m->pages, e) : NULL;
 	m->n_pages = m->pages ? arena_new(&m->arena, n * m->n_groups, sizeof *m->n_pages, e) : NULL;
 	return m->n_pages ? 0 : -1;
@@ -111,7 +113,7 @@ static int open_step(struct model *m, struct err *e)
 
 /* Hex of what tells models apart: every tensor's head and a sample of its
  * bytes. A guard against mistakes, no proof against malice. */
-static int make_digest(struct model *m, struct err *e)
+static int make_digest(struct model *m, const struct model_options *o, struct err *e)
 {
 	struct buf b = { 0 };
 	int bad;
@@ -128,6 +130,10 @@ static int make_digest(struct model *m, struct err *e)
 			buf_add(&b, t->data.p,
 			        t->data.n < DIGEST_SAMPLE ? t->data.n : DIGEST_SAMPLE);
 	}
+	for (size_t i = 0; o && i < o->n_sets; i++)
+		for (size_t k = 0; k < o->sets[i].n; k++)
+			buf_printf(&b, "%zu %.17g %s\n", i, o->sets[i].use[k].scale,
+			           adapter_digest(o->sets[i].use[k].adapter));
 	bad = buf_check(&b, e);
 	if (!bad) {
 		uint64_t whole = map_hash(buf_bytes(&b));
@@ -151,7 +157,10 @@ static int finish(struct model *m, struct exec *x, const struct model_options *o
 		m->max_out = m->max_rows;
 	if (o && o->kv_tokens)
 		tokens = o->kv_tokens;
-	return open_pool(m, x, tokens, e) || open_step(m, e) || record_all(m, x, e) ? -1 : 0;
+	if (sides_open(&m->sides, &m->weights, &m->config, o, x, e) || open_pool(m, x, tokens, e))
+		return -1;
+	kv_pool_use(m->pool, m->sides ? 1 : 0);
+	return open_step(m, e) || record_all(m, x, e) ? -1 : 0;
 }
 
 int model_open(struct model **out, struct source *s, struct exec *x, const struct model_options *o,
@@ -163,7 +172,7 @@ int model_open(struct model **out, struct source *s, struct exec *x, const struc
 		return err_memory(e, sizeof *m);
 	m->source = s;
 	if (config_read(&m->config, s, e) || weights_open(&m->weights, &m->config, s, x, e) ||
-	    finish(m, x, o, e) || make_digest(m, e)) {
+	    finish(m, x, o, e) || make_digest(m, o, e)) {
 		model_close(m);
 		return -1;
 	}
@@ -195,6 +204,7 @@ void model_close(struct model *m)
 	for (size_t i = 0; i < m->n_buckets; i++)
 		record_close(m->record[i]);
 	kv_pool_close(m->pool);
+	sides_close(m->sides);
 	weights_close(&m->weights);
 	config_release(&m->config);
 	arena_release(&m->arena);
@@ -270,6 +280,7 @@ static int add_work(struct model *m, struct step *s, const struct model_work *w,
 		m->token[s->n_rows] = id;
 		m->pos[s->n_rows] = (int32_t)(from + i);
 		m->seq[s->n_rows] = (int32_t)slot;
+		m->adapter[s->n_rows] = kv_adapter(w->seq);
 		if (w->want == WANT_NONE || (w->want == WANT_LAST && i + 1 < w->n))
 			continue;
 		if (s->n_out == m->max_out)
@@ -294,6 +305,7 @@ int model_run(struct model *m, const struct model_work *work, size_t n_work, con
 		          .pos = m->pos,
 		          .seq = m->seq,
 		          .out = m->out,
+		          .adapter = m->sides ? m->adapter : NULL,
 		          .pages = m->pages,
 		          .n_pages = m->n_pages };
 	size_t bucket = 0;

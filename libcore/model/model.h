@@ -99,12 +99,25 @@ const char *family_name(size_t i);
 /* What sets family i apart, in words. */
 void family_has(struct buf *out, size_t i);
 
+/* ---- adapters: low-rank sides of products (LoRA, rsLoRA, DoRA) and IA3 gains */
+struct adapter;
+/* MLX's layout: the directory, or its adapters.safetensors or .npz. */
+NEED int adapter_open(struct adapter **out, const char *path, struct err *e);
+void adapter_close(struct adapter *a);
+const char *adapter_digest(const struct adapter *a);   /* hex BLAKE2b of numbers and config */
+/* Adapters that are used together; `scale` multiplies all that one changes:
+ * 0 is the model itself, 1 the adapter as it was trained. */
+struct adapter_use { const struct adapter *adapter; double scale; };
+struct adapter_set { const struct adapter_use *use; size_t n; };
+
 /* ---- the model */
 struct model;
 struct model_options {
 	size_t kv_tokens;          /* positions over all sequences; 0: max_pos, at most 8192 */
 	size_t max_rows;           /* rows of one step; 0: 512 */
 	size_t max_out;            /* rows of logits of one step; 0: 64 */
+	const struct adapter_set *sets; /* set i is adapter i + 1 of a sequence; 0 is none; they */
+	size_t n_sets;             /* are read while it opens. New sequences begin with 1, if any */
 };
 /* The source and exec stay borrowed and must outlive the model. */
 NEED int model_open(struct model **out, struct source *s, struct exec *x,

@@ -26,14 +26,16 @@ struct binder {
 	struct config_size *size; /* not NULL: they are only counted */
 	/* the rows wanted of a matrix that holds several; total 0: all of it */
 	size_t first, total;
+	const char *path; /* that was looked for last */
 };
 
 /* The tensor PATH.LEAF in the file's own naming; `name` gets that name. */
-static const struct tensor *find(const struct binder *b, char name[NAME_ROOM], const char *path,
+static const struct tensor *find(struct binder *b, char name[NAME_ROOM], const char *path,
                                  const char *leaf)
 {
 	char ours[NAME_ROOM];
 
+	b->path = path;
 	snprintf(ours, sizeof ours, "%s.%s", path, leaf);
 	if (!family_name_out(b->c->family, name, NAME_ROOM, b->naming, ours))
 		return NULL;
@@ -54,6 +56,9 @@ static int add(struct binder *b, struct weight **out, const struct weight_desc *
 	if (weight_open(out, b->x, d, e))
 		return -1;
 	b->w->all[b->w->n_all++] = *out;
+	if (b->path && weights_note(b->w, *out, d, b->path, b->first, b->total, e))
+		return -1;
+	b->path = NULL;
 	b->w->n_bytes += n_bytes;
 	b->w->coded_bytes += d->form == FORM_AFFINE ? n_bytes : 0;
 	b->w->flop += d->n_out > 1 ? 2.0 * (double)d->n_out * (double)d->n_in : 0;
@@ -436,7 +441,9 @@ static int open_all(struct binder *b, struct err *e)
 	w->all = w->layer ? arena_new(&w->arena, c->n_layers * PER_LAYER + BESIDES, sizeof *w->all,
 	                              e) :
 	                    NULL;
-	if (!w->all)
+	w->bound = w->all ? arena_new(&w->arena, c->n_layers * PER_LAYER + BESIDES,
+	                              sizeof *w->bound, e) : NULL;
+	if (!w->bound)
 		goto fail;
 	if (bind_matrix(b, &w->embed, "model.embed_tokens", c->vocab, c->hidden, e))
 		goto fail;

@@ -13,6 +13,14 @@ struct layer {
 	struct weight *in[3], *conv; /* a short convolution: both gates, the input, the taps */
 	struct weight *gate, *up, *down, *gate_bias, *up_bias, *down_bias;
 };
+/* A matrix and the path it was found by; rows first .. of `total` where the
+ * tensor has more than it (0: it has them alone). */
+struct bound {
+	const struct weight *w;
+	const char *path;
+	struct weight_desc d, bias; /* no data: none */
+	size_t first, total;
+};
 struct weights {
 	struct weight *embed, *norm, *head; /* head is embed where they are tied */
 	struct layer *layer;
@@ -22,9 +30,14 @@ struct weights {
 	double flop;         /* products with all matrices but the table */
 	struct weight **all; /* for closing */
 	size_t n_all;
+	struct bound *bound; /* [n_bound] */
+	size_t n_bound;
 	struct arena arena; /* what had to be unpacked or repacked */
 };
 
+/* Notes what was found by a path: a matrix, or the bias of the last one (bound.c). */
+NEED int weights_note(struct weights *w, const struct weight *m, const struct weight_desc *d,
+                      const char *path, size_t first, size_t total, struct err *e);
 /* Finds, checks and uploads each slot. ERR_INPUT names the tensor as the
  * file has it, expected and found. */
 NEED int weights_open(struct weights *w, const struct config *c, struct source *s, struct exec *x,

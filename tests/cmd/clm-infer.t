@@ -36,6 +36,23 @@ is(sh("echo '$p' | clm-tokenize -m $m | @i --ids -n 24 | clm-tokenize -m $m -d")
 	'three commands in a pipe');
 is(out(@i, '--ids', '-n', 4, '--echo', '-p', '5 6 7') =~ /^5 6 7( \d+){1,4}\n\z/, 1, '--ids --echo');
 
+# ---- adapters
+{
+	my ($g, $a) = map { "tests/data/golden/$_" } 'llama', 'adapters/peft_lora';
+	my @a = ('clm-infer', '-m', $g, qw(--ids -n 6 -p), '1 138 221');
+	local $ENV{XDG_CACHE_HOME} = new_dir();
+	my $base = out(@a);
+	isnt(out(@a, '--adapter', $a), $base, '--adapter');
+	is(out(@a, '--adapter', "$a=0"), $base, '--adapter DIR=0 is the model');
+	is(out(@a, '--adapter', "$a=0.5", '--adapter', "$a=0.5"), out(@a, '--adapter', $a),
+		'two halves');
+	my $r = run(@a, '--adapter', "$a=x");
+	is($r->{rc}, 2, '--adapter: a scale that is no number');
+	$r = run(@a, '--adapter', $g);
+	is($r->{rc}, 3, '--adapter: no adapter');
+	like($r->{err}, qr/expected an adapter/, 'says so');
+}
+
 # ---- many texts
 my @prompts = ('The hacker', 'A', 'In the beginning', 'Once upon a time there was', 'To be');
 my @alone = map { out(@i, '-n', 12, '--raw', '-p', $_) } @prompts;

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* adapters.h - adapters named on the command line, DIR[=SCALE] each */
+#ifndef CLM_CMD_ADAPTERS_H
+#define CLM_CMD_ADAPTERS_H
+
+#include "cli.h"
+#include "convert/convert.h"
+
+struct adapters {
+	struct adapter_use use[CLI_TEXTS_MAX];
+	struct adapter *own[CLI_TEXTS_MAX];
+	struct adapter_set set; /* all of them together */
+};
+/* A SCALE that is no number is misuse. Zeroed is none; ended by
+ * adapters_close(), in any state. */
+NEED int adapters_open(struct adapters *a, const struct cli_texts *t, struct err *e);
+void adapters_close(struct adapters *a);
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* digest.h - BLAKE2b of bytes that come in pieces, by libcrypto. */
+#ifndef CLM_UTIL_DIGEST_H
+#define CLM_UTIL_DIGEST_H
+
+#include "util/bytes.h"
+#include "util/err.h"
+
+enum { DIGEST_BYTES = 64, DIGEST_TEXT = 2 * DIGEST_BYTES + 1 };
+struct digest;
+NEED int digest_open(struct digest **out, struct err *e);
+void digest_add(struct digest *d, struct bytes b);
+/* Hex into `out`; ends it, either way. */
+NEED int digest_close(struct digest *d, char out[DIGEST_TEXT], struct err *e);
+void digest_abort(struct digest *d); /* NULL is fine */
+
+#endif
