@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* glu.cl - y[i] = act(gate[i]) * up[i]; y[i] += x[i]; y[i] = y[i] * by, and
+/* glu.cl - y[i] = act(gate[i]) * up[i]; x[i] = act(x[i]); y[i] += x[i]; y[i] = y[i] * by, and
  * where cap is not 0 cap * tanh(y[i] / cap)
  * Flat arrays of n f32, y may be any of them. Item: GLU_BLOCK elements.
  * Shazeer, 2020, arXiv:2002.05202; Hendrycks and Gimpel, 2016,
@@ -20,7 +20,7 @@ static inline VF erf_lanes(VF x)
 	return with_sign(one - p * t * exp_lanes(SPLATF(0.0f) - a * a), x);
 }
 
-static inline VF activate(VF x, int act)
+static inline VF act_lanes(VF x, int act)
 {
 	VF one = SPLATF(1.0f), half_x = x * SPLATF(0.5f), u;
 
@@ -42,11 +42,21 @@ KERNEL(glu)(ITEM __global const float *gate, ulong gate_at, __global const float
 	ulong i = ITEM_ID * GLU_BLOCK, end = i + GLU_BLOCK < n ? i + GLU_BLOCK : n;
 
 	for (; i + WIDTH <= end; i += WIDTH)
-		STOREF(activate(LOADF(gate + gate_at + i), act) * LOADF(up + up_at + i),
+		STOREF(act_lanes(LOADF(gate + gate_at + i), act) * LOADF(up + up_at + i),
 		       y + y_at + i);
 	if (i < end)
-		store_few(activate(load_few(gate + gate_at + i, end - i), act) *
+		store_few(act_lanes(load_few(gate + gate_at + i, end - i), act) *
 		          load_few(up + up_at + i, end - i), y + y_at + i, end - i);
+}
+
+KERNEL(activate)(ITEM __global float *x, ulong x_at, ulong n, int act)
+{
+	ulong i = ITEM_ID * GLU_BLOCK, end = i + GLU_BLOCK < n ? i + GLU_BLOCK : n;
+
+	for (; i + WIDTH <= end; i += WIDTH)
+		STOREF(act_lanes(LOADF(x + x_at + i), act), x + x_at + i);
+	if (i < end)
+		store_few(act_lanes(load_few(x + x_at + i, end - i), act), x + x_at + i, end - i);
 }
 
 KERNEL(add)(ITEM __global const float *x, ulong x_at, __global float *y, ulong y_at, ulong n)

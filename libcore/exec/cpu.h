@@ -62,6 +62,10 @@ NEED int cpu_matmul_plan(struct record *r, struct op *op, struct err *e);
 void cpu_matmul(const struct cpu_run *run, const struct op *op);
 NEED int cpu_attention_plan(struct record *r, struct op *op, struct err *e);
 void cpu_attention(const struct cpu_run *run, const struct op *op);
+NEED int cpu_encode_plan(struct record *r, struct err *e);
+void cpu_encode(const struct cpu_run *run, const struct op *op);
+void cpu_norm_layer(const struct cpu_run *run, const struct op *op);
+void cpu_act(const struct cpu_run *run, const struct op *op);
 void cpu_conv(const struct cpu_run *run, const struct op *op);
 NEED int cpu_plan(struct record *r, struct err *e);
 NEED int cpu_run(struct record *r, const struct step *s, const float *const *angles,

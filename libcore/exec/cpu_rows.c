@@ -20,6 +20,9 @@
 	KERNEL(glu, isa); \
 	KERNEL(add, isa); \
 	KERNEL(scale, isa); \
+	KERNEL(activate, isa); \
+	KERNEL(norm_layer, isa); \
+	KERNEL(encode, isa); \
 	KERNEL(conv, isa); \
 	KERNEL(kv_write, isa); \
 	KERNEL(attention, isa); \
@@ -38,6 +41,9 @@
 		.glu = glu_##isa, \
 		.add = add_##isa, \
 		.scale = scale_##isa, \
+		.activate = activate_##isa, \
+		.norm_layer = norm_layer_##isa, \
+		.encode = encode_##isa, \
 		.conv = conv_##isa, \
 		.kv_write = kv_write_##isa, \
 		.attention = attention_##isa, \

@@ -87,6 +87,12 @@ struct cpu_rows {
 	            uint64_t up_at, float *y, uint64_t y_at, uint64_t n, int act);
 	void (*add)(size_t item, const float *x, uint64_t x_at, float *y, uint64_t y_at, uint64_t n);
 	void (*scale)(size_t item, float *y, uint64_t y_at, uint64_t n, float by, float cap);
+	void (*activate)(size_t item, float *x, uint64_t x_at, uint64_t n, int act);
+	void (*norm_layer)(size_t item, const float *x, uint64_t x_at, float *y, uint64_t y_at,
+	                   const float *g, const float *b, int n, float eps);
+	void (*encode)(size_t item, const float *q, uint64_t q_at, const float *k, uint64_t k_at,
+	               const float *v, uint64_t v_at, float *y, uint64_t y_at, int n_rows,
+	               int n_heads, int dim, float scale, float *scratch);
 	void (*conv)(size_t item, const float *x, uint64_t x_at, float *y, uint64_t y_at,
 	             const float *w, uint64_t w_at, float *states, uint64_t part, uint64_t size,
 	             const int *pages, int pos, int n_rows, int channels, int taps, int act);

@@ -36,7 +36,7 @@ static void embed_rows(void *arg, size_t begin, size_t end, int thread)
 
 	(void)thread;
 	for (size_t i = begin; i < end; i++) {
-		size_t token = (size_t)j->run->s->token[i];
+		size_t token = (size_t)(j->op->by_position ? j->run->s->pos : j->run->s->token)[i];
 		const unsigned char *p = (const unsigned char *)w->data + token * row;
 		float *out = cpu_slot(j->run->d, j->op->dst) + i * w->n_in;
 
@@ -325,6 +325,9 @@ static void (*const ops[OP_COUNT])(const struct cpu_run *, const struct op *) = 
 	[OP_PICK] = run_pick,
 	[OP_CONV] = cpu_conv,
 	[OP_GAIN] = run_gain,
+	[OP_NORM_LAYER] = cpu_norm_layer,
+	[OP_ACT] = cpu_act,
+	[OP_ENCODE] = cpu_encode,
 };
 
 int cpu_plan(struct record *r, struct err *e)
@@ -335,6 +338,8 @@ int cpu_plan(struct record *r, struct err *e)
 		struct op *op = &r->op[i];
 
 		if (op->kind == OP_MATMUL && cpu_matmul_plan(r, op, e) != 0)
+			return -1;
+		if (op->kind == OP_ENCODE && cpu_encode_plan(r, e) != 0)
 			return -1;
 		if (op->kind == OP_ATTENTION && cpu_attention_plan(r, op, e) != 0)
 			return -1;

@@ -79,6 +79,12 @@ static const struct kernel_row rows[] = {
 	{ OP_SCALE, 0, CPU, 0, "cpu/glu.cl", "scale", "", 1, 2048, 1 },
 	{ OP_SCALE, 0, 0, 0, "scale.cl", "scale", "", 128, 128, 1 },
 
+	{ OP_NORM_LAYER, 0, 0, 0, "norm_layer.cl", "norm_layer", "", 256, 1, 1 },
+
+	{ OP_ACT, 0, 0, 0, "act.cl", "activate", "", 128, 128, 1 },
+
+	{ OP_ENCODE, 0, 0, 0, "encode.cl", "encode", "", 64, 1, 1 },
+
 	{ OP_CONV, 0, 0, 0, "conv.cl", "conv", "", 128, 128, 1 },
 
 	{ OP_PICK, 0, 0, 0, "pick.cl", "pick", "", 128, 128, 1 },

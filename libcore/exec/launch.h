@@ -74,6 +74,11 @@ NEED int plan_pages(struct planner *p, const struct op *op, unsigned step);
 /* ---- launch_recur.c */
 NEED int plan_conv(struct planner *p, const struct op *op);
 
+/* ---- launch_encode.c */
+NEED int plan_norm_layer(struct planner *p, const struct op *op);
+NEED int plan_act(struct planner *p, const struct op *op);
+NEED int plan_encode(struct planner *p, const struct op *op);
+
 /* Groups for n rows of the result. */
 size_t row_groups(size_t n, const struct kernel_row *row);
 

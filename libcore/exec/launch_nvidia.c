@@ -59,6 +59,9 @@ static bool reads(const struct op *op, const struct slot *s)
 {
 	if (op->src == s || op->src2 == s)
 		return true;
+	for (size_t i = 0; i < OP_MORE; i++)
+		if (op->more[i] == s)
+			return true;
 	if (op->kind == OP_ROPE || op->kind == OP_ADD)
 		return op->dst == s;
 	for (size_t i = 0; op->add && i < op->n_parts; i++)

@@ -81,7 +81,7 @@ static int plan_embed(struct planner *p, const struct op *op)
 		if (launch_table(p, op, row, options, row_groups(op->dst->n, row)) != 0)
 			return -1;
 		arg_slot(p, op->dst);
-		arg_int(p, p->p->token_at);
+		arg_int(p, op->by_position ? p->p->pos_at : p->p->token_at);
 		arg_int(p, op->dst->n);
 		arg_int(p, c->chunk[i].first);
 		arg_int(p, c->chunk[i].n);
@@ -442,6 +442,9 @@ static int (*const ops[OP_COUNT])(struct planner *, const struct op *) = {
 	[OP_SCALE] = plan_scale,         [OP_PICK] = plan_pick,
 	[OP_CONV] = plan_conv,
 	[OP_GAIN] = plan_gain,
+	[OP_NORM_LAYER] = plan_norm_layer,
+	[OP_ACT] = plan_act,
+	[OP_ENCODE] = plan_encode,
 };
 
 int (*launch_op(enum op_kind kind))(struct planner *p, const struct op *op)

@@ -103,6 +103,36 @@ void op_embed(struct record *r, struct slot *dst, const struct weight *table)
 	r->n_ops++;
 }
 
+void op_embed_position(struct record *r, struct slot *dst, const struct weight *table)
+{
+	size_t n_tokens = r->n_tokens;
+	struct op *op;
+
+	op_embed(r, dst, table);
+	if (r->err.kind)
+		return;
+	op = &r->op[r->n_ops - 1];
+	op->by_position = true;
+	r->n_tokens = n_tokens;
+	if (table->d.n_out < r->n_positions)
+		r->n_positions = table->d.n_out;
+}
+
+void op_norm_layer(struct record *r, struct slot *dst, struct slot *src, const struct norm_layer *n)
+{
+	struct op *op = add(r, OP_NORM_LAYER);
+
+	if (!op || !reads(r, src) || !writes(r, dst) || !has_width(r, dst, src->n) ||
+	    !same_rows(r, dst, src) || !is_vector(r, n->g, src->n) || !is_vector(r, n->b, src->n))
+		return;
+	op->dst = dst;
+	op->src = src;
+	op->w = n->g;
+	op->b = n->b;
+	op->eps = n->eps;
+	r->n_ops++;
+}
+
 void op_norm_rms(struct record *r, struct slot *dst, struct slot *src, const struct weight *g,
                  float eps)
 {
@@ -250,6 +280,42 @@ void op_attention(struct record *r, struct slot *dst, struct slot *q, const stru
 	op->layer = a->layer;
 	op->n_heads = a->n_heads;
 	op->head_dim = l->k_dim;
+	r->n_ops++;
+}
+
+void op_encode(struct record *r, struct slot *dst, const struct encode *a)
+{
+	struct op *op = add(r, OP_ENCODE);
+
+	if (!op || !reads(r, a->q) || !reads(r, a->k) || !reads(r, a->v) || !writes(r, dst) ||
+	    !has_rows(r, dst) || !has_rows(r, a->q) || !has_rows(r, a->k) || !has_rows(r, a->v) ||
+	    !has_width(r, a->q, dst->n) || !has_width(r, a->k, dst->n) || !has_width(r, a->v, dst->n))
+		return;
+	if (dst == a->q || dst == a->k || dst == a->v || !a->n_heads || dst->n % a->n_heads ||
+	    !r->kv || !r->kv->n_groups) {
+		record_fail(r, "slot %s: %zu heads of attention%s", dst->name, a->n_heads,
+		            r->kv ? "" : " without a cache");
+		return;
+	}
+	op->dst = dst;
+	op->src = a->q;
+	op->src2 = a->k;
+	op->more[0] = a->v;
+	op->n_heads = a->n_heads;
+	op->head_dim = dst->n / a->n_heads;
+	op->scale = a->scale;
+	r->recurs = true;
+	r->n_ops++;
+}
+
+void op_act(struct record *r, struct slot *x, enum activation act)
+{
+	struct op *op = add(r, OP_ACT);
+
+	if (!op || !reads(r, x) || !writes(r, x))
+		return;
+	op->dst = op->src = x;
+	op->act = act;
 	r->n_ops++;
 }
 

@@ -19,11 +19,18 @@ struct slot *record_slot_out(struct record *r, const char *name, size_t n);
 
 /* dst[i] = table[token[i]] */
 void op_embed(struct record *r, struct slot *dst, const struct weight *table);
+/* dst[i] = table[pos[i]] */
+void op_embed_position(struct record *r, struct slot *dst, const struct weight *table);
 /* y = x * g / sqrt(mean(x^2) + eps) over runs of n elements (n divides the
  * slot's width: the whole row, or one head); dst may be src. `weight` a
  * FLOAT vector of n. Zhang and Sennrich, 2019, arXiv:1910.07467 */
 void op_norm_rms(struct record *r, struct slot *dst, struct slot *src, const struct weight *g,
                  float eps);
+/* y = (x - mean) / sqrt(variance + eps) * g + b over the whole row; dst may be
+ * src. FLOAT vectors. Ba et al., 2016, arXiv:1607.06450 */
+struct norm_layer { const struct weight *g, *b; float eps; };
+void op_norm_layer(struct record *r, struct slot *dst, struct slot *src,
+                   const struct norm_layer *n);
 /* Products that share one input: dst[k] = W[k] src (+ b[k]); with `add`,
  * dst[k] += W[k] src (+ b[k]). n_parts 1..4; b[k] may be NULL. */
 struct op_product { struct slot *dst; const struct weight *w, *b; };
@@ -53,6 +60,13 @@ void op_kv_write(struct record *r, struct slot *k, struct slot *v, size_t layer)
 struct attention { size_t layer, n_heads; float scale; size_t window; float softcap; };
 void op_attention(struct record *r, struct slot *dst, struct slot *q, const struct attention *a);
 enum activation { ACT_SILU, ACT_GELU, ACT_GELU_TANH, ACT_NONE, ACT_SIGMOID };
+/* dst = softmax(scale * q k^T) v over all of the step's rows of the row's own
+ * sequence, before it and after it: an encoder's, whose sequences are whole in
+ * one step. No cache is used, but the record has one. */
+struct encode { struct slot *q, *k, *v; size_t n_heads; float scale; };
+void op_encode(struct record *r, struct slot *dst, const struct encode *a);
+/* x = act(x) */
+void op_act(struct record *r, struct slot *x, enum activation act);
 /* dst = act(gate) * up; dst may be either. */
 void op_glu(struct record *r, struct slot *dst, struct slot *gate, struct slot *up,
             enum activation act);

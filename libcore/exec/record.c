@@ -54,7 +54,7 @@ int record_open(struct record **out, struct exec *x, size_t max_rows, size_t max
 	r->kv = kv;
 	r->max_rows = max_rows;
 	r->max_out = max_out;
-	r->n_tokens = r->n_adapters = INT32_MAX;
+	r->n_tokens = r->n_positions = r->n_adapters = INT32_MAX;
 	*out = r;
 	return 0;
 }

@@ -7,9 +7,9 @@
 
 enum op_kind {
 	OP_EMBED, OP_NORM_RMS, OP_MATMUL, OP_ROPE, OP_KV_WRITE, OP_ATTENTION, OP_GLU, OP_ADD, OP_SCALE,
-	OP_PICK, OP_CONV, OP_GAIN, OP_COUNT
+	OP_PICK, OP_CONV, OP_GAIN, OP_NORM_LAYER, OP_ACT, OP_ENCODE, OP_COUNT
 };
-enum { OP_PARTS = 4 };
+enum { OP_PARTS = 4, OP_MORE = 3 };
 
 struct slot {
 	const char *name;
@@ -21,11 +21,12 @@ struct slot {
 
 struct op {
 	enum op_kind kind;
-	struct slot *dst, *src, *src2;
+	struct slot *dst, *src, *src2, *more[OP_MORE];
 	struct op_product part[OP_PARTS];
 	size_t n_parts;
 	bool add;
-	const struct weight *w, *shift;
+	const struct weight *w, *shift, *b;
+	bool by_position;      /* the table's rows are taken by position, not token */
 	float eps;
 	size_t n_heads, head_dim;
 	size_t rope;           /* index into record.rope */
@@ -51,6 +52,7 @@ struct record {
 	size_t max_rows, max_out;
 	size_t n_adapters;     /* adapters below this are known to every op_gain() */
 	size_t n_tokens;       /* ids below this are known to every op_embed() */
+	size_t n_positions;    /* ... and to op_embed_position() */
 	size_t *window;        /* [n_groups]: most positions that are read; 0: all */
 	const float **angles;  /* [n_ropes], of the step that runs */
 	size_t scratch_bytes;  /* of all slots, planned by lifetime */

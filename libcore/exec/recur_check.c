@@ -119,6 +119,71 @@ START_TEST(convolutions)
 }
 END_TEST
 
+/* ---- what encoders add: norms with a mean, activations, attention over all */
+static const struct encode_case {
+	size_t n_heads, dim;
+	enum activation act;
+} encodes[] = { { 3, 7, ACT_GELU }, { 4, 32, ACT_GELU_TANH }, { 1, 130, ACT_SIGMOID } };
+
+static void record_encode(struct world *w, const void *arg)
+{
+	const struct encode_case *c = arg;
+	size_t n = c->n_heads * c->dim;
+	struct slot *q = record_slot(w->r, "q", n), *k = record_slot(w->r, "k", n);
+	struct slot *v = record_slot(w->r, "v", n), *y = record_slot(w->r, "y", n);
+	struct encode encode = { q, k, v, c->n_heads, 1 / sqrtf((float)c->dim) };
+	struct norm_layer norm = { .eps = 1e-6f };
+
+	state = seed();
+	norm.g = give_vector(w, random_floats(n), n);
+	norm.b = give_vector(w, random_floats(n), n);
+	op_embed(w->r, q, give_matrix(w, random_floats(VOCAB * n), VOCAB, n));
+	op_embed(w->r, v, give_matrix(w, random_floats(VOCAB * n), VOCAB, n));
+	op_embed_position(w->r, k, give_matrix(w, random_floats(LONG * n), LONG, n));
+	op_norm_layer(w->r, q, q, &norm);
+	op_act(w->r, k, c->act);
+	op_add(w->r, k, v);
+	op_encode(w->r, y, &encode);
+	finish(w, y, n);
+}
+
+START_TEST(encoders)
+{
+	const struct encode_case *c = &encodes[_i / 3];
+	static const struct conv_case any = { .n = 4, .taps = 2 };
+	size_t n = c->n_heads * c->dim, bytes = (LONG + SHORT) * n * sizeof(float);
+	float *whole = take(bytes), *most = take(bytes);
+	struct step all = rows_between(0, LONG);
+	struct world w, ref;
+	const float *alone;
+
+	if (_i % 3 == 2 && !here)
+		return;
+	world_device(&w, devices[_i % 3], 0);
+	open_states(&w, &any);
+	world_record(&w, record_encode, c);
+	memcpy(whole, world_run(&w, &all), bytes);
+	all.n_rows = all.n_out = LONG; /* the long sequence without the other */
+	alone = world_run(&w, &all);
+	ck_assert(!memcmp(alone, whole, LONG * n * sizeof *alone));
+	world_close(&w);
+	world_device(&ref, "ref", 0);
+	open_states(&ref, &any);
+	world_record(&ref, record_encode, c);
+	for (size_t i = 0; i < (LONG + SHORT) * n; i++)
+		most[i] = 4e-6f; /* a mean of values of at most 1, by weights of 20 roundings */
+	all = rows_between(0, LONG);
+	compare(whole, world_run(&ref, &all), most, (LONG + SHORT) * n, devices[_i % 3]);
+	all = rows_between(0, 1);
+	((int32_t *)(uintptr_t)all.pos)[0] = LONG;
+	struct err e = { 0 };
+
+	ck_assert_int_eq(record_run(ref.r, &all, &e), -1);
+	ck_assert_ptr_nonnull(strstr(e.text, "position 40, and a table of 40"));
+	world_close(&ref);
+}
+END_TEST
+
 /* States leave a page and come back to another; steps with gaps are refused. */
 START_TEST(states_move)
 {
@@ -160,6 +225,7 @@ Suite *recur_suite(void)
 
 	tcase_add_checked_fixture(t, start_portable, finish_check);
 	tcase_add_loop_test(t, convolutions, 0, 3 * sizeof convs / sizeof *convs);
+	tcase_add_loop_test(t, encoders, 0, 3 * sizeof encodes / sizeof *encodes);
 	tcase_add_loop_test(t, states_move, 0, 3);
 	suite_add_tcase(s, t);
 	return s;

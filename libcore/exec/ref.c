@@ -172,7 +172,7 @@ void ref_row(float *out, const struct weight *w, size_t row)
 static void ref_embed(const struct record *r, const struct op *op, const struct step *s)
 {
 	for (size_t i = 0; i < s->n_rows; i++)
-		ref_row(ref_at(r, op->dst, i), op->w, (size_t)s->token[i]);
+		ref_row(ref_at(r, op->dst, i), op->w, (size_t)(op->by_position ? s->pos : s->token)[i]);
 }
 
 static void ref_norm_rms(const struct record *r, const struct op *op, const struct step *s)
@@ -400,6 +400,9 @@ static void (*const ops[OP_COUNT])(const struct record *, const struct op *,
 	[OP_PICK] = ref_pick,
 	[OP_CONV] = ref_conv,
 	[OP_GAIN] = ref_gain,
+	[OP_NORM_LAYER] = ref_norm_layer,
+	[OP_ACT] = ref_act,
+	[OP_ENCODE] = ref_encode,
 };
 
 /* ---- records */
@@ -426,8 +429,10 @@ static size_t row_room(const struct record *r)
 	for (size_t i = 0; i < r->n_ops; i++) {
 		const struct op *op = &r->op[i];
 
-		if (op->w && op->w->d.n_in > most)
-			most = op->w->d.n_in;
+		if (op->w && (1 + !!op->b) * op->w->d.n_in > most)
+			most = (1 + !!op->b) * op->w->d.n_in;
+		if (op->kind == OP_ENCODE && r->max_rows > most)
+			most = r->max_rows;
 		for (size_t k = 0; k < op->n_parts; k++)
 			if (op->part[k].w->d.n_in > most)
 				most = op->part[k].w->d.n_in;

@@ -22,6 +22,9 @@ void ref_row(float *out, const struct weight *w, size_t row);
 double ref_activate(enum activation act, double x);
 
 /* Ops of other files than ref.c. */
+void ref_norm_layer(const struct record *r, const struct op *op, const struct step *s);
+void ref_act(const struct record *r, const struct op *op, const struct step *s);
+void ref_encode(const struct record *r, const struct op *op, const struct step *s);
 void ref_conv(const struct record *r, const struct op *op, const struct step *s);
 
 #endif

@@ -74,6 +74,9 @@ static int check_row(const struct record *r, const struct step *s, size_t row, s
 	if (s->adapter && (s->adapter[row] < 0 || (size_t)s->adapter[row] >= r->n_adapters))
 		return err_set(e, ERR_INPUT, "row %zu: adapter %d of %zu", row,
 		               (int)s->adapter[row], r->n_adapters);
+	if ((size_t)s->pos[row] >= r->n_positions)
+		return err_set(e, ERR_INPUT, "row %zu: position %d, and a table of %zu", row,
+		               (int)s->pos[row], r->n_positions);
 	if (!r->kv)
 		return 0;
 	if (s->seq[row] < 0 || (size_t)s->seq[row] >= s->n_seqs)
