@@ -47,7 +47,7 @@ const char *source_file(const struct source *s, const struct tensor *t);
 NEED int source_data(struct source *s, const struct tensor *t, struct bytes *out,
                      struct arena *a, struct err *e);
 
-/* A sibling file by name ("config.json", "tokenizer.json", ...): a file in
+/* A sibling file by name ("config.json", "1_Pooling/config.json", ...): a file in
  * the model's directory (nothing outside it), a member "clm/NAME" of an NPZ
  * that clm wrote, a uint8 array. 1 found, 0 absent, -1 failed. Borrowed. */
 NEED int source_sibling(struct source *s, const char *name, struct bytes *out, struct err *e);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sibling.c - the small files beside the weights: config, tokenizer,
- * templates. Only plain names in the one directory; a link may not lead out
+ * templates. Only plain names in the one directory, or in a folder of it; a link may not lead out
  * of it, except as Hugging Face's cache has it, where snapshots/REV/NAME
  * leads to blobs/DIGEST of the same repository. */
 #include "format/container.h"
@@ -58,13 +58,28 @@ static bool may_lead_to(const char *real, const char *dir)
 	return is_inside(real, blobs, strlen(blobs));
 }
 
+/* NAME, or FOLDER/NAME. */
+static bool is_beside(const char *name)
+{
+	const char *slash = strchr(name, '/');
+	char folder[256];
+
+	if (!slash)
+		return sibling_name_ok(name);
+	if ((size_t)(slash - name) >= sizeof folder)
+		return false;
+	memcpy(folder, name, (size_t)(slash - name));
+	folder[slash - name] = '\0';
+	return sibling_name_ok(folder) && sibling_name_ok(slash + 1);
+}
+
 int sibling_open(struct file_map *out, const char *dir, const char *name, struct arena *a,
                  struct err *e)
 {
 	char *path, *real = NULL, *real_dir = NULL;
 	int found = -1;
 
-	if (!sibling_name_ok(name))
+	if (!is_beside(name))
 		return err_set(e, ERR_INPUT, "%s: expected a plain file name", name);
 	path = file_join(a, dir, name, e);
 	if (!path)

@@ -19,10 +19,9 @@ size_t kv_first_seen(size_t window, size_t pos)
 
 static int check_shape(const struct kv_shape *s, size_t tokens, struct err *e)
 {
-	if (!s->n_layers || !s->n_groups || s->n_groups > KV_GROUPS)
-		return err_set(e, ERR_INPUT,
-		               "cache: expected layers and 1 to %d groups, found %zu and %zu",
-		               KV_GROUPS, s->n_layers, s->n_groups);
+	if (!s->n_groups || s->n_groups > KV_GROUPS)
+		return err_set(e, ERR_INPUT, "cache: expected 1 to %d groups, found %zu", KV_GROUPS,
+		               s->n_groups);
 	for (size_t i = 0; i < s->n_layers; i++)
 		if (s->layer[i].group >= s->n_groups)
 			return err_set(e, ERR_INPUT, "cache: layer %zu: group %u of %zu", i,

@@ -43,6 +43,9 @@ void attention_slots(struct pass *p);
 void attention_block(struct pass *p, const struct layer *l, size_t i);
 void conv_slots(struct pass *p);
 void conv_block(struct pass *p, const struct layer *l, size_t i);
+void encoder_embed(struct pass *p);
+void encoder_block(struct pass *p, const struct layer *l, size_t i);
+void encoder_ffn(struct pass *p, const struct layer *l);
 void ffn_slots(struct pass *p);
 void ffn_block(struct pass *p, const struct layer *l);
 

@@ -89,6 +89,7 @@ static int sizes_from_json(struct config *c, const cJSON *json, struct err *e)
 	double eps = 1e-6;
 
 	if (json_get_f64(json, "norm_eps", &eps, e) < 0 ||
+	    json_get_f64(json, "layer_norm_eps", &eps, e) < 0 ||
 	    need_size(json, "hidden_size", &c->hidden, e) ||
 	    need_size(json, "num_hidden_layers", &c->n_layers, e) ||
 	    need_size(json, "intermediate_size", &c->ffn, e) ||
@@ -175,8 +176,9 @@ static int flags_from_json(struct config *c, struct source *s, const struct fami
 	    (!dtype && json_get_text(json, "dtype", &dtype, e) < 0) ||
 	    activation_from_json(c, f, json, e))
 		return -1;
-	c->qkv_bias |= attention_bias;
-	c->o_bias = attention_bias && !f->no_o_bias;
+	c->qkv_bias |= attention_bias | f->biased;
+	c->o_bias = f->biased || (attention_bias && !f->no_o_bias);
+	c->mlp_bias |= f->biased;
 	for (size_t i = 0; dtype && i < sizeof torch_dtypes / sizeof *torch_dtypes; i++)
 		if (!strcmp(torch_dtypes[i].name, dtype))
 			c->dtype = torch_dtypes[i].dtype;
@@ -359,8 +361,12 @@ static int complete(struct config *c, struct err *e)
 		c->rope_dims = c->head_dim;
 	if (!(c->attn_scale > 0) && c->head_dim)
 		c->attn_scale = (float)(1 / sqrt((double)c->head_dim));
-	if (!c->block)
-		c->block = arena_new(&c->arena, c->n_layers, sizeof *c->block, e);
+	c->encoder = c->family->block == BLOCK_ENCODER;
+	if (c->block)
+		return 0;
+	c->block = arena_new(&c->arena, c->n_layers, sizeof *c->block, e);
+	for (size_t i = 0; c->block && i < c->n_layers; i++)
+		c->block[i] = c->family->block;
 	return c->block ? 0 : -1;
 }
 
@@ -439,9 +445,10 @@ size_t config_cache_bytes(const struct config *c, size_t value)
 		size_t n = config_state(c, i);
 
 		states += n;
-		values += n ? 0 : 2 * c->n_kv_heads * c->head_dim;
+		values += n || c->encoder ? 0 : 2 * c->n_kv_heads * c->head_dim;
 	}
-	return values * value + states * sizeof(float) / PAGE_POSITIONS;
+	values = values * value + states * sizeof(float) / PAGE_POSITIONS;
+	return values ? values : sizeof(int32_t); /* an encoder keeps its ids */
 }
 
 void config_release(struct config *c)

@@ -15,6 +15,9 @@ static const struct {
 	{ offsetof(struct family, fused_gate_up), "gate and up in one matrix" },
 	{ offsetof(struct family, interleaved), "rotation of adjacent pairs" },
 	{ offsetof(struct family, norm_plus_one), "norms stored less one" },
+	{ offsetof(struct family, norm_bias), "norms with a mean and a bias" },
+	{ offsetof(struct family, biased), "biases everywhere" },
+	{ offsetof(struct family, ungated), "no gate in the feed-forward" },
 	{ offsetof(struct family, embed_by_width), "scaled embeddings" },
 	{ offsetof(struct family, window_everywhere), "a sliding window in every layer" },
 	{ offsetof(struct family, window_by_flag), "a sliding window where the config asks for it" },
@@ -49,6 +52,8 @@ void family_has(struct buf *out, size_t i)
 	if (f->unrotated_every)
 		buf_printf(out, "%sno rotation in every %uth layer", n++ ? ", " : "",
 		           f->unrotated_every);
+	if (f->block == BLOCK_ENCODER)
+		join(out, &n, "attention over all positions: for embeddings");
 	if (f->block == BLOCK_CONV)
 		join(out, &n, "short convolutions between layers of attention");
 	if (!n)

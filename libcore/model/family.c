@@ -27,6 +27,20 @@ static const struct alias lfm2_names[] = {
 	{ NULL, NULL },
 };
 
+static const struct alias bert_names[] = {
+	{ "model.embed_tokens", "embeddings.word_embeddings" },
+	{ "model.embed_positions", "embeddings.position_embeddings" },
+	{ "model.embed_types", "embeddings.token_type_embeddings" },
+	{ "model.embed_norm", "embeddings.LayerNorm" },
+	{ "self_attn.q_proj", "attention.self.query" },
+	{ "self_attn.k_proj", "attention.self.key" },
+	{ "self_attn.v_proj", "attention.self.value" },
+	{ "self_attn.o_proj", "attention.output.dense" },
+	{ "mlp.up_proj", "intermediate.dense" },
+	{ "mlp.down_proj", "output.dense" },
+	{ NULL, NULL },
+};
+
 static const struct family families[] = {
 	{ .name = "llama", .class = "LlamaForCausalLM",
 	  .gguf = "llama", .norm = NORMS_BEFORE, .gguf_interleaved = true },
@@ -67,6 +81,11 @@ static const struct family families[] = {
 	  .norm = { "operator_norm", NULL, "ffn_norm", NULL }, .qk_norm = true,
 	  .block = BLOCK_CONV, .block_name = "conv", .shrunk_ffn = true, .tied = true,
 	  .alias = lfm2_names },
+	{ .name = "bert", .class = "BertModel",
+	  .norm = { NULL, "attention.output.LayerNorm", NULL, "output.LayerNorm" },
+	  .block = BLOCK_ENCODER, .layers = "encoder.layer", .prefix = "bert.", .alias = bert_names,
+	  .norm_bias = true, .biased = true, .tied = true,
+	  .ungated = true, .act = ACT_GELU },
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
@@ -210,8 +229,15 @@ static bool rename_path(char *out, size_t room, enum naming from, enum naming to
 /* The name in the family's own files, where it differs. */
 static bool alias_out(const struct family *f, char *out, size_t room, const char *name)
 {
+	static const char layers[] = "model.layers";
 	const char *leaf = strrchr(name, '.');
+	char own[256];
 
+	if (f->layers && !strncmp(name, layers, sizeof layers - 1)) {
+		snprintf(own, sizeof own, "%s%s", f->layers, name + sizeof layers - 1);
+		name = own;
+		leaf = strrchr(name, '.');
+	}
 	for (const struct alias *a = f->alias; leaf && a && a->ours; a++) {
 		size_t n = strlen(a->ours), path = (size_t)(leaf - name);
 

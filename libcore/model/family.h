@@ -33,7 +33,12 @@ struct family {
 	bool tied;                 /* where neither config nor weights say */
 	enum activation act;       /* unless the config says otherwise */
 	enum block block;          /* of layers that layer_types calls by another name */
-	const char *block_name;    /* that name */
+	const char *block_name;    /* that name; NULL: all layers are such blocks */
+	const char *layers;        /* what model.layers is called; NULL: that */
+	const char *prefix;        /* that names may have in front */
+	bool norm_bias;            /* norms with a mean and a bias */
+	bool biased;               /* all products have biases */
+	bool ungated;              /* no mlp.gate_proj */
 	bool shrunk_ffn;           /* intermediate_size is before two thirds and rounding */
 	const struct alias *alias; /* [] until ours is NULL: modules under other names */
 };

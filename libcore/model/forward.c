@@ -37,10 +37,13 @@ static void open_slots(struct pass *p)
 	ffn_slots(p);
 }
 
-/* What mixes positions. */
-static void (*const mixers[])(struct pass *, const struct layer *, size_t) = {
-	[BLOCK_ATTENTION] = attention_block,
-	[BLOCK_CONV] = conv_block,
+static const struct {
+	void (*mix)(struct pass *, const struct layer *, size_t);
+	void (*feed)(struct pass *, const struct layer *);
+} blocks[] = {
+	[BLOCK_ATTENTION] = { attention_block, ffn_block },
+	[BLOCK_CONV] = { conv_block, ffn_block },
+	[BLOCK_ENCODER] = { encoder_block, encoder_ffn },
 };
 
 static void layers(struct pass *p)
@@ -48,20 +51,25 @@ static void layers(struct pass *p)
 	for (size_t i = 0; i < p->w->n_layers; i++) {
 		const struct layer *l = &p->w->layer[i];
 
-		mixers[p->c->block[i]](p, l, i);
-		ffn_block(p, l);
+		blocks[p->c->block[i]].mix(p, l, i);
+		blocks[p->c->block[i]].feed(p, l);
 	}
 }
 
-/* Logits of the rows whose outputs are wanted. */
-static void head(struct pass *p)
+/* Logits of the rows whose outputs are wanted, or their hidden states. */
+static void head(struct pass *p, bool hidden)
 {
 	const struct config *c = p->c;
 	struct slot *last = record_slot_out(p->r, "last", c->hidden);
 	struct slot *logits = record_slot_out(p->r, "logits", c->vocab);
 
 	op_pick(p->r, last, p->x);
-	op_norm_rms(p->r, last, last, p->w->norm, c->norm_eps);
+	if (p->w->norm)
+		op_norm_rms(p->r, last, last, p->w->norm, c->norm_eps);
+	if (hidden) {
+		record_result(p->r, last);
+		return;
+	}
 	sides_head(p->sides, p->r, logits, p->w->head, last);
 	if (c->final_softcap > 0)
 		op_scale(p->r, logits, 1, c->final_softcap);
@@ -69,12 +77,12 @@ static void head(struct pass *p)
 }
 
 int forward_record(struct record **out, struct exec *x, struct exec_kv *kv, const struct config *c,
-                   const struct weights *w, struct sides *sides, size_t max_rows, size_t max_out,
+                   const struct weights *w, struct sides *sides, const struct forward_limits *l,
                    struct err *e)
 {
 	struct pass p = { .c = c, .w = w, .sides = sides };
 
-	if (record_open(&p.r, x, max_rows, max_out, kv, e))
+	if (record_open(&p.r, x, l->rows, l->out, kv, e))
 		return -1;
 	config_rope(c, &p.rope, false);
 	config_rope(c, &p.local, true);
@@ -82,8 +90,10 @@ int forward_record(struct record **out, struct exec *x, struct exec_kv *kv, cons
 	sides_embed(sides, p.r, p.x, w->embed);
 	if (c->embed_scale > 0)
 		op_scale(p.r, p.x, c->embed_scale, 0);
+	if (c->encoder)
+		encoder_embed(&p);
 	layers(&p);
-	head(&p);
+	head(&p, l->hidden);
 	if (record_end(p.r, e)) {
 		record_close(p.r);
 		return -1;

@@ -5,10 +5,11 @@
 
 #include "model/sides.h"
 
-/* Records the pass for up to max_rows rows and max_out outputs; its result
- * are the logits of the picked rows. */
+/* Records the pass for up to `rows` rows and `out` outputs; its result are
+ * the logits of the picked rows, or what these are made from. */
+struct forward_limits { size_t rows, out; bool hidden; };
 NEED int forward_record(struct record **out, struct exec *x, struct exec_kv *kv,
                         const struct config *c, const struct weights *w, struct sides *sides,
-                        size_t max_rows, size_t max_out, struct err *e);
+                        const struct forward_limits *l, struct err *e);
 
 #endif

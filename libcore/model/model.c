@@ -23,6 +23,7 @@ struct model {
 	size_t rows[N_BUCKETS];
 	size_t n_buckets;
 	size_t max_rows, max_out, n_groups;
+	bool hidden;
 	int32_t *token, *pos, *seq, *adapter, *out; /* the step table's host side, [max_rows] */
 	const int32_t **pages;            /* [n_groups * max_rows] */
 	size_t *n_pages;
@@ -37,8 +38,7 @@ enum kind { KIND_FULL, KIND_SLIDING, KIND_STATE, N_KINDS };
 
 static enum kind kind_of(const struct config *c, size_t i)
 {
-	return c->block[i] != BLOCK_ATTENTION ? KIND_STATE :
-	       c->sliding[i]                  ? KIND_SLIDING : KIND_FULL;
+	return config_state(c, i) ? KIND_STATE : c->sliding[i] ? KIND_SLIDING : KIND_FULL;
 }
 
 static void describe_layer(struct exec_kv_layer *l, const struct config *c, size_t i,
@@ -60,7 +60,8 @@ static int open_pool(struct model *m, struct exec *x, size_t tokens, struct err 
 	unsigned group[N_KINDS];
 	bool state[N_KINDS] = { false };
 	struct exec_kv_layer *layer = arena_new(&m->arena, c->n_layers, sizeof *layer, e);
-	struct kv_shape shape = { layer, c->n_layers, 0, window, state };
+	/* an encoder keeps nothing but its ids */
+	struct kv_shape shape = { layer, c->encoder ? 0 : c->n_layers, 0, window, state };
 
 	if (!layer)
 		return -1;
@@ -91,7 +92,8 @@ static int record_all(struct model *m, struct exec *x, struct err *e)
 		size_t outs = m->rows[i] < m->max_out ? m->rows[i] : m->max_out;
 
 		if (forward_record(&m->record[i], x, kv_pool_store(m->pool), &m->config,
-		                   &m->weights, m->sides, m->rows[i], outs, e))
+		                   &m->weights, m->sides,
+		                   &(struct forward_limits){ m->rows[i], outs, m->hidden }, e))
 			return -1;
 	}
 	return sides_all_used(m->sides, e);
@@ -151,6 +153,10 @@ static int finish(struct model *m, struct exec *x, const struct model_options *o
 {
 	size_t tokens = m->config.max_pos < DEFAULT_KV ? m->config.max_pos : DEFAULT_KV;
 
+	m->hidden = o && o->hidden;
+	if (m->config.encoder && !m->hidden)
+		return err_set(e, ERR_INPUT, "%s: an encoder makes no text: clm-embed reads it",
+		               m->config.model_type);
 	m->max_rows = o && o->max_rows ? o->max_rows : DEFAULT_ROWS;
 	m->max_out = o && o->max_out ? o->max_out : DEFAULT_OUT;
 	if (m->max_out > m->max_rows)
@@ -271,6 +277,9 @@ static int add_work(struct model *m, struct step *s, const struct model_work *w,
 	if (!w->n || w->n > kv_len(w->seq) - from || w->n > m->max_rows - s->n_rows)
 		return err_set(e, ERR_MISUSE, "step: %zu rows where %zu fit", w->n,
 		               m->max_rows - s->n_rows);
+	if (m->config.encoder && (from || w->n < kv_len(w->seq)))
+		return err_set(e, ERR_MISUSE, "step: rows %zu to %zu of %zu, and an encoder takes all",
+		               from, from + w->n, kv_len(w->seq));
 	for (size_t i = 0; i < w->n; i++, s->n_rows++) {
 		int32_t id = ids[from + i];
 

@@ -11,7 +11,7 @@
 
 /* ---- hyperparameters, checked once */
 enum rope_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN, ROPE_DYNAMIC, ROPE_LONG };
-enum block { BLOCK_ATTENTION, BLOCK_CONV }; /* what mixes positions in a layer */
+enum block { BLOCK_ATTENTION, BLOCK_CONV, BLOCK_ENCODER }; /* what mixes positions in a layer */
 struct config {
 	char model_type[64];
 	const struct family *family; /* its row */
@@ -40,6 +40,7 @@ struct config {
 	bool *sliding;             /* [n_layers]: this layer slides */
 	enum block *block;         /* [n_layers] */
 	size_t conv_taps;          /* of short convolutions */
+	bool encoder;              /* every position sees all: hidden states, no logits */
 	enum activation act;
 	float embed_scale;         /* of the embeddings; 0: none */
 	float attn_scale;          /* of the scores */
@@ -57,11 +58,9 @@ NEED int config_read(struct config *c, struct source *s, struct err *e);
 /* A Hugging Face config.json alone, with no weights beside it. */
 NEED int config_parse(struct config *c, struct bytes json, struct err *e);
 void config_release(struct config *c);
-/* Bytes of cache that a position takes, keys and values of `value` bytes each
- * and its share of a page of states. */
+/* Bytes of cache of a position: keys and values of `value` bytes, its share of states. */
 size_t config_cache_bytes(const struct config *c, size_t value);
-/* Floats of a layer's state; 0: it has keys and values. */
-size_t config_state(const struct config *c, size_t layer);
+size_t config_state(const struct config *c, size_t layer); /* floats of its state; 0: none */
 /* What a model of this config has and needs, told without its weights. */
 struct config_size {
 	size_t parameters;
@@ -118,6 +117,7 @@ struct model_options {
 	size_t max_out;            /* rows of logits of one step; 0: 64 */
 	const struct adapter_set *sets; /* set i is adapter i + 1 of a sequence; 0 is none; they */
 	size_t n_sets;             /* are read while it opens. New sequences begin with 1, if any */
+	bool hidden;               /* final hidden states in place of logits; an encoder's always */
 };
 /* The source and exec stay borrowed and must outlive the model. */
 NEED int model_open(struct model **out, struct source *s, struct exec *x,
@@ -161,9 +161,9 @@ struct model_work {
 	size_t n;                  /* its next n uncomputed positions, >= 1 */
 	enum want want;            /* logits of none, of the last, of all of them */
 };
-/* One pass over the rows of all the work (at most max_rows rows and max_out
- * outputs; one entry per sequence). logits: [n_out][vocab], outputs in order, until the next
- * run. On success the positions are computed (kv_done() was called). */
+/* One pass over the rows of all the work (at most max_rows rows and max_out outputs; one entry per
+ * sequence, an encoder's whole). logits: [n_out][vocab], or hidden states [n_out][hidden], outputs
+ * in order, until the next run. On success the positions are computed (kv_done() was called). */
 NEED int model_run(struct model *m, const struct model_work *work, size_t n_work,
                    const float **logits, struct err *e);
 

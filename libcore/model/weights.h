@@ -8,6 +8,7 @@
 /* NULL where the family has none. */
 struct layer {
 	struct weight *norm[4]; /* before and after attention, before and after feed-forward */
+	struct weight *norm_bias[4];
 	struct weight *q, *k, *v, *o, *q_bias, *k_bias, *v_bias, *o_bias;
 	struct weight *q_norm, *k_norm;
 	struct weight *in[3], *conv; /* a short convolution: both gates, the input, the taps */
@@ -23,6 +24,7 @@ struct bound {
 };
 struct weights {
 	struct weight *embed, *norm, *head; /* head is embed where they are tied */
+	struct weight *positions, *embed_norm, *embed_norm_bias; /* of an encoder */
 	struct layer *layer;
 	size_t n_layers;
 	size_t n_bytes;      /* in their compute form */

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* bind.h - how a slot's weight is found and brought into a compute form
+ * (private to model/) */
+#ifndef CLM_MODEL_BIND_H
+#define CLM_MODEL_BIND_H
+
+#include "model/weights.h"
+
+enum { NAME_ROOM = 160 };
+
+struct binder {
+	struct weights *w;
+	const struct config *c;
+	struct source *s;
+	struct exec *x;
+	enum naming naming;
+	/* without a source the weights are made up */
+	unsigned bits, group;
+	uint64_t seed;
+	struct config_size *size; /* not NULL: they are only counted */
+	/* the rows wanted of a matrix that holds several; total 0: all of it */
+	size_t first, total;
+	const char *path; /* that was looked for last */
+};
+
+/* The tensor PATH.LEAF in the file's own naming; `name` gets that name. */
+const struct tensor *bind_find(struct binder *b, char name[NAME_ROOM], const char *path,
+                               const char *leaf);
+/* ERR_INPUT: what was wanted of the tensor, and what it is. Returns -1. */
+int bind_bad_shape(const struct tensor *t, const char *want, struct err *e);
+/* Uploads what is described, and counts it. */
+NEED int bind_add(struct binder *b, struct weight **out, const struct weight_desc *d,
+                  size_t n_bytes, struct err *e);
+/* Rows that the matrix in the file has. */
+size_t bind_stored_rows(const struct binder *b, const struct weight_desc *d);
+
+/* One weight in each of its stored forms; name and sizes of d are set. */
+NEED int bind_float(struct binder *b, struct weight **out, const struct tensor *t,
+                    struct weight_desc *d, struct err *e);
+NEED int bind_triple(struct binder *b, struct weight **out, const struct tensor *t,
+                     const char *path, struct weight_desc *d, struct err *e);
+NEED int bind_blocks(struct binder *b, struct weight **out, const struct tensor *t,
+                     struct weight_desc *d, struct err *e);
+
+#endif
