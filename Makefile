@@ -146,7 +146,8 @@ $(CMDS:%=$(B)/%): $(B)/%: $(B)/cmd/%.o $(call objects,$(CLI)) $(B)/libcore.a
 CHECK_C  := $(shell pkg-config --cflags check)
 CHECK_LD := $(shell pkg-config --libs check)
 
-$(B)/%_check.o: COMMON += $(CHECK_C)
+# private: build/flags, which it needs, is everybody's
+$(B)/%_check.o: private COMMON += $(CHECK_C)
 
 $(B)/suites/%/suites.h: $(CHECKS)
 	@mkdir -p $(@D)
