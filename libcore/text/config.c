@@ -99,7 +99,7 @@ static int read_one(struct tokenizer *t, struct source *s, const char *name, str
 	if (cJSON_IsFalse(json_get(o, "legacy")))
 		t->spm.prefix_first = t->is_spm;
 	rc = keep_names(t, o, n, e);
-	if (!rc && t->is_spm)
+	if (!rc && (t->is_spm || t->by_text))
 		rc = add_tokens(t, json_get(o, "added_tokens_decoder"), e);
 	cJSON_Delete(o);
 	return rc ? err_in(e, "%s", name) : 0;

@@ -153,7 +153,8 @@ static int start_ranked(struct job *j, struct bytes w, struct err *e)
 
 static int encode_ranked(struct job *j, struct bytes w, struct err *e)
 {
-	struct joiner joiner = { .merges = &j->t->merges };
+	struct joiner joiner = { .merges = j->t->by_text ? NULL : &j->t->merges,
+		                 .vocab = &j->t->vocab };
 	struct merge_room *m = &j->s->merge;
 	int32_t id;
 

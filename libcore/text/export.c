@@ -296,6 +296,8 @@ static int make_byte_level(struct tokenizer *t, struct vocab_export *x, struct e
 	const char *names;
 	char *pre;
 
+	if (t->by_text)
+		return err_set(e, ERR_INPUT, "a tiktoken vocabulary cannot be written to a GGUF");
 	x->model = "gpt2";
 	x->pre = t->pre;
 	if (check_normalizer(t, e))

@@ -32,7 +32,19 @@ static int find_spm(struct tokenizer *t, struct source *s, const char *name, str
 
 	if (has <= 0)
 		return has;
-	return spm_parse(t, file, e) ? err_in(e, "%s", name) : 1;
+	return (tiktoken_is(file) ? tiktoken_parse : spm_parse)(t, file, e) ?
+	               err_in(e, "%s", name) :
+	               1;
+}
+
+static int find_tiktoken(struct tokenizer *t, struct source *s, const char *name, struct err *e)
+{
+	struct bytes file;
+	int has = source_sibling(s, name, &file, e);
+
+	if (has <= 0)
+		return has;
+	return tiktoken_parse(t, file, e) ? err_in(e, "%s", name) : 1;
 }
 
 /* tokenizer.bin, or tokN.bin for a vocabulary of N as llama2.c calls it. */
@@ -60,8 +72,11 @@ static const struct {
 	const char *name;
 	find_fn *find;
 } files[] = {
-	{ "tokenizer.ggml.model", find_gguf }, { "tokenizer.json", find_json },
-	{ "tokenizer.model", find_spm },       { "spiece.model", find_spm },
+	{ "tokenizer.ggml.model", find_gguf },    { "tokenizer.json", find_json },
+	{ "tokenizer.model", find_spm },          { "spiece.model", find_spm },
+	{ "tiktoken.model", find_tiktoken },      { "qwen.tiktoken", find_tiktoken },
+	{ "o200k_base.tiktoken", find_tiktoken }, { "cl100k_base.tiktoken", find_tiktoken },
+	{ "p50k_base.tiktoken", find_tiktoken },  { "r50k_base.tiktoken", find_tiktoken },
 	{ "tokenizer.bin", find_llama2c },
 };
 

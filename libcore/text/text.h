@@ -8,14 +8,15 @@
 struct tokenizer;
 
 /* Finds and opens the tokenizer of a model: the vocabulary in a GGUF,
- * tokenizer.json, tokenizer.model (SentencePiece), llama2.c's tokenizer.bin (a
+ * tokenizer.json, tokenizer.model (SentencePiece or tiktoken), other names of
+ * tiktoken's rank files, llama2.c's tokenizer.bin (a
  * sibling of that name, or tokN.bin for a vocabulary of N), in that order;
  * tokenizer_config.json and special_tokens_map.json add to the files. The
  * source stays borrowed and must outlive the tokenizer. ERR_INPUT names the
  * sibling. */
 NEED int tokenizer_open(struct tokenizer **out, struct source *s, struct err *e);
 /* From the bytes of one file; `kind` as above. For tests and fuzzing. */
-enum tokenizer_kind { TOKENIZER_JSON, TOKENIZER_SPM, TOKENIZER_LLAMA2C };
+enum tokenizer_kind { TOKENIZER_JSON, TOKENIZER_SPM, TOKENIZER_TIKTOKEN, TOKENIZER_LLAMA2C };
 NEED int tokenizer_parse(struct tokenizer **out, enum tokenizer_kind kind, struct bytes file,
                          struct err *e);
 void tokenizer_close(struct tokenizer *t);

@@ -140,7 +140,7 @@ static int check_ends(const struct tokenizer *t, struct err *e)
 
 int tokenizer_finish(struct tokenizer *t, struct err *e)
 {
-	if (place_added(t, e))
+	if ((t->by_text && tiktoken_specials(t, e)) || place_added(t, e))
 		return -1;
 	if (!t->vocab.n)
 		return err_set(e, ERR_INPUT, "the vocabulary is empty");
@@ -189,6 +189,9 @@ int tokenizer_parse(struct tokenizer **out, enum tokenizer_kind kind, struct byt
 		break;
 	case TOKENIZER_SPM:
 		rc = spm_parse(t, file, e);
+		break;
+	case TOKENIZER_TIKTOKEN:
+		rc = tiktoken_parse(t, file, e);
 		break;
 	case TOKENIZER_LLAMA2C:
 		rc = llama2c_vocab_parse(t, file, 0, e);

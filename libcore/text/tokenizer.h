@@ -75,6 +75,8 @@ struct tokenizer {
 	bool byte_level;    /* symbols are bytes, not characters */
 	bool byte_fallback; /* an unknown character is its byte tokens */
 	bool fuse_unk;      /* unknown characters in a row are one token */
+	bool by_text;       /* ranked, but a pair joins when its text is a token */
+	size_t n_ranks;     /* then: so many */
 	bool ignore_merges; /* a piece that is a token is that token */
 	bool cut_at_marks;  /* no merge crosses from a character to a mark */
 	bool has_unused;
@@ -123,6 +125,10 @@ NEED int tokenizer_set_ends(struct tokenizer *t, bool add_bos, bool add_eos, str
 /* The readers; each fills an empty tokenizer, but for tokenizer_finish(). */
 NEED int hf_parse(struct tokenizer *t, struct bytes file, struct err *e);
 NEED int spm_parse(struct tokenizer *t, struct bytes file, struct err *e);
+NEED int tiktoken_parse(struct tokenizer *t, struct bytes file, struct err *e);
+bool tiktoken_is(struct bytes file);
+/* The special tokens such a file is known to have, but those given. */
+NEED int tiktoken_specials(struct tokenizer *t, struct err *e);
 NEED int llama2c_vocab_parse(struct tokenizer *t, struct bytes file, size_t n_tokens,
                              struct err *e);
 NEED int gguf_vocab_read(struct tokenizer *t, struct source *s, struct err *e);

@@ -101,6 +101,14 @@ for my $name (qw(mistral-v1 mistral-v3 test_model)) {
 		map { [ encode_utf8($_->{text}), $_->{ids}, encode_utf8($_->{decoded}) ] } expected("$dir/expected_A.json"));
 }
 
+for my $name (qw(r50k_base cl100k_base o200k_base)) {
+	my $dir = "$data/tokenizers/tiktoken";
+
+	cases_ok($name, model("$name.tiktoken" => "$dir/$name.tiktoken"), '--no-special --no-parse-special',
+		map { [ encode_utf8($_->{text}), $_->{ids}, encode_utf8($_->{text}) ] }
+		expected("$dir/$name.expected_A.json"));
+}
+
 # ---- conversations with control pieces; the texts show the prefix that the
 # pieces after one have
 
@@ -163,6 +171,9 @@ for my $c (@{ decode_json(slurp("$data/malformed/tokenizer/cases.json"))->{cases
 refused_ok('refuse', $_, 'tokenizer.bin' => "$data/malformed/llama2c/$_") for qw(bad_tok_len.bin bad_tok_negative.bin);
 refused_ok('refuse', $_, 'tokenizer.json' => "$data/tokenizers/hf/$_/tokenizer.json")
 	for qw(test-hf mini-llama added-tokens);
+
+refused_ok('refuse', $_, 'tokenizer.model' => "$data/tokenizers/tiktoken/malformed/$_")
+	for qw(test_tiktoken_invalid_rank.model test_tiktoken_no_space.model);
 
 # ---- at once: processor time, for a machine may have other things to do
 
