@@ -4,29 +4,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "feed.h"
+#include "encode.h"
 #include "open.h"
-#include "util/json.h"
 
-enum { TEXT_CEILING = 1 << 30, FLUSH_BYTES = 1 << 16 };
+enum { FLUSH_BYTES = 1 << 16 };
 
 struct args {
 	struct cli_common common;
 	struct open_options open;
 	struct feed_options feed;
-	bool decode, count, pieces, no_special, no_parse, special;
+	struct encode_options encode;
+	bool decode, special;
 };
 #define AT(member) offsetof(struct args, member)
 
 static const struct cli_option options[] = {
 	{ 'd', "decode", NULL, CLI_FLAG, AT(decode), .help = "ids to text" },
-	{ 'c', "count", NULL, CLI_FLAG, AT(count), .help = "print how many ids each text has" },
-	{ 0, "pieces", NULL, CLI_FLAG, AT(pieces),
-	  .help = "a line per token: id, tab, its text as JSON" },
-	{ 0, "no-special", NULL, CLI_FLAG, AT(no_special),
+	{ 'c', "count", NULL, CLI_FLAG, AT(encode.count),
+	  .help = "print how many ids each text has" },
+	{ 0, "pieces", NULL, CLI_FLAG, AT(encode.pieces),
+	  .help = "a table: each token's id, its text as JSON, where it begins" },
+	{ 0, "no-special", NULL, CLI_FLAG, AT(encode.no_special),
 	  .help = "do not add what the tokenizer adds (BOS, ...)" },
-	{ 0, "no-parse-special", NULL, CLI_FLAG, AT(no_parse),
+	{ 0, "bos", NULL, CLI_FLAG, AT(encode.bos), .help = "begin with BOS in any case" },
+	{ 0, "no-bos", NULL, CLI_FLAG, AT(encode.no_bos), .help = "add no BOS" },
+	{ 0, "no-parse-special", NULL, CLI_FLAG, AT(encode.no_parse),
 	  .help = "the text of special tokens is text like any other" },
+	{ 0, "threads", "N", CLI_INT, AT(encode.threads), .env = true, .max = 4096,
+	  .help = "threads over the texts; 0 is all" },
 	{ 0, "special", NULL, CLI_FLAG, AT(special), .help = "with -d, show special tokens" },
 };
 static const struct cli_group groups[] = {
@@ -36,85 +41,11 @@ static const struct cli_group groups[] = {
 };
 static const struct cli command = {
 	.synopsis = "-m MODEL [-c] [--lines | -0 | --raw] [FILE...]\n-m MODEL -d [-0 | --raw] "
-	            "[FILE...]",
+		    "[FILE...]",
 	.about = "Turns text into token ids, a sequence per line, or with -d ids into text.",
 	.group = groups,
 	.n_groups = sizeof groups / sizeof *groups,
 };
-
-/* ---- text to ids */
-
-static int print_pieces(const struct tokenizer *t, const struct ids *v, struct err *e)
-{
-	struct buf line = { 0 };
-	int rc;
-
-	for (size_t i = 0; i < v->n; i++) {
-		buf_printf(&line, "%d\t", v->id[i]);
-		json_add_string(&line, tokenizer_piece(t, v->id[i]));
-		buf_add_byte(&line, '\n');
-	}
-	rc = buf_check(&line, e);
-	if (rc == 0)
-		cli_put(line.p, line.n);
-	buf_release(&line);
-	return rc;
-}
-
-static void print_ids(const struct ids *v)
-{
-	char text[16];
-
-	for (size_t i = 0; i < v->n; i++)
-		cli_put(text, (size_t)snprintf(text, sizeof text, i ? " %d" : "%d", v->id[i]));
-	cli_puts("\n");
-}
-
-static int encode_one(const struct args *a, const struct tokenizer *t, struct bytes text,
-                      struct ids *ids, struct err *e)
-{
-	unsigned flags = (a->no_special ? 0u : ENCODE_ADD_SPECIAL) |
-	                 (a->no_parse ? 0u : ENCODE_PARSE_SPECIAL);
-
-	ids->n = 0;
-	if (tokenizer_encode(t, text, flags, ids, e))
-		return -1;
-	if (a->pieces)
-		return print_pieces(t, ids, e);
-	if (a->count)
-		cli_printf("%zu\n", ids->n);
-	else
-		print_ids(ids);
-	return 0;
-}
-
-static int encode(const struct args *a, const struct tokenizer *t, char **files, struct err *e)
-{
-	struct feed *f = NULL;
-	struct ids ids = { 0 };
-	struct bytes text;
-	enum feed_result r = FEED_ERROR;
-
-	if (feed_open(&f, files, feed_cut(&a->feed), TEXT_CEILING, e) == 0)
-		while ((r = feed_next(f, false, &text, e)) != FEED_END && r != FEED_ERROR) {
-			/* nothing more for now: what is done can be read */
-			if (r == FEED_LATER) {
-				cli_flush();
-				r = feed_next(f, true, &text, e);
-			}
-			if (r == FEED_LONG)
-				r = err_set(e, ERR_INPUT, "over %d bytes", TEXT_CEILING);
-			if (r != FEED_TEXT)
-				break;
-			if (encode_one(a, t, text, &ids, e)) {
-				r = err_in(e, "%s: text %zu", feed_file(f), feed_number(f));
-				break;
-			}
-		}
-	ids_release(&ids);
-	feed_close(f);
-	return r == FEED_ERROR ? -1 : 0;
-}
 
 /* ---- ids to text */
 
@@ -219,12 +150,16 @@ int main(int argc, char **argv)
 	char **files = cli_parse(argc, argv, &command, &a);
 	int rc;
 
-	if (a.decode && (a.count || a.pieces || a.feed.lines || a.no_special || a.no_parse))
+	if (a.decode && (a.encode.count || a.encode.pieces || a.feed.lines || a.encode.no_special ||
+	                 a.encode.no_parse || a.encode.bos || a.encode.no_bos))
 		cli_misuse("-d goes with -0, --raw and --special only");
+	if (a.encode.bos && a.encode.no_bos)
+		cli_misuse("--bos and --no-bos are opposites");
 	if (feed_would_wait(files))
 		cli_misuse("no text: give a FILE, or text on standard input");
 	rc = open_texts(&o, &a.open, &e) ||
-	     (a.decode ? decode : encode)(&a, o.tokenizer, files, &e);
+	     (a.decode ? decode(&a, o.tokenizer, files, &e) :
+	                 encode_files(&a.encode, o.tokenizer, &a.feed, files, &e));
 	open_release(&o);
 	if (rc)
 		cli_die(&e);

@@ -33,8 +33,19 @@ is(run({ in => '' }, @t, '--lines')->{out}, '', 'no lines, no lines');
 
 # ---- forms
 is(run({ in => $text }, @t, '--count')->{out}, scalar(split ' ', $ids) . "\n", '--count');
-my @pieces = split /\n/, run({ in => $text }, @t, '--pieces')->{out};
+my ($head, @pieces) = split /\n/, run({ in => $text }, @t, '--pieces')->{out};
+is($head, "id\tpiece\toffset", '--pieces has a header');
+is((split /\t/, $pieces[1])[2], length((split /"/, $pieces[0])[1]), '--pieces: an offset');
 is(join(' ', map { /^(\d+)\t"/ ? $1 : () } @pieces) . "\n", $ids, '--pieces');
+
+is(run({ in => $text }, @t, '--no-bos', '--no-special')->{out}, $ids, 'no BOS, as it has none')
+	if run({ in => '' }, @t)->{out} eq "\n";
+is(run({ in => "x\n" x 3000 }, @t, '--lines', '--threads', $_)->{out},
+	run({ in => 'x' }, @t)->{out} x 3000, "--threads $_") for 1, 3;
+is(run({ in => join '', map { "$_\n" } 1 .. 2000 }, @t, '--lines', '--threads', 2)->{out},
+	run({ in => join '', map { "$_\n" } 1 .. 2000 }, @t, '--lines', '--threads', 1)->{out},
+	'texts keep their order');
+misused(qr/--bos and --no-bos/, '--bos with --no-bos', @t, '--bos', '--no-bos');
 
 # ---- special tokens
 my $tag = run({ in => "<|im_end|>" }, @t)->{out};
