@@ -8,6 +8,41 @@
 
 #include "exec/opencl.h"
 
+/* Parts of a buffer from the pieces of a stack, each of `size` bytes. */
+enum side { SIDE_DATA, SIDE_SCALES, SIDE_BIASES };
+
+static cl_mem gather(struct opencl *d, const struct weight_piece *piece, size_t n, enum side side,
+                     size_t size, struct err *e)
+{
+	cl_mem m = part_open(d, n * size, e);
+
+	for (size_t i = 0; m && i < n; i++) {
+		const void *p = side == SIDE_DATA   ? piece[i].data :
+		                side == SIDE_SCALES ? piece[i].scales : piece[i].biases;
+
+		if (buffer_write(d, m, i * size, p, size, e) != 0) {
+			buffer_close(d, m);
+			return NULL;
+		}
+	}
+	return m;
+}
+
+static int open_pieces(struct opencl *d, const struct weight_desc *w, struct chunk *c,
+                       struct err *e)
+{
+	size_t rows = w->n_out / w->n_stack, n = c->n / rows;
+	size_t row = weight_row_bytes(w), scale = weight_scale_bytes(w);
+	const struct weight_piece *p = w->piece + c->first / rows;
+
+	c->data = gather(d, p, n, SIDE_DATA, rows * row, e);
+	if (!c->data || w->form != FORM_AFFINE)
+		return c->data ? 0 : -1;
+	c->scales = gather(d, p, n, SIDE_SCALES, rows * scale, e);
+	c->biases = c->scales ? gather(d, p, n, SIDE_BIASES, rows * scale, e) : NULL;
+	return c->biases ? 0 : -1;
+}
+
 /* Host memory in place, where its border suits the kernels' loads; else a
  * copy. The source stays until weight_close(), so the copy need not be
  * waited for here. */
@@ -38,6 +73,8 @@ static int open_chunk(struct opencl *d, const struct weight_desc *w, struct chun
 	size_t row = weight_row_bytes(w), scale, size = dtype_info(w->dtype)->block_bytes;
 	const unsigned char *data = w->data, *scales = w->scales, *biases = w->biases;
 
+	if (w->piece)
+		return open_pieces(d, w, c, e);
 	/* codes are read as 32-bit words */
 	c->data = place(d, data + c->first * row, c->n * row, w->form == FORM_AFFINE ? 4 : size, e);
 	if (!c->data)
@@ -84,6 +121,8 @@ int opencl_weight(struct weight *w, struct err *e)
 	c->tiled = most >= 2 * TILE_ROWS && repack_takes(d, &w->d);
 	if (c->tiled)
 		most = most / 2 / TILE_ROWS * TILE_ROWS; /* scales lie beside their biases */
+	if (w->d.n_stack) /* whole matrices */
+		most = most / (w->d.n_out / w->d.n_stack) * (w->d.n_out / w->d.n_stack);
 	if (most == 0)
 		return err_set(e, ERR_MACHINE, "a row of %zu bytes, the device allows %zu a buffer",
 		               row, d->max_alloc);
@@ -93,7 +132,8 @@ int opencl_weight(struct weight *w, struct err *e)
 		return -1;
 	w->device = c;
 	c->dtype = w->d.dtype;
-	c->aligned = w->d.n_in % 8 == 0 && (!d->host_memory || (uintptr_t)w->d.data % 16 == 0);
+	c->aligned = w->d.n_in % 8 == 0 &&
+	             (!d->host_memory || w->d.piece || (uintptr_t)w->d.data % 16 == 0);
 	if (vector) {
 		if (open_vector(d, w, c, e) == 0)
 			return 0;

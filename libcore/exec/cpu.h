@@ -60,6 +60,8 @@ size_t cpu_grain(const struct cpu *d, size_t n_items);
 
 NEED int cpu_matmul_plan(struct record *r, struct op *op, struct err *e);
 void cpu_matmul(const struct cpu_run *run, const struct op *op);
+NEED int cpu_experts_plan(struct record *r, struct op *op, struct err *e);
+void cpu_experts(const struct cpu_run *run, const struct op *op);
 NEED int cpu_attention_plan(struct record *r, struct op *op, struct err *e);
 void cpu_attention(const struct cpu_run *run, const struct op *op);
 NEED int cpu_encode_plan(struct record *r, struct err *e);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "exec/cpu.h"
+#include "exec/route.h"
 
 enum {
 	ALONE = 16384,         /* elements that one thread does faster alone */
@@ -181,6 +182,73 @@ static void run_gain(const struct cpu_run *run, const struct op *op)
 	share(&j, slot_rows(op->dst, run->s), op->dst->n, gain_items);
 }
 
+static void copy_rows(void *arg, size_t begin, size_t end, int thread)
+{
+	const struct job *j = arg;
+	const struct copy *c = &j->op->copy;
+
+	(void)thread;
+	for (size_t i = begin; i < end; i++)
+		for (size_t h = 0; h < c->n_runs; h++)
+			memcpy(cpu_slot(j->run->d, j->op->dst) + i * j->op->dst->n + h * c->to_step + c->to,
+			       cpu_slot(j->run->d, j->op->src) + i * j->op->src->n +
+			               h * c->from_step + c->from,
+			       c->n * sizeof(float));
+}
+
+static void run_copy(const struct cpu_run *run, const struct op *op)
+{
+	struct job j = { .run = run, .op = op };
+
+	share(&j, slot_rows(op->dst, run->s), op->copy.n * op->copy.n_runs, copy_rows);
+}
+
+/* ---- experts */
+static void route_rows(void *arg, size_t begin, size_t end, int thread)
+{
+	const struct job *j = arg;
+	const struct op *op = j->op;
+
+	(void)thread;
+	for (size_t i = begin; i < end; i++)
+		route_row(cpu_slot(j->run->d, op->dst) + i * op->dst->n,
+		          cpu_slot(j->run->d, op->src) + i * op->src->n,
+		          op->w ? cpu_vector(op->w) : NULL, op->src->n, &op->routing);
+}
+
+static void run_route(const struct cpu_run *run, const struct op *op)
+{
+	struct job j = { .run = run, .op = op };
+
+	share(&j, slot_rows(op->dst, run->s), op->src->n * op->routing.k, route_rows);
+}
+
+/* Item: a row; sums in the order of the runs. */
+static void mix_rows(void *arg, size_t begin, size_t end, int thread)
+{
+	const struct job *j = arg;
+	const struct op *op = j->op;
+	size_t n = op->dst->n;
+
+	(void)thread;
+	for (size_t i = begin; i < end; i++) {
+		const float *x = cpu_slot(j->run->d, op->src) + i * op->src->n;
+		const float *weight = cpu_slot(j->run->d, op->src2) + i * op->src2->n + op->n_used;
+		float *y = cpu_slot(j->run->d, op->dst) + i * n;
+
+		for (size_t u = 0; u < op->n_used; u++, x += n)
+			for (size_t k = 0; k < n; k++)
+				y[k] += weight[u] * x[k];
+	}
+}
+
+static void run_mix(const struct cpu_run *run, const struct op *op)
+{
+	struct job j = { .run = run, .op = op };
+
+	share(&j, slot_rows(op->dst, run->s), op->src->n, mix_rows);
+}
+
 /* ---- the cache: kernels are given the table of one sequence, stride 0 */
 static const int32_t *table_of(const struct cpu_run *run, const struct exec_kv_layer *l, size_t row)
 {
@@ -328,6 +396,10 @@ static void (*const ops[OP_COUNT])(const struct cpu_run *, const struct op *) = 
 	[OP_NORM_LAYER] = cpu_norm_layer,
 	[OP_ACT] = cpu_act,
 	[OP_ENCODE] = cpu_encode,
+	[OP_COPY] = run_copy,
+	[OP_ROUTE] = run_route,
+	[OP_EXPERTS] = cpu_experts,
+	[OP_MIX] = run_mix,
 };
 
 int cpu_plan(struct record *r, struct err *e)
@@ -340,6 +412,8 @@ int cpu_plan(struct record *r, struct err *e)
 		if (op->kind == OP_MATMUL && cpu_matmul_plan(r, op, e) != 0)
 			return -1;
 		if (op->kind == OP_ENCODE && cpu_encode_plan(r, e) != 0)
+			return -1;
+		if (op->kind == OP_EXPERTS && cpu_experts_plan(r, op, e) != 0)
 			return -1;
 		if (op->kind == OP_ATTENTION && cpu_attention_plan(r, op, e) != 0)
 			return -1;

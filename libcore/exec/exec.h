@@ -66,7 +66,12 @@ struct weight_desc {
 	unsigned bits, group;  /* AFFINE: 2 3 4 5 6 8; 16 32 64 128; MLX's packing */
 	const void *data;      /* any alignment */
 	const void *scales, *biases; /* AFFINE: [n_out][n_in / group] */
+	/* a stack: so many matrices of n_out / n_stack rows each, one after the
+	 * other, or each where its piece says; 0: one matrix */
+	size_t n_stack;
+	const struct weight_piece *piece; /* [n_stack], in place of the three above; or NULL */
 };
+struct weight_piece { const void *data, *scales, *biases; };
 struct weight;
 /* The bytes are borrowed until weight_close(): host backends use them in
  * place. ERR_INPUT for a form no row takes, ERR_MACHINE without room. */

@@ -60,6 +60,12 @@ void arg_pieces(struct planner *p, const struct piece *piece, size_t n);
 void set_rows(struct planner *p, const struct kernel_row *row, const struct piece *piece,
               size_t min_rows);
 
+/* ---- launch_experts.c */
+NEED int plan_copy(struct planner *p, const struct op *op);
+NEED int plan_route(struct planner *p, const struct op *op);
+NEED int plan_experts(struct planner *p, const struct op *op);
+NEED int plan_mix(struct planner *p, const struct op *op);
+
 /* ---- launch_nvidia.c: rows for tiles, for many rows of a step */
 /* Products of one form over repacked weights, for min_rows .. most live rows. */
 NEED int plan_tokens(struct planner *p, const struct op *op, const struct piece *piece, size_t n,

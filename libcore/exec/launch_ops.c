@@ -445,6 +445,8 @@ static int (*const ops[OP_COUNT])(struct planner *, const struct op *) = {
 	[OP_NORM_LAYER] = plan_norm_layer,
 	[OP_ACT] = plan_act,
 	[OP_ENCODE] = plan_encode,
+	[OP_COPY] = plan_copy,           [OP_ROUTE] = plan_route,   [OP_EXPERTS] = plan_experts,
+	[OP_MIX] = plan_mix,
 };
 
 int (*launch_op(enum op_kind kind))(struct planner *p, const struct op *op)

@@ -5,9 +5,9 @@
  * takes no more: record_end() reports the first failure. */
 #include <string.h>
 
-#include "exec/record.h"
+#include "exec/shapes.h"
 
-static struct op *add(struct record *r, enum op_kind kind)
+struct op *op_new(struct record *r, enum op_kind kind)
 {
 	void *array = r->op;
 	struct op *op;
@@ -22,7 +22,7 @@ static struct op *add(struct record *r, enum op_kind kind)
 }
 
 /* The slot is there and holds something: this op reads it. */
-static bool reads(struct record *r, struct slot *s)
+bool op_reads(struct record *r, struct slot *s)
 {
 	if (!s)
 		return record_fail(r, "no slot to read"), false;
@@ -32,7 +32,7 @@ static bool reads(struct record *r, struct slot *s)
 	return true;
 }
 
-static bool writes(struct record *r, struct slot *s)
+bool op_writes(struct record *r, struct slot *s)
 {
 	if (!s)
 		return record_fail(r, "no slot to write"), false;
@@ -42,7 +42,7 @@ static bool writes(struct record *r, struct slot *s)
 	return true;
 }
 
-static bool has_width(struct record *r, const struct slot *s, size_t n)
+bool op_has_width(struct record *r, const struct slot *s, size_t n)
 {
 	if (s->n == n)
 		return true;
@@ -50,7 +50,7 @@ static bool has_width(struct record *r, const struct slot *s, size_t n)
 	return false;
 }
 
-static bool same_rows(struct record *r, const struct slot *a, const struct slot *b)
+bool op_same_rows(struct record *r, const struct slot *a, const struct slot *b)
 {
 	if (a->out == b->out)
 		return true;
@@ -66,7 +66,7 @@ static bool has_rows(struct record *r, const struct slot *s)
 	return false;
 }
 
-static bool is_vector(struct record *r, const struct weight *w, size_t n)
+bool op_is_vector(struct record *r, const struct weight *w, size_t n)
 {
 	if (w && w->d.form == FORM_FLOAT && w->d.n_out == 1 && (!n || w->d.n_in == n))
 		return true;
@@ -92,9 +92,9 @@ static bool is_matrix(struct record *r, const struct weight *w, size_t n_out, si
 
 void op_embed(struct record *r, struct slot *dst, const struct weight *table)
 {
-	struct op *op = add(r, OP_EMBED);
+	struct op *op = op_new(r, OP_EMBED);
 
-	if (!op || !writes(r, dst) || !has_rows(r, dst) || !is_matrix(r, table, 0, dst->n))
+	if (!op || !op_writes(r, dst) || !has_rows(r, dst) || !is_matrix(r, table, 0, dst->n))
 		return;
 	op->dst = dst;
 	op->w = table;
@@ -120,10 +120,10 @@ void op_embed_position(struct record *r, struct slot *dst, const struct weight *
 
 void op_norm_layer(struct record *r, struct slot *dst, struct slot *src, const struct norm_layer *n)
 {
-	struct op *op = add(r, OP_NORM_LAYER);
+	struct op *op = op_new(r, OP_NORM_LAYER);
 
-	if (!op || !reads(r, src) || !writes(r, dst) || !has_width(r, dst, src->n) ||
-	    !same_rows(r, dst, src) || !is_vector(r, n->g, src->n) || !is_vector(r, n->b, src->n))
+	if (!op || !op_reads(r, src) || !op_writes(r, dst) || !op_has_width(r, dst, src->n) ||
+	    !op_same_rows(r, dst, src) || !op_is_vector(r, n->g, src->n) || !op_is_vector(r, n->b, src->n))
 		return;
 	op->dst = dst;
 	op->src = src;
@@ -136,10 +136,10 @@ void op_norm_layer(struct record *r, struct slot *dst, struct slot *src, const s
 void op_norm_rms(struct record *r, struct slot *dst, struct slot *src, const struct weight *g,
                  float eps)
 {
-	struct op *op = add(r, OP_NORM_RMS);
+	struct op *op = op_new(r, OP_NORM_RMS);
 
-	if (!op || !reads(r, src) || !writes(r, dst) || !has_width(r, dst, src->n) ||
-	    !same_rows(r, dst, src) || !is_vector(r, g, 0))
+	if (!op || !op_reads(r, src) || !op_writes(r, dst) || !op_has_width(r, dst, src->n) ||
+	    !op_same_rows(r, dst, src) || !op_is_vector(r, g, 0))
 		return;
 	if (src->n % g->d.n_in) {
 		record_fail(r, "%s: %zu do not divide slot %s, %zu wide", g->d.name, g->d.n_in,
@@ -157,18 +157,18 @@ static bool add_product(struct record *r, const struct op_product *p, struct slo
 {
 	if (p->dst == src)
 		return record_fail(r, "slot %s is multiplied into itself", src->name), false;
-	if ((adds && !reads(r, p->dst)) || !writes(r, p->dst) || !same_rows(r, p->dst, src) ||
+	if ((adds && !op_reads(r, p->dst)) || !op_writes(r, p->dst) || !op_same_rows(r, p->dst, src) ||
 	    !is_matrix(r, p->w, p->dst->n, src->n))
 		return false;
-	return !p->b || is_vector(r, p->b, p->dst->n);
+	return !p->b || op_is_vector(r, p->b, p->dst->n);
 }
 
 void op_matmul(struct record *r, const struct op_product *part, size_t n_parts, struct slot *src,
                bool adds)
 {
-	struct op *op = add(r, OP_MATMUL);
+	struct op *op = op_new(r, OP_MATMUL);
 
-	if (!op || !reads(r, src))
+	if (!op || !op_reads(r, src))
 		return;
 	if (!n_parts || n_parts > OP_PARTS) {
 		record_fail(r, "%zu products, expected 1 to %d", n_parts, OP_PARTS);
@@ -212,9 +212,9 @@ static bool find_rope(struct record *r, const struct rope *rope, size_t *index)
 void op_rope(struct record *r, struct slot *x, size_t n_heads, size_t head_dim,
              const struct rope *rope)
 {
-	struct op *op = add(r, OP_ROPE);
+	struct op *op = op_new(r, OP_ROPE);
 
-	if (!op || !reads(r, x) || !has_rows(r, x) || !has_width(r, x, n_heads * head_dim))
+	if (!op || !op_reads(r, x) || !has_rows(r, x) || !op_has_width(r, x, n_heads * head_dim))
 		return;
 	if (!rope->dims || rope->dims % 2 || rope->dims > head_dim ||
 	    rope->dims / 2 > sizeof rope->inv_freq / sizeof *rope->inv_freq) {
@@ -240,14 +240,14 @@ static const struct exec_kv_layer *layer_of(struct record *r, size_t layer)
 
 void op_kv_write(struct record *r, struct slot *k, struct slot *v, size_t layer)
 {
-	struct op *op = add(r, OP_KV_WRITE);
+	struct op *op = op_new(r, OP_KV_WRITE);
 	const struct exec_kv_layer *l;
 
-	if (!op || !reads(r, k) || !reads(r, v) || !has_rows(r, k) || !has_rows(r, v))
+	if (!op || !op_reads(r, k) || !op_reads(r, v) || !has_rows(r, k) || !has_rows(r, v))
 		return;
 	l = layer_of(r, layer);
-	if (!l || !has_width(r, k, l->n_heads * l->k_dim) ||
-	    !has_width(r, v, l->n_heads * l->v_dim))
+	if (!l || !op_has_width(r, k, l->n_heads * l->k_dim) ||
+	    !op_has_width(r, v, l->n_heads * l->v_dim))
 		return;
 	op->src = k;
 	op->src2 = v;
@@ -257,18 +257,18 @@ void op_kv_write(struct record *r, struct slot *k, struct slot *v, size_t layer)
 
 void op_attention(struct record *r, struct slot *dst, struct slot *q, const struct attention *a)
 {
-	struct op *op = add(r, OP_ATTENTION);
+	struct op *op = op_new(r, OP_ATTENTION);
 	const struct exec_kv_layer *l;
 
-	if (!op || !reads(r, q) || !writes(r, dst) || !has_rows(r, dst) || !has_rows(r, q))
+	if (!op || !op_reads(r, q) || !op_writes(r, dst) || !has_rows(r, dst) || !has_rows(r, q))
 		return;
 	if (dst == q) {
 		record_fail(r, "slot %s: attention cannot work in place", q->name);
 		return;
 	}
 	l = layer_of(r, a->layer);
-	if (!l || !has_width(r, q, a->n_heads * l->k_dim) ||
-	    !has_width(r, dst, a->n_heads * l->v_dim))
+	if (!l || !op_has_width(r, q, a->n_heads * l->k_dim) ||
+	    !op_has_width(r, dst, a->n_heads * l->v_dim))
 		return;
 	if (a->n_heads % l->n_heads) {
 		record_fail(r, "%zu heads over %zu heads of keys", a->n_heads, l->n_heads);
@@ -285,11 +285,11 @@ void op_attention(struct record *r, struct slot *dst, struct slot *q, const stru
 
 void op_encode(struct record *r, struct slot *dst, const struct encode *a)
 {
-	struct op *op = add(r, OP_ENCODE);
+	struct op *op = op_new(r, OP_ENCODE);
 
-	if (!op || !reads(r, a->q) || !reads(r, a->k) || !reads(r, a->v) || !writes(r, dst) ||
+	if (!op || !op_reads(r, a->q) || !op_reads(r, a->k) || !op_reads(r, a->v) || !op_writes(r, dst) ||
 	    !has_rows(r, dst) || !has_rows(r, a->q) || !has_rows(r, a->k) || !has_rows(r, a->v) ||
-	    !has_width(r, a->q, dst->n) || !has_width(r, a->k, dst->n) || !has_width(r, a->v, dst->n))
+	    !op_has_width(r, a->q, dst->n) || !op_has_width(r, a->k, dst->n) || !op_has_width(r, a->v, dst->n))
 		return;
 	if (dst == a->q || dst == a->k || dst == a->v || !a->n_heads || dst->n % a->n_heads ||
 	    !r->kv || !r->kv->n_groups) {
@@ -310,9 +310,9 @@ void op_encode(struct record *r, struct slot *dst, const struct encode *a)
 
 void op_act(struct record *r, struct slot *x, enum activation act)
 {
-	struct op *op = add(r, OP_ACT);
+	struct op *op = op_new(r, OP_ACT);
 
-	if (!op || !reads(r, x) || !writes(r, x))
+	if (!op || !op_reads(r, x) || !op_writes(r, x))
 		return;
 	op->dst = op->src = x;
 	op->act = act;
@@ -322,11 +322,11 @@ void op_act(struct record *r, struct slot *x, enum activation act)
 void op_glu(struct record *r, struct slot *dst, struct slot *gate, struct slot *up,
             enum activation act)
 {
-	struct op *op = add(r, OP_GLU);
+	struct op *op = op_new(r, OP_GLU);
 
-	if (!op || !reads(r, gate) || !reads(r, up) || !writes(r, dst) ||
-	    !has_width(r, gate, dst->n) || !has_width(r, up, dst->n) ||
-	    !same_rows(r, dst, gate) || !same_rows(r, dst, up))
+	if (!op || !op_reads(r, gate) || !op_reads(r, up) || !op_writes(r, dst) ||
+	    !op_has_width(r, gate, dst->n) || !op_has_width(r, up, dst->n) ||
+	    !op_same_rows(r, dst, gate) || !op_same_rows(r, dst, up))
 		return;
 	op->dst = dst;
 	op->src = gate;
@@ -337,10 +337,10 @@ void op_glu(struct record *r, struct slot *dst, struct slot *gate, struct slot *
 
 void op_add(struct record *r, struct slot *dst, struct slot *src)
 {
-	struct op *op = add(r, OP_ADD);
+	struct op *op = op_new(r, OP_ADD);
 
-	if (!op || !reads(r, src) || !reads(r, dst) || !has_width(r, src, dst->n) ||
-	    !same_rows(r, dst, src))
+	if (!op || !op_reads(r, src) || !op_reads(r, dst) || !op_has_width(r, src, dst->n) ||
+	    !op_same_rows(r, dst, src))
 		return;
 	op->dst = dst;
 	op->src = src;
@@ -349,9 +349,9 @@ void op_add(struct record *r, struct slot *dst, struct slot *src)
 
 void op_scale(struct record *r, struct slot *x, float scale, float cap)
 {
-	struct op *op = add(r, OP_SCALE);
+	struct op *op = op_new(r, OP_SCALE);
 
-	if (!op || !reads(r, x) || !writes(r, x))
+	if (!op || !op_reads(r, x) || !op_writes(r, x))
 		return;
 	op->dst = op->src = x;
 	op->scale = scale;
@@ -374,10 +374,10 @@ static bool has_state(struct record *r, size_t layer, size_t part, const size_t 
 
 void op_conv(struct record *r, struct slot *dst, struct slot *src, const struct conv *c)
 {
-	struct op *op = add(r, OP_CONV);
+	struct op *op = op_new(r, OP_CONV);
 
-	if (!op || !reads(r, src) || !writes(r, dst) || !has_rows(r, dst) || !has_rows(r, src) ||
-	    !has_width(r, dst, src->n) || !is_vector(r, c->w, src->n * c->taps))
+	if (!op || !op_reads(r, src) || !op_writes(r, dst) || !has_rows(r, dst) || !has_rows(r, src) ||
+	    !op_has_width(r, dst, src->n) || !op_is_vector(r, c->w, src->n * c->taps))
 		return;
 	if (dst == src || c->taps < 2 || c->taps > CONV_TAPS) {
 		record_fail(r, "slot %s: a convolution of %zu taps%s", src->name, c->taps,
@@ -398,10 +398,10 @@ void op_conv(struct record *r, struct slot *dst, struct slot *src, const struct 
 
 void op_pick(struct record *r, struct slot *dst, struct slot *src)
 {
-	struct op *op = add(r, OP_PICK);
+	struct op *op = op_new(r, OP_PICK);
 
-	if (!op || !reads(r, src) || !writes(r, dst) || !has_rows(r, src) ||
-	    !has_width(r, dst, src->n))
+	if (!op || !op_reads(r, src) || !op_writes(r, dst) || !has_rows(r, src) ||
+	    !op_has_width(r, dst, src->n))
 		return;
 	if (!dst->out) {
 		record_fail(r, "slot %s has rows, expected outputs", dst->name);
@@ -415,10 +415,10 @@ void op_pick(struct record *r, struct slot *dst, struct slot *src)
 void op_gain(struct record *r, struct slot *x, const struct weight *gain,
              const struct weight *shift)
 {
-	struct op *op = add(r, OP_GAIN);
+	struct op *op = op_new(r, OP_GAIN);
 
-	if (!op || !reads(r, x) || !writes(r, x) || !is_vector(r, gain, 0) ||
-	    (shift && !is_vector(r, shift, gain->d.n_in)))
+	if (!op || !op_reads(r, x) || !op_writes(r, x) || !op_is_vector(r, gain, 0) ||
+	    (shift && !op_is_vector(r, shift, gain->d.n_in)))
 		return;
 	if (gain->d.dtype != DT_F32 || (shift && shift->d.dtype != DT_F32)) {
 		record_fail(r, "%s: expected f32", gain->d.name);

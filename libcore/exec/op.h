@@ -86,6 +86,35 @@ void op_gain(struct record *r, struct slot *x, const struct weight *gain,
              const struct weight *shift);
 /* Gathers the rows whose outputs are wanted: dst (an out slot) of src. */
 void op_pick(struct record *r, struct slot *dst, struct slot *src);
+/* dst[h * to_step + to + i] = src[h * from_step + from + i] for `n` elements of
+ * each of n_runs runs of a row; the rest of dst stays. */
+struct copy { size_t n_runs, n, to, to_step, from, from_step; };
+void op_copy(struct record *r, struct slot *dst, struct slot *src, const struct copy *c);
+
+/* ---- experts. Shazeer et al., 2017, arXiv:1701.06538
+ *
+ * Which experts each row takes: dst is [k] numbers of experts, best first and of equal ones the
+ * lower, then their [k] weights. SOFTMAX weighs by the softmax over all logits, SIGMOID by each
+ * logit's sigmoid, CHOSEN by the softmax over the chosen. `bias` (NULL: none) is added to what
+ * is chosen by, not to weights. With n_groups > 1 only the top_groups groups of experts count
+ * whose two best add up to most; the others are chosen by 0. DeepSeek-AI, 2024,
+ * arXiv:2412.19437 */
+enum routing_score { SCORE_SOFTMAX, SCORE_SIGMOID, SCORE_CHOSEN };
+struct routing {
+	size_t k, n_groups, top_groups;
+	enum routing_score score;
+	bool normalize;        /* weights by their sum */
+	float scale;           /* then times this */
+};
+void op_route(struct record *r, struct slot *dst, struct slot *logits, const struct weight *bias,
+              const struct routing *how);
+/* Products with stacks: dst[k] is [n_used][n_out] a row, run j the product with the matrix that
+ * `chosen` (as op_route() fills it) names at j, or with matrix j where it is NULL. src is one
+ * input for all runs, or n_used of them. b[k]: a vector of the whole stack. */
+void op_experts(struct record *r, const struct op_product *part, size_t n_parts,
+                struct slot *src, struct slot *chosen, size_t n_used);
+/* dst += sum over j of weight[j] * src[j] */
+void op_mix(struct record *r, struct slot *dst, struct slot *src, struct slot *chosen);
 void record_result(struct record *r, struct slot *s); /* an out slot: read after each run */
 NEED int record_end(struct record *r, struct err *e);
 

@@ -7,9 +7,10 @@
 
 enum op_kind {
 	OP_EMBED, OP_NORM_RMS, OP_MATMUL, OP_ROPE, OP_KV_WRITE, OP_ATTENTION, OP_GLU, OP_ADD, OP_SCALE,
-	OP_PICK, OP_CONV, OP_GAIN, OP_NORM_LAYER, OP_ACT, OP_ENCODE, OP_COUNT
+	OP_PICK, OP_CONV, OP_GAIN, OP_NORM_LAYER, OP_ACT, OP_ENCODE, OP_COPY, OP_ROUTE, OP_EXPERTS,
+	OP_MIX, OP_COUNT
 };
-enum { OP_PARTS = 4, OP_MORE = 3 };
+enum { OP_PARTS = 4, OP_MORE = 3, MOST_EXPERTS = 1024, MOST_USED = 64 };
 
 struct slot {
 	const char *name;
@@ -35,6 +36,9 @@ struct op {
 	size_t layer;
 	enum activation act;
 	float scale, cap;
+	struct copy copy;
+	struct routing routing;
+	size_t n_used;         /* runs of a row that have a matrix each; src2: which */
 	void *plan;            /* the backend's own, in the record's arena */
 };
 
@@ -139,6 +143,8 @@ size_t step_run(const struct step *s, size_t row);
 int32_t step_page(const struct step *s, unsigned group, size_t row, size_t pos);
 /* Whether the states of a row go to its page: the last of its run, or of the page. */
 bool step_keeps(const struct step *s, size_t row);
+/* Where the matrix of a row begins, and the row's number in it. */
+struct weight_piece weight_rows(const struct weight_desc *d, size_t *row);
 /* Keeps the first failure of a record, under the op's name. */
 void record_fail(struct record *r, const char *fmt, ...) PRINTF(2, 3);
 /* How many rows of the slot this step fills. */

@@ -154,21 +154,6 @@ float *ref_at(const struct record *r, const struct slot *s, size_t row)
 	return d->scratch + s->offset / sizeof(float) + row * s->n;
 }
 
-void ref_row(float *out, const struct weight *w, size_t row)
-{
-	const struct weight_desc *d = &w->d;
-	const unsigned char *p = d->data;
-	size_t scale = row * weight_scale_bytes(d);
-
-	p += row * weight_row_bytes(d);
-	if (d->form == FORM_AFFINE)
-		affine_dequantize_row(out, p, (const unsigned char *)d->scales + scale,
-		                      (const unsigned char *)d->biases + scale, d->dtype,
-		                      d->n_in, d->bits, d->group);
-	else
-		dtype_to_f32(d->dtype, out, p, d->n_in);
-}
-
 static void ref_embed(const struct record *r, const struct op *op, const struct step *s)
 {
 	for (size_t i = 0; i < s->n_rows; i++)
@@ -403,6 +388,10 @@ static void (*const ops[OP_COUNT])(const struct record *, const struct op *,
 	[OP_NORM_LAYER] = ref_norm_layer,
 	[OP_ACT] = ref_act,
 	[OP_ENCODE] = ref_encode,
+	[OP_COPY] = ref_copy,
+	[OP_ROUTE] = ref_route,
+	[OP_EXPERTS] = ref_experts,
+	[OP_MIX] = ref_mix,
 };
 
 /* ---- records */

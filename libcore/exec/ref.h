@@ -25,6 +25,10 @@ double ref_activate(enum activation act, double x);
 void ref_norm_layer(const struct record *r, const struct op *op, const struct step *s);
 void ref_act(const struct record *r, const struct op *op, const struct step *s);
 void ref_encode(const struct record *r, const struct op *op, const struct step *s);
+void ref_copy(const struct record *r, const struct op *op, const struct step *s);
+void ref_route(const struct record *r, const struct op *op, const struct step *s);
+void ref_experts(const struct record *r, const struct op *op, const struct step *s);
+void ref_mix(const struct record *r, const struct op *op, const struct step *s);
 void ref_conv(const struct record *r, const struct op *op, const struct step *s);
 
 #endif

@@ -28,7 +28,7 @@ static int check_affine(const struct weight_desc *d, struct err *e)
 	if (d->dtype != DT_F32 && d->dtype != DT_F16 && d->dtype != DT_BF16)
 		return err_set(e, ERR_INPUT, "scales of %s, expected f32, f16 or bf16",
 		               dtype_info(d->dtype)->name);
-	if (!d->scales || !d->biases)
+	if (!d->piece && (!d->scales || !d->biases))
 		return err_set(e, ERR_INPUT, "no scales or biases");
 	return 0;
 }
@@ -48,8 +48,12 @@ static int check(const struct weight_desc *d, struct err *e)
 {
 	size_t n;
 
-	if (!d->n_out || !d->n_in || !d->data)
+	if (!d->n_out || !d->n_in || (!d->data && !d->piece))
 		return err_set(e, ERR_INPUT, "empty");
+	if ((d->piece && !d->n_stack) || (d->n_stack && d->n_out % d->n_stack))
+		return err_set(e, ERR_INPUT, "%zu rows are no %zu matrices", d->n_out, d->n_stack);
+	if (d->n_stack > MOST_EXPERTS)
+		return err_set(e, ERR_INPUT, "%zu matrices, expected at most %d", d->n_stack, MOST_EXPERTS);
 	if (d->n_in > INT32_MAX || d->n_out > INT32_MAX || !num_mul(&n, d->n_in, 4) ||
 	    !num_mul(&n, n, d->n_out))
 		return err_set(e, ERR_INPUT, "%zu by %zu is too large", d->n_out, d->n_in);
@@ -66,6 +70,18 @@ size_t weight_row_bytes(const struct weight_desc *d)
 size_t weight_scale_bytes(const struct weight_desc *d)
 {
 	return d->group ? d->n_in / d->group * dtype_info(d->dtype)->block_bytes : 0;
+}
+
+struct weight_piece weight_rows(const struct weight_desc *d, size_t *row)
+{
+	size_t n = d->n_stack ? d->n_out / d->n_stack : 0;
+	struct weight_piece p = { d->data, d->scales, d->biases };
+
+	if (!d->piece)
+		return p;
+	p = d->piece[*row / n];
+	*row %= n;
+	return p;
 }
 
 int weight_open(struct weight **out, struct exec *x, const struct weight_desc *d, struct err *e)

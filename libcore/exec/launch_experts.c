@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* launch_experts.c - copies and experts as launches of the portable rows. */
+#include "exec/launch.h"
+
+#include <stdio.h>
+
+int plan_copy(struct planner *p, const struct op *op)
+{
+	const struct kernel_row *row = kernel_find(p->d, op->kind, 0, 1);
+	const struct copy *c = &op->copy;
+
+	if (launch_table(p, op, row, "", row_groups(c->n_runs * c->n, row)) != 0)
+		return -1;
+	set_extent(p, op->dst);
+	arg_slot(p, op->dst);
+	arg_slot(p, op->src);
+	arg_int(p, count_at(op->dst));
+	arg_int(p, op->dst->n);
+	arg_int(p, op->src->n);
+	arg_int(p, c->n_runs);
+	arg_int(p, c->n);
+	arg_int(p, c->to);
+	arg_int(p, c->to_step);
+	arg_int(p, c->from);
+	arg_int(p, c->from_step);
+	return launch_end(p);
+}
+
+int plan_route(struct planner *p, const struct op *op)
+{
+	const struct kernel_row *row = kernel_find(p->d, op->kind, 0, 1);
+	const struct routing *how = &op->routing;
+	const struct cl_weight *b = op->w ? op->w->device : NULL;
+	char options[160];
+
+	snprintf(options, sizeof options, "-DN=%zu -DK=%zu -DN_GROUPS=%zu -DTOP_GROUPS=%zu -D%s%s",
+	         op->src->n, how->k, how->n_groups, how->top_groups,
+	         how->score == SCORE_SIGMOID ? "SCORE_SIGMOID" :
+	         how->score == SCORE_CHOSEN  ? "SCORE_CHOSEN" : "SCORE_SOFTMAX",
+	         how->normalize ? " -DNORMALIZE" : "");
+	if (launch_table(p, op, row, options, 1) != 0)
+		return -1;
+	set_extent(p, op->dst);
+	arg_slot(p, op->dst);
+	arg_slot(p, op->src);
+	arg_int(p, count_at(op->dst));
+	arg_float(p, how->scale);
+	arg_mem(p, b ? b->chunk[0].data : NULL);
+	return launch_end(p);
+}
+
+static int plan_stack(struct planner *p, const struct op *op, const struct op_product *part,
+                      const struct chunk *c)
+{
+	const struct kernel_row *row = kernel_find(p->d, op->kind, 0, 1);
+	const struct weight_desc *w = &part->w->d;
+	const struct cl_weight *b = part->b ? part->b->device : NULL;
+	size_t n = w->n_out / w->n_stack;
+	bool shared = op->src->n == w->n_in && op->n_used > 1;
+	char form[128];
+
+	form_options(form, sizeof form, part->w);
+	if (launch_table(p, op, row, form, op->n_used * row_groups(n, row)) != 0)
+		return -1;
+	set_extent(p, op->src);
+	if (p->last)
+		p->last->name = part->dst->name;
+	arg_slot(p, op->src);
+	arg_slot(p, part->dst);
+	arg_slot(p, op->src2 ? op->src2 : op->src);
+	arg_int(p, op->src2 ? op->src2->n : 0);
+	arg_int(p, count_at(op->src));
+	arg_int(p, op->src->n);
+	arg_int(p, shared ? 0 : w->n_in);
+	arg_int(p, op->n_used);
+	arg_int(p, w->n_in);
+	arg_int(p, n);
+	arg_int(p, c->first / n);
+	arg_int(p, c->n / n);
+	arg_mem(p, b ? b->chunk[0].data : NULL);
+	arg_mem(p, c->data);
+	if (w->form == FORM_AFFINE) {
+		arg_mem(p, c->scales);
+		arg_mem(p, c->biases);
+	}
+	return launch_end(p);
+}
+
+int plan_experts(struct planner *p, const struct op *op)
+{
+	for (size_t i = 0; i < op->n_parts; i++) {
+		const struct cl_weight *c = op->part[i].w->device;
+
+		for (size_t k = 0; k < c->n_chunks; k++)
+			if (plan_stack(p, op, &op->part[i], &c->chunk[k]) != 0)
+				return -1;
+	}
+	return 0;
+}
+
+int plan_mix(struct planner *p, const struct op *op)
+{
+	const struct kernel_row *row = kernel_find(p->d, op->kind, 0, 1);
+
+	if (launch_table(p, op, row, "", row_groups(op->dst->n, row)) != 0)
+		return -1;
+	set_extent(p, op->dst);
+	arg_slot(p, op->dst);
+	arg_slot(p, op->src);
+	arg_slot(p, op->src2);
+	arg_int(p, count_at(op->dst));
+	arg_int(p, op->dst->n);
+	arg_int(p, op->n_used);
+	return launch_end(p);
+}
