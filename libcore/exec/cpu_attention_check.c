@@ -84,7 +84,8 @@ struct world {
 
 static struct weight *table(struct world *w, const float *data, size_t n)
 {
-	struct weight_desc d = { "table", FORM_FLOAT, DT_F32, LENGTH, n, 0, 0, data, NULL, NULL };
+	struct weight_desc d = { .name = "table", .dtype = DT_F32, .n_out = LENGTH, .n_in = n,
+		                 .data = data };
 	struct weight *out = NULL;
 	struct err e = { 0 };
 

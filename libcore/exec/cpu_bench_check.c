@@ -90,7 +90,7 @@ struct bench {
 
 static void bench_open(struct bench *b, struct weight_desc d, size_t rows, size_t bytes)
 {
-	struct weight_desc table = { "x", FORM_FLOAT, DT_F32, MOST_ROWS, d.n_in, 0, 0, 0, 0, 0 };
+	struct weight_desc table = { "x", FORM_FLOAT, DT_F32, MOST_ROWS, d.n_in, 0, 0, 0, 0, 0, 0, 0 };
 	struct exec_options o = { .device = "cpu", .isa = getenv("CLM_ISA") };
 	float *x = calloc(MOST_ROWS * d.n_in, sizeof *x);
 	struct slot *in, *out, *last;
@@ -153,19 +153,19 @@ static const struct timed {
 	const char *name;
 	struct weight_desc d;
 } products[] = {
-	{ "q4 4096x4096", { "w", FORM_AFFINE, DT_F16, 4096, 4096, 4, 64, 0, 0, 0 } },
-	{ "q4 8192x2048", { "w", FORM_AFFINE, DT_F16, 8192, 2048, 4, 64, 0, 0, 0 } },
-	{ "q4 2048x8192", { "w", FORM_AFFINE, DT_F16, 2048, 8192, 4, 64, 0, 0, 0 } },
-	{ "q4/32 4096x4096", { "w", FORM_AFFINE, DT_F16, 4096, 4096, 4, 32, 0, 0, 0 } },
-	{ "q8 4096x4096", { "w", FORM_AFFINE, DT_F16, 4096, 4096, 8, 64, 0, 0, 0 } },
-	{ "q6/16 4096x4096", { "w", FORM_AFFINE, DT_F32, 4096, 4096, 6, 16, 0, 0, 0 } },
-	{ "q5 4096x4096", { "w", FORM_AFFINE, DT_F16, 4096, 4096, 5, 64, 0, 0, 0 } },
-	{ "q3 4096x4096", { "w", FORM_AFFINE, DT_F16, 4096, 4096, 3, 64, 0, 0, 0 } },
-	{ "q2 4096x4096", { "w", FORM_AFFINE, DT_F16, 4096, 4096, 2, 64, 0, 0, 0 } },
-	{ "f32 2048x2048", { "w", FORM_FLOAT, DT_F32, 2048, 2048, 0, 0, 0, 0, 0 } },
-	{ "f16 4096x4096", { "w", FORM_FLOAT, DT_F16, 4096, 4096, 0, 0, 0, 0, 0 } },
-	{ "bf16 4096x4096", { "w", FORM_FLOAT, DT_BF16, 4096, 4096, 0, 0, 0, 0, 0 } },
-	{ "f8 4096x4096", { "w", FORM_FLOAT, DT_F8_E4M3, 4096, 4096, 0, 0, 0, 0, 0 } },
+	{ "q4 4096x4096", { "w", FORM_AFFINE, DT_F16, 4096, 4096, 4, 64, 0, 0, 0, 0, 0 } },
+	{ "q4 8192x2048", { "w", FORM_AFFINE, DT_F16, 8192, 2048, 4, 64, 0, 0, 0, 0, 0 } },
+	{ "q4 2048x8192", { "w", FORM_AFFINE, DT_F16, 2048, 8192, 4, 64, 0, 0, 0, 0, 0 } },
+	{ "q4/32 4096x4096", { "w", FORM_AFFINE, DT_F16, 4096, 4096, 4, 32, 0, 0, 0, 0, 0 } },
+	{ "q8 4096x4096", { "w", FORM_AFFINE, DT_F16, 4096, 4096, 8, 64, 0, 0, 0, 0, 0 } },
+	{ "q6/16 4096x4096", { "w", FORM_AFFINE, DT_F32, 4096, 4096, 6, 16, 0, 0, 0, 0, 0 } },
+	{ "q5 4096x4096", { "w", FORM_AFFINE, DT_F16, 4096, 4096, 5, 64, 0, 0, 0, 0, 0 } },
+	{ "q3 4096x4096", { "w", FORM_AFFINE, DT_F16, 4096, 4096, 3, 64, 0, 0, 0, 0, 0 } },
+	{ "q2 4096x4096", { "w", FORM_AFFINE, DT_F16, 4096, 4096, 2, 64, 0, 0, 0, 0, 0 } },
+	{ "f32 2048x2048", { "w", FORM_FLOAT, DT_F32, 2048, 2048, 0, 0, 0, 0, 0, 0, 0 } },
+	{ "f16 4096x4096", { "w", FORM_FLOAT, DT_F16, 4096, 4096, 0, 0, 0, 0, 0, 0, 0 } },
+	{ "bf16 4096x4096", { "w", FORM_FLOAT, DT_BF16, 4096, 4096, 0, 0, 0, 0, 0, 0, 0 } },
+	{ "f8 4096x4096", { "w", FORM_FLOAT, DT_F8_E4M3, 4096, 4096, 0, 0, 0, 0, 0, 0, 0 } },
 };
 enum { N_PRODUCTS = sizeof products / sizeof *products };
 

@@ -158,7 +158,7 @@ struct product {
 
 static void product_open(struct product *p, const struct weight_desc *d, bool add)
 {
-	struct weight_desc table = { "x", FORM_FLOAT, DT_F32, MAX_ROWS, d->n_in, 0, 0, 0, 0, 0 };
+	struct weight_desc table = { "x", FORM_FLOAT, DT_F32, MAX_ROWS, d->n_in, 0, 0, 0, 0, 0, 0, 0 };
 
 	memset(p, 0, sizeof *p);
 	p->add = add;

@@ -123,7 +123,8 @@ void op_norm_layer(struct record *r, struct slot *dst, struct slot *src, const s
 	struct op *op = op_new(r, OP_NORM_LAYER);
 
 	if (!op || !op_reads(r, src) || !op_writes(r, dst) || !op_has_width(r, dst, src->n) ||
-	    !op_same_rows(r, dst, src) || !op_is_vector(r, n->g, src->n) || !op_is_vector(r, n->b, src->n))
+	    !op_same_rows(r, dst, src) || !op_is_vector(r, n->g, src->n) ||
+	    !op_is_vector(r, n->b, src->n))
 		return;
 	op->dst = dst;
 	op->src = src;
@@ -287,9 +288,11 @@ void op_encode(struct record *r, struct slot *dst, const struct encode *a)
 {
 	struct op *op = op_new(r, OP_ENCODE);
 
-	if (!op || !op_reads(r, a->q) || !op_reads(r, a->k) || !op_reads(r, a->v) || !op_writes(r, dst) ||
+	if (!op || !op_reads(r, a->q) || !op_reads(r, a->k) || !op_reads(r, a->v) ||
+	    !op_writes(r, dst) ||
 	    !has_rows(r, dst) || !has_rows(r, a->q) || !has_rows(r, a->k) || !has_rows(r, a->v) ||
-	    !op_has_width(r, a->q, dst->n) || !op_has_width(r, a->k, dst->n) || !op_has_width(r, a->v, dst->n))
+	    !op_has_width(r, a->q, dst->n) || !op_has_width(r, a->k, dst->n) ||
+	    !op_has_width(r, a->v, dst->n))
 		return;
 	if (dst == a->q || dst == a->k || dst == a->v || !a->n_heads || dst->n % a->n_heads ||
 	    !r->kv || !r->kv->n_groups) {

@@ -76,8 +76,9 @@ void op_experts(struct record *r, const struct op_product *part, size_t n_parts,
 {
 	struct op *op = op_new(r, OP_EXPERTS);
 
-	if (!op || !op_reads(r, src) || (chosen && (!op_reads(r, chosen) || !op_same_rows(r, src, chosen) ||
-	                                         !op_has_width(r, chosen, 2 * n_used))))
+	if (!op || !op_reads(r, src) ||
+	    (chosen && (!op_reads(r, chosen) || !op_same_rows(r, src, chosen) ||
+	                !op_has_width(r, chosen, 2 * n_used))))
 		return;
 	if (!n_parts || n_parts > OP_PARTS || !n_used) {
 		record_fail(r, "%zu products, expected 1 to %d", n_parts, OP_PARTS);

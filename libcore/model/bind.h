@@ -20,6 +20,7 @@ struct binder {
 	struct config_size *size; /* not NULL: they are only counted */
 	/* the rows wanted of a matrix that holds several; total 0: all of it */
 	size_t first, total;
+	size_t stack;     /* matrices of the stack of experts that is bound; 0: none */
 	const char *path; /* that was looked for last */
 };
 
@@ -34,6 +35,9 @@ NEED int bind_add(struct binder *b, struct weight **out, const struct weight_des
 /* Rows that the matrix in the file has. */
 size_t bind_stored_rows(const struct binder *b, const struct weight_desc *d);
 
+/* The shape, where a stack is one matrix of all its rows. */
+struct shape bind_flat(const struct binder *b, const struct tensor *t);
+
 /* One weight in each of its stored forms; name and sizes of d are set. */
 NEED int bind_float(struct binder *b, struct weight **out, const struct tensor *t,
                     struct weight_desc *d, struct err *e);
@@ -41,5 +45,16 @@ NEED int bind_triple(struct binder *b, struct weight **out, const struct tensor 
                      const char *path, struct weight_desc *d, struct err *e);
 NEED int bind_blocks(struct binder *b, struct weight **out, const struct tensor *t,
                      struct weight_desc *d, struct err *e);
+
+/* weights.c: a slot by its path, or by layer i's module, with its bias where it has one. */
+NEED int bind_matrix(struct binder *b, struct weight **out, const char *path, size_t n_out,
+                     size_t n_in, struct err *e);
+NEED int bind_vector(struct binder *b, struct weight **out, const char *path, const char *leaf,
+                     size_t n, struct err *e);
+NEED int bind_linear(struct binder *b, struct weight **w, struct weight **bias, size_t i,
+                     const char *module, size_t n_out, size_t n_in, bool has_bias, struct err *e);
+
+/* bind_experts.c */
+NEED int bind_experts(struct binder *b, struct layer *l, size_t i, struct err *e);
 
 #endif

@@ -17,6 +17,7 @@ struct pass {
 	struct slot *x, *h, *y;       /* the residual stream; its norm; what joins it normed */
 	struct slot *q, *k, *v, *mix; /* attention */
 	struct slot *gate, *up;       /* feed-forward */
+	struct slot *logits, *chosen, *gates, *ups, *each, *shared_gate, *shared_up; /* experts */
 	struct slot *b, *u;           /* short convolution; its outer gate is y */
 };
 
@@ -48,5 +49,7 @@ void encoder_block(struct pass *p, const struct layer *l, size_t i);
 void encoder_ffn(struct pass *p, const struct layer *l);
 void ffn_slots(struct pass *p);
 void ffn_block(struct pass *p, const struct layer *l);
+void moe_slots(struct pass *p);
+void moe_block(struct pass *p, const struct layer *l);
 
 #endif

@@ -210,6 +210,7 @@ int config_from_json(struct config *c, struct source *s, const cJSON *json, stru
 		               MAX_LAYERS, c->n_layers);
 	c->sliding = arena_new(&c->arena, c->n_layers, sizeof *c->sliding, e);
 	if (!c->sliding || config_layers_json(c, f, json, e) || config_rope_json(c, f, json, e) ||
+	    config_experts_json(c, f, json, e) ||
 	    ids_from_json(c, json_get(json, "eos_token_id"), e) ||
 	    quantization_from_json(c, json, e))
 		return -1;

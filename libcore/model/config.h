@@ -15,6 +15,10 @@ NEED int config_rope_json(struct config *c, const struct family *f, const cJSON 
                           struct err *e);
 NEED int config_layers_json(struct config *c, const struct family *f, const cJSON *json,
                             struct err *e);
+/* Experts, of families that have them. */
+NEED int config_experts_json(struct config *c, const struct family *f, const cJSON *json,
+                             struct err *e);
+NEED int config_check_experts(const struct config *c, struct err *e);
 NEED int config_rope_scaling(struct config *c, const cJSON *json, struct err *e);
 NEED int config_from_gguf(struct config *c, struct source *s, struct err *e);
 NEED int config_from_llama2c(struct config *c, struct source *s, struct err *e);

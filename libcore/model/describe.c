@@ -56,6 +56,8 @@ void family_has(struct buf *out, size_t i)
 		join(out, &n, "attention over all positions: for embeddings");
 	if (f->block == BLOCK_CONV)
 		join(out, &n, "short convolutions between layers of attention");
+	if (f->experts[0])
+		join(out, &n, "a mixture of experts for feed-forward");
 	if (!n)
 		join(out, &n, "the plain block: rms norm, grouped heads, rotation, a gated feed-forward");
 }

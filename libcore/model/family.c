@@ -41,6 +41,16 @@ static const struct alias bert_names[] = {
 	{ NULL, NULL },
 };
 
+static const struct alias mixtral_names[] = {
+	{ "mlp.gate", "block_sparse_moe.gate" },
+	{ "mlp.switch_mlp.gate_proj", "block_sparse_moe.switch_mlp.gate_proj" },
+	{ "mlp.switch_mlp.up_proj", "block_sparse_moe.switch_mlp.up_proj" },
+	{ "mlp.switch_mlp.down_proj", "block_sparse_moe.switch_mlp.down_proj" },
+	{ NULL, NULL },
+};
+
+#define EXPERTS { "mlp.experts", "gate_proj", "up_proj", "down_proj" }
+
 static const struct family families[] = {
 	{ .name = "llama", .class = "LlamaForCausalLM",
 	  .gguf = "llama", .norm = NORMS_BEFORE, .gguf_interleaved = true },
@@ -53,6 +63,11 @@ static const struct family families[] = {
 	{ .name = "qwen3", .class = "Qwen3ForCausalLM",
 	  .gguf = "qwen3", .norm = NORMS_BEFORE, .qk_norm = true,
 	  .window_by_flag = true },
+	{ .name = "qwen3_moe", .class = "Qwen3MoeForCausalLM",
+	  .norm = NORMS_BEFORE, .qk_norm = true, .window_by_flag = true, .experts = EXPERTS },
+	{ .name = "mixtral", .class = "MixtralForCausalLM",
+	  .norm = NORMS_BEFORE, .window_everywhere = true, .score = SCORE_CHOSEN,
+	  .experts = { "block_sparse_moe.experts", "w1", "w3", "w2" }, .alias = mixtral_names },
 	{ .name = "gemma", .class = "GemmaForCausalLM",
 	  .gguf = "gemma", .norm = NORMS_BEFORE, .norm_plus_one = true,
 	  .embed_by_width = true, .tied = true, .act = ACT_GELU_TANH },

@@ -40,6 +40,12 @@ struct family {
 	bool biased;               /* all products have biases */
 	bool ungated;              /* no mlp.gate_proj */
 	bool shrunk_ffn;           /* intermediate_size is before two thirds and rounding */
+	/* experts: where they are, one by one, and the names of gate, up and down
+	 * there; NULL: none */
+	const char *experts[4];
+	enum routing_score score;
+	bool normalize;            /* weights by their sum unless the config says otherwise */
+	bool choice_bias;
 	const struct alias *alias; /* [] until ours is NULL: modules under other names */
 };
 

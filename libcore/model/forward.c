@@ -35,6 +35,7 @@ static void open_slots(struct pass *p)
 	attention_slots(p);
 	conv_slots(p);
 	ffn_slots(p);
+	moe_slots(p);
 }
 
 static const struct {
@@ -52,7 +53,7 @@ static void layers(struct pass *p)
 		const struct layer *l = &p->w->layer[i];
 
 		blocks[p->c->block[i]].mix(p, l, i);
-		blocks[p->c->block[i]].feed(p, l);
+		(l->router ? moe_block : blocks[p->c->block[i]].feed)(p, l);
 	}
 }
 

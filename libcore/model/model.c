@@ -257,7 +257,7 @@ void model_cost(struct model_cost *out, const struct model *m, size_t pos)
 		if (c->block[i] == BLOCK_ATTENTION)
 			seen += c->sliding[i] && pos + 1 > c->window ? c->window : pos + 1;
 	*out = (struct model_cost){
-		.weight_bytes = w->n_bytes - (c->tied ? 0 : w->embed_bytes),
+		.weight_bytes = w->n_bytes - w->spared_bytes - (c->tied ? 0 : w->embed_bytes),
 		.cache_bytes = 2 * seen * c->n_kv_heads * c->head_dim * value,
 		.out_flop = 2.0 * (double)c->vocab * (double)c->hidden,
 		.coded = w->coded_bytes > w->n_bytes / 2,

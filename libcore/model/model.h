@@ -17,14 +17,12 @@ struct config {
 	const struct family *family; /* its row */
 	size_t n_layers, hidden, n_heads, n_kv_heads, head_dim, ffn, vocab, max_pos;
 	float norm_eps;
-	bool tied;
-	bool qkv_bias, o_bias, mlp_bias, qk_norm;
+	bool tied, qkv_bias, o_bias, mlp_bias, qk_norm;
 	bool rope_interleaved;     /* q and k rows lie in adjacent pairs (Meta, GGUF llama) */
 	bool rope_pairs_stay;      /* ... by the family's rule: containers do not reorder them */
-	double rope_theta;
 	enum rope_kind rope_kind;
-	double rope_factor, rope_low, rope_high, rope_beta_fast, rope_beta_slow, rope_mscale,
-	       rope_mscale_all, rope_attention_factor;
+	double rope_theta, rope_factor, rope_low, rope_high, rope_beta_fast, rope_beta_slow,
+	       rope_mscale, rope_mscale_all, rope_attention_factor;
 	bool rope_truncate;
 	size_t rope_original;      /* original_max_position_embeddings */
 	/* LLAMA3, and GGUF's rope_freqs.weight: inverse frequencies are divided
@@ -41,13 +39,16 @@ struct config {
 	enum block *block;         /* [n_layers] */
 	size_t conv_taps;          /* of short convolutions */
 	bool encoder;              /* every position sees all: hidden states, no logits */
+	size_t n_experts, expert_ffn, shared_ffn; /* 0: none */
+	struct routing routing;
+	bool choice_bias;          /* experts are chosen by scores plus a bias */
+	bool *sparse;              /* [n_layers]: this layer has experts; NULL: none has */
 	enum activation act;
 	float embed_scale;         /* of the embeddings; 0: none */
 	float attn_scale;          /* of the scores */
 	float attn_softcap, final_softcap; /* cap * tanh(v / cap); 0: none */
-	int32_t eos[16];
+	int32_t eos[16], bos;
 	size_t n_eos;
-	int32_t bos;
 	unsigned quant_bits, quant_group; /* 0: not quantized; per-layer overrides follow the tensors */
 	enum dtype dtype;          /* what most weights are stored in */
 	struct arena arena;
@@ -63,8 +64,7 @@ size_t config_cache_bytes(const struct config *c, size_t value);
 size_t config_state(const struct config *c, size_t layer); /* floats of its state; 0: none */
 /* What a model of this config has and needs, told without its weights. */
 struct config_size {
-	size_t parameters;
-	size_t matrices;           /* of them, in matrices, which quantization makes small */
+	size_t parameters, matrices; /* of them, in matrices, which quantization makes small */
 };
 NEED int config_measure(struct config_size *out, const struct config *c, struct err *e);
 

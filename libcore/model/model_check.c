@@ -7,7 +7,7 @@
 #include "model/config.h"
 
 static const char *const families[] = { "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2",
-	"gemma3_text", "glm4", "olmo2", "phi3", "smollm3", "lfm2" };
+	"gemma3_text", "glm4", "olmo2", "phi3", "smollm3", "qwen3_moe", "lfm2" };
 enum {
 	N_FAMILIES = sizeof families / sizeof *families,
 };

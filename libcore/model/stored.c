@@ -40,16 +40,31 @@ int bind_bad_shape(const struct tensor *t, const char *want, struct err *e)
 int bind_add(struct binder *b, struct weight **out, const struct weight_desc *d, size_t n_bytes,
                struct err *e)
 {
-	if (weight_open(out, b->x, d, e))
+	struct weight_desc whole = *d;
+	double rows = (double)d->n_out;
+
+	whole.n_stack = b->stack;
+	if (weight_open(out, b->x, &whole, e))
 		return -1;
+	if (b->stack) { /* a row takes some of its matrices */
+		rows *= (double)b->c->routing.k / (double)b->stack;
+		b->w->spared_bytes += n_bytes - (size_t)((double)n_bytes * rows / (double)d->n_out);
+	}
 	b->w->all[b->w->n_all++] = *out;
-	if (b->path && weights_note(b->w, *out, d, b->path, b->first, b->total, e))
+	if (b->path && !b->stack && weights_note(b->w, *out, d, b->path, b->first, b->total, e))
 		return -1;
 	b->path = NULL;
 	b->w->n_bytes += n_bytes;
 	b->w->coded_bytes += d->form == FORM_AFFINE ? n_bytes : 0;
-	b->w->flop += d->n_out > 1 ? 2.0 * (double)d->n_out * (double)d->n_in : 0;
+	b->w->flop += d->n_out > 1 ? 2.0 * rows * (double)d->n_in : 0;
 	return 0;
+}
+
+struct shape bind_flat(const struct binder *b, const struct tensor *t)
+{
+	if (b->stack && t->shape.rank == 3 && t->shape.dim[0] == b->stack)
+		return shape_of(2, t->shape.dim[0] * t->shape.dim[1], t->shape.dim[2]);
+	return t->shape;
 }
 
 size_t bind_stored_rows(const struct binder *b, const struct weight_desc *d)
@@ -91,22 +106,23 @@ int bind_triple(struct binder *b, struct weight **out, const struct tensor *t,
 			    *biases = bind_find(b, name, path, "biases");
 	struct bytes data, s, z;
 	size_t words, groups, rows = bind_stored_rows(b, d);
+	struct shape codes = bind_flat(b, t), ss = bind_flat(b, scales);
 
 	if (!biases)
 		return err_set(e, ERR_INPUT, "%s: missing (only affine quantization is read)",
 		               name);
 	snprintf(want, sizeof want, "packed rows for [%zu,%zu]", rows, d->n_in);
-	if (t->dtype != DT_U32 || t->shape.rank != 2 || t->shape.dim[0] != rows)
+	if (t->dtype != DT_U32 || codes.rank != 2 || codes.dim[0] != rows)
 		return bind_bad_shape(t, want, e);
-	words = t->shape.dim[1];
+	words = codes.dim[1];
 	if (words > d->n_in || words * 32 % d->n_in)
 		return bind_bad_shape(t, want, e);
-	if (scales->shape.rank != 2 || scales->shape.dim[0] != rows || !scales->shape.dim[1] ||
-	    d->n_in % scales->shape.dim[1] || scales->dtype != biases->dtype)
+	if (ss.rank != 2 || ss.dim[0] != rows || !ss.dim[1] ||
+	    d->n_in % ss.dim[1] || scales->dtype != biases->dtype)
 		return bind_bad_shape(scales, want, e);
 	if (!shape_equal(&scales->shape, &biases->shape))
 		return bind_bad_shape(biases, want, e);
-	groups = scales->shape.dim[1];
+	groups = ss.dim[1];
 	d->form = FORM_AFFINE;
 	d->bits = (unsigned)(words * 32 / d->n_in);
 	d->group = (unsigned)(d->n_in / groups);

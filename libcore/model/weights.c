@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PER_LAYER = 26, BESIDES = 6 };
+enum { PER_LAYER = 34, BESIDES = 6 };
 
 /* ---- slots */
 
@@ -31,11 +31,12 @@ static int made_matrix(struct binder *b, struct weight **out, const char *path, 
 	return bind_add(b, out, &d, b->w->arena.n_bytes - before, e);
 }
 
-static int bind_matrix(struct binder *b, struct weight **out, const char *path, size_t n_out,
+int bind_matrix(struct binder *b, struct weight **out, const char *path, size_t n_out,
                        size_t n_in, struct err *e)
 {
 	char name[NAME_ROOM], scales[NAME_ROOM], want[64];
 	const struct tensor *t;
+	struct shape have;
 	struct weight_desc d = { .name = name, .n_out = n_out, .n_in = n_in };
 
 	if (!b->s)
@@ -45,8 +46,8 @@ static int bind_matrix(struct binder *b, struct weight **out, const char *path, 
 		return err_set(e, ERR_INPUT, "%s: missing", name);
 	if (bind_find(b, scales, path, "scales"))
 		return bind_triple(b, out, t, path, &d, e);
-	if (t->shape.rank != 2 || t->shape.dim[0] != bind_stored_rows(b, &d) ||
-	    t->shape.dim[1] != n_in) {
+	have = bind_flat(b, t);
+	if (have.rank != 2 || have.dim[0] != bind_stored_rows(b, &d) || have.dim[1] != n_in) {
 		snprintf(want, sizeof want, "[%zu,%zu]", bind_stored_rows(b, &d), n_in);
 		return bind_bad_shape(t, want, e);
 	}
@@ -57,7 +58,7 @@ static int bind_matrix(struct binder *b, struct weight **out, const char *path, 
 	return bind_bad_shape(t, "a floating type", e);
 }
 
-static int bind_vector(struct binder *b, struct weight **out, const char *path, const char *leaf,
+int bind_vector(struct binder *b, struct weight **out, const char *path, const char *leaf,
                        size_t n, struct err *e)
 {
 	char name[NAME_ROOM], want[32];
@@ -109,7 +110,7 @@ static int bind_taps(struct binder *b, struct weight **out, size_t i, const char
 	return bind_float(b, out, t, &d, e);
 }
 
-static int bind_linear(struct binder *b, struct weight **w, struct weight **bias, size_t i,
+int bind_linear(struct binder *b, struct weight **w, struct weight **bias, size_t i,
                        const char *module, size_t n_out, size_t n_in, bool has_bias, struct err *e)
 {
 	char path[NAME_ROOM];
@@ -247,7 +248,8 @@ static int bind_layer(struct binder *b, size_t i, struct err *e)
 	for (size_t k = 0; k < sizeof l->norm / sizeof *l->norm; k++)
 		if (bind_norm(b, &l->norm[k], &l->norm_bias[k], i, f->norm[k], c->hidden, e))
 			return -1;
-	return bind_block[c->block[i]](b, l, i, e) || bind_feed_forward(b, l, i, e) ? -1 : 0;
+	return bind_block[c->block[i]](b, l, i, e) ||
+	       (c->sparse && c->sparse[i] ? bind_experts : bind_feed_forward)(b, l, i, e) ? -1 : 0;
 }
 
 /* A table of positions, to each of which the first type of tokens is added:

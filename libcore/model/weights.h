@@ -12,7 +12,8 @@ struct layer {
 	struct weight *q, *k, *v, *o, *q_bias, *k_bias, *v_bias, *o_bias;
 	struct weight *q_norm, *k_norm;
 	struct weight *in[3], *conv; /* a short convolution: both gates, the input, the taps */
-	struct weight *gate, *up, *down, *gate_bias, *up_bias, *down_bias;
+	struct weight *gate, *up, *down, *gate_bias, *up_bias, *down_bias; /* or of the shared expert */
+	struct weight *router, *router_bias, *experts[3]; /* stacks: gate, up, down */
 };
 /* A matrix and the path it was found by; rows first .. of `total` where the
  * tensor has more than it (0: it has them alone). */
@@ -29,7 +30,8 @@ struct weights {
 	size_t n_layers;
 	size_t n_bytes;      /* in their compute form */
 	size_t embed_bytes, coded_bytes; /* of them, the table's; of matrices of codes */
-	double flop;         /* products with all matrices but the table */
+	size_t spared_bytes; /* of experts that a row does not take */
+	double flop;         /* products with all matrices of a row but the table */
 	struct weight **all; /* for closing */
 	size_t n_all;
 	struct bound *bound; /* [n_bound] */

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* bind_experts.c - a router, its experts as stacks, and the shared expert
+ *
+ * A file has the experts of a layer as one tensor (MLX, GGUF), or each as a
+ * tensor of its own (Hugging Face): these stay where they are, as pieces. */
+#include "model/bind.h"
+#include "model/family.h"
+
+#include <stdio.h>
+
+/* MLX's packed rows of one expert: the first sets form and widths. */
+static int take_codes(struct binder *b, struct weight_desc *d, struct weight_piece *p, size_t j,
+                      const struct tensor *t, const char *path, struct err *e)
+{
+	char name[NAME_ROOM];
+	const struct tensor *s = bind_find(b, name, path, "scales");
+	const struct tensor *z = bind_find(b, name, path, "biases");
+	size_t rows = d->n_out / b->stack, words, groups;
+	struct bytes data, scales, biases;
+
+	if (!z)
+		return err_set(e, ERR_INPUT, "%s: missing (only affine quantization is read)", name);
+	if (t->dtype != DT_U32 || t->shape.rank != 2 || t->shape.dim[0] != rows ||
+	    t->shape.dim[1] > d->n_in || t->shape.dim[1] * 32 % d->n_in)
+		return bind_bad_shape(t, "packed rows", e);
+	if (s->shape.rank != 2 || s->shape.dim[0] != rows || !s->shape.dim[1] ||
+	    d->n_in % s->shape.dim[1] || s->dtype != z->dtype || !shape_equal(&s->shape, &z->shape))
+		return bind_bad_shape(s, "scales of the packed rows", e);
+	words = t->shape.dim[1] * 32 / d->n_in;
+	groups = d->n_in / s->shape.dim[1];
+	if (j && (d->bits != words || d->group != groups || d->dtype != s->dtype))
+		return bind_bad_shape(t, "what the first expert has", e);
+	d->form = FORM_AFFINE;
+	d->bits = (unsigned)words;
+	d->group = (unsigned)groups;
+	d->dtype = s->dtype;
+	if (source_data(b->s, t, &data, &b->w->arena, e) ||
+	    source_data(b->s, s, &scales, &b->w->arena, e) ||
+	    source_data(b->s, z, &biases, &b->w->arena, e))
+		return err_in(e, "%s", t->name);
+	*p = (struct weight_piece){ data.p, scales.p, biases.p };
+	return 0;
+}
+
+static int take_floats(struct binder *b, struct weight_desc *d, struct weight_piece *p, size_t j,
+                       const struct tensor *t, struct err *e)
+{
+	size_t rows = d->n_out / b->stack;
+	struct bytes data;
+	char want[64];
+
+	if (t->shape.rank != 2 || t->shape.dim[0] != rows || t->shape.dim[1] != d->n_in ||
+	    !dtype_info(t->dtype)->is_float || (j && t->dtype != d->dtype)) {
+		snprintf(want, sizeof want, "[%zu,%zu] %s", rows, d->n_in,
+		         j ? dtype_info(d->dtype)->name : "of a floating type");
+		return bind_bad_shape(t, want, e);
+	}
+	d->dtype = t->dtype;
+	if (source_data(b->s, t, &data, &b->w->arena, e))
+		return err_in(e, "%s", t->name);
+	*p = (struct weight_piece){ .data = data.p };
+	return 0;
+}
+
+/* Experts that are tensors of their own. */
+static int bind_pieces(struct binder *b, struct weight **out, size_t i, const char *part,
+                       size_t n_out, size_t n_in, struct err *e)
+{
+	struct weight_piece *piece = arena_new(&b->w->arena, b->stack, sizeof *piece, e);
+	struct weight_desc d = { .name = part, .n_out = b->stack * n_out, .n_in = n_in,
+		                 .piece = piece };
+	double bits;
+
+	if (!piece)
+		return -1;
+	for (size_t j = 0; j < b->stack; j++) {
+		char path[NAME_ROOM], name[NAME_ROOM], scales[NAME_ROOM];
+		const struct tensor *t;
+		bool codes;
+
+		snprintf(path, sizeof path, "model.layers.%zu.%s.%zu.%s", i,
+		         b->c->family->experts[0], j, part);
+		t = bind_find(b, name, path, "weight");
+		if (!t)
+			return err_set(e, ERR_INPUT, "%s: missing", name);
+		codes = bind_find(b, scales, path, "scales");
+		if (j && codes != (d.form == FORM_AFFINE))
+			return bind_bad_shape(t, "what the first expert has", e);
+		if (codes ? take_codes(b, &d, &piece[j], j, t, path, e) :
+		            take_floats(b, &d, &piece[j], j, t, e))
+			return -1;
+	}
+	bits = d.form == FORM_AFFINE ?
+		d.bits + 16.0 * (double)dtype_info(d.dtype)->block_bytes / d.group :
+		8.0 * (double)dtype_info(d.dtype)->block_bytes;
+	return bind_add(b, out, &d, (size_t)(bits * (double)(d.n_out * n_in) / 8), e);
+}
+
+/* Part k of every expert: gate, up or down. */
+static int bind_stack(struct binder *b, struct weight **out, size_t i, size_t k, size_t n_out,
+                      size_t n_in, struct err *e)
+{
+	static const char *const parts[] = { "gate_proj", "up_proj", "down_proj" };
+	char path[NAME_ROOM], name[NAME_ROOM];
+	int bad;
+
+	snprintf(path, sizeof path, "model.layers.%zu.mlp.switch_mlp.%s", i, parts[k]);
+	b->stack = b->c->n_experts;
+	if (!b->s || b->naming != NAMING_HF || bind_find(b, name, path, "weight"))
+		bad = bind_matrix(b, out, path, b->stack * n_out, n_in, e);
+	else
+		bad = bind_pieces(b, out, i, b->c->family->experts[1 + k], n_out, n_in, e);
+	b->stack = 0;
+	return bad;
+}
+
+int bind_experts(struct binder *b, struct layer *l, size_t i, struct err *e)
+{
+	const struct config *c = b->c;
+	size_t n = c->expert_ffn, d = c->hidden, shared = c->shared_ffn;
+	char path[NAME_ROOM];
+
+	snprintf(path, sizeof path, "model.layers.%zu.mlp.gate", i);
+	if (bind_linear(b, &l->router, NULL, i, "mlp.gate", c->n_experts, d, false, e) ||
+	    (c->choice_bias &&
+	     bind_vector(b, &l->router_bias, path, "e_score_correction_bias", c->n_experts, e)) ||
+	    bind_stack(b, &l->experts[0], i, 0, n, d, e) ||
+	    bind_stack(b, &l->experts[1], i, 1, n, d, e) ||
+	    bind_stack(b, &l->experts[2], i, 2, d, n, e))
+		return -1;
+	if (!shared)
+		return 0;
+	return bind_linear(b, &l->gate, NULL, i, "mlp.shared_experts.gate_proj", shared, d, false, e) ||
+	       bind_linear(b, &l->up, NULL, i, "mlp.shared_experts.up_proj", shared, d, false, e) ||
+	       bind_linear(b, &l->down, NULL, i, "mlp.shared_experts.down_proj", d, shared, false, e) ?
+	       -1 : 0;
+}

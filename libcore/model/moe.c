@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* moe.c - x += sum over the chosen experts of weight * expert(h), + shared(h)
+ *
+ * Shazeer et al., 2017, arXiv:1701.06538; shared experts: Dai et al., 2024,
+ * arXiv:2401.06066 */
+#include "model/block.h"
+
+void moe_slots(struct pass *p)
+{
+	const struct config *c = p->c;
+	size_t k = c->routing.k;
+
+	if (!c->n_experts)
+		return;
+	p->logits = record_slot(p->r, "router", c->n_experts);
+	p->chosen = record_slot(p->r, "chosen", 2 * k);
+	p->gates = record_slot(p->r, "gates", k * c->expert_ffn);
+	p->ups = record_slot(p->r, "ups", k * c->expert_ffn);
+	p->each = record_slot(p->r, "each", k * c->hidden);
+	if (c->shared_ffn && c->shared_ffn != c->ffn) {
+		p->shared_gate = record_slot(p->r, "shared gate", c->shared_ffn);
+		p->shared_up = record_slot(p->r, "shared up", c->shared_ffn);
+	} else {
+		p->shared_gate = p->gate;
+		p->shared_up = p->up;
+	}
+}
+
+void moe_block(struct pass *p, const struct layer *l)
+{
+	size_t k = p->c->routing.k;
+	struct slot *in = block_input(p, l->norm[2]);
+
+	block_matmul(p, (struct op_product[]){ product(p->logits, l->router, NULL) }, 1, in, false);
+	op_route(p->r, p->chosen, p->logits, l->router_bias, &p->c->routing);
+	op_experts(p->r, (struct op_product[]){ product(p->gates, l->experts[0], NULL),
+	                                        product(p->ups, l->experts[1], NULL) }, 2, in,
+	           p->chosen, k);
+	op_glu(p->r, p->gates, p->gates, p->ups, p->c->act);
+	op_experts(p->r, (struct op_product[]){ product(p->each, l->experts[2], NULL) }, 1, p->gates,
+	           p->chosen, k);
+	if (l->gate)
+		block_matmul(p, (struct op_product[]){ product(p->shared_gate, l->gate, NULL),
+		                                       product(p->shared_up, l->up, NULL) }, 2, in,
+		          false);
+	op_mix(p->r, p->x, p->each, p->chosen);
+	if (!l->gate)
+		return;
+	op_glu(p->r, p->shared_gate, p->shared_gate, p->shared_up, p->c->act);
+	block_join(p, l->down, NULL, NULL, p->shared_gate);
+}
