@@ -102,6 +102,19 @@ static void translate(struct convert_options *o, struct args *a)
 	o->arg = a;
 }
 
+/* An adapter goes to the other layout, or to the one that is named. */
+static int turn_adapter(const char *in, const struct args *a, struct err *e)
+{
+	if (a->bits || a->dequantize || a->dtype || !strcmp(a->out, "-") ||
+	    (a->format != FORMAT_AUTO && a->format != FORMAT_MLX && a->format != FORMAT_HF))
+		cli_misuse("%s: an adapter goes to a directory, with -f mlx, -f hf or nothing", in);
+	return convert_adapter(in, a->out,
+	                       a->format == FORMAT_MLX ? ADAPTER_MLX :
+	                       a->format == FORMAT_HF  ? ADAPTER_PEFT :
+	                                                 ADAPTER_AUTO,
+	                       e);
+}
+
 int main(int argc, char **argv)
 {
 	struct args a = { 0 };
@@ -121,6 +134,11 @@ int main(int argc, char **argv)
 	if (a.group && !a.bits)
 		cli_misuse("--group-size goes with -q");
 	translate(&o, &a);
+	if (is_adapter(in[0])) {
+		if (turn_adapter(in[0], &a, &e))
+			cli_die(&e);
+		return cli_finish();
+	}
 	progress_begin(&a.progress, "converting", &a.common);
 	rc = convert_model(in[0], a.out, &o, &e);
 	progress_clear(&a.progress);

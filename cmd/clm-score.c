@@ -16,11 +16,19 @@ struct args {
 	struct open_options open;
 	struct feed_options feed;
 	size_t window, first;
-	bool ids, bos_each, whole_only, no_special;
+	const char *prompt;
+	int boundary;          /* 1: tokens */
+	bool tokens, ids, bos_each, whole_only, no_special;
 };
 #define AT(member) offsetof(struct args, member)
 
 static const struct cli_option options[] = {
+	{ 'p', "prompt", "TEXT", CLI_TEXT, AT(prompt),
+	  .help = "score each text as what follows TEXT, which is not scored" },
+	{ 0, "boundary", "HOW", CLI_CHOICE, AT(boundary), .words = "text tokens",
+	  .help = "text: the prompt's tokens must begin the whole's; tokens: joined as they are" },
+	{ 0, "tokens", NULL, CLI_FLAG, AT(tokens),
+	  .help = "a line per scored token: text, place, id, ln p" },
 	{ 'w', "window", "N", CLI_SIZE, AT(window), .env = true, .min = 2, .max = (size_t)1 << 24,
 	  .help = "tokens that see each other; a longer text is cut (2048)" },
 	{ 0, "first", "K", CLI_SIZE, AT(first), .min = 1, .max = (size_t)1 << 24,
@@ -36,6 +44,7 @@ static const struct cli_option options[] = {
 };
 static const struct cli_group groups[] = {
 	{ .title = "Model", .option = open_model_table, .n = OPEN_MODEL_N, .base = AT(open) },
+	{ .title = "Model", .option = open_adapter_table, .n = OPEN_ADAPTER_N, .base = AT(open) },
 	{ .title = "Scoring", .option = options, .n = sizeof options / sizeof *options },
 	{ .title = "Texts", .option = feed_table, .n = FEED_N, .base = AT(feed) },
 	{ .title = "Device", .option = open_device_table, .n = OPEN_DEVICE_N, .base = AT(open) },
@@ -52,7 +61,43 @@ static void print_number(double v, char end)
 	cli_printf("%.9g%c", v, end);
 }
 
-static int score_one(const struct args *a, const struct opened *o, struct bytes text,
+/* The ids of prompt and text; where the text's begin. */
+static int encode(const struct args *a, const struct opened *o, struct bytes text, struct ids *ids,
+                  size_t *first, struct err *e)
+{
+	unsigned flags = ENCODE_PARSE_SPECIAL | (a->no_special ? 0u : ENCODE_ADD_SPECIAL);
+	struct bytes prompt = bytes_of(a->prompt);
+	struct ids alone = { 0 };
+	struct buf whole = { 0 };
+	int bad = tokenizer_encode(o->tokenizer, prompt, flags, a->boundary ? ids : &alone, e);
+
+	if (a->boundary) {
+		*first = ids->n;
+		bad = bad || tokenizer_encode(o->tokenizer, text, ENCODE_PARSE_SPECIAL, ids, e);
+	} else {
+		buf_add(&whole, prompt.p, prompt.n);
+		buf_add(&whole, text.p, text.n);
+		*first = alone.n;
+		bad = bad || buf_check(&whole, e) ||
+		      tokenizer_encode(o->tokenizer, buf_bytes(&whole), flags, ids, e);
+		if (!bad && (ids->n < alone.n ||
+		             memcmp(ids->id, alone.id, alone.n * sizeof *alone.id)))
+			bad = err_set(e, ERR_INPUT, "a token spans the end of the prompt: move the border, "
+			              "or give --boundary tokens");
+	}
+	if (!bad && !*first)
+		bad = err_set(e, ERR_INPUT, "--prompt: no tokens");
+	ids_release(&alone);
+	buf_release(&whole);
+	return bad ? -1 : 0;
+}
+
+static void show_token(void *arg, size_t at, int32_t id, double logprob)
+{
+	cli_printf("%zu\t%zu\t%d\t%.9g\n", *(const size_t *)arg, at, (int)id, logprob);
+}
+
+static int score_one(const struct args *a, const struct opened *o, struct bytes text, size_t number,
                      struct ids *ids, struct err *e)
 {
 	struct score_options so = {
@@ -67,10 +112,21 @@ static int score_one(const struct args *a, const struct opened *o, struct bytes 
 		if (so.bos < 0)
 			return err_set(e, ERR_INPUT, "--bos-each: the model has no BOS token");
 	}
-	if (a->ids ? feed_ids(ids, text, e) : tokenizer_encode(o->tokenizer, text, flags, ids, e))
+	if (a->tokens) {
+		so.token = show_token;
+		so.arg = &number;
+	}
+	if (a->prompt ? encode(a, o, text, ids, &so.first, e) : a->ids ? feed_ids(ids, text, e) : tokenizer_encode(o->tokenizer, text, flags, ids, e))
 		return -1;
+	if (a->prompt && ids->n > a->window)
+		return err_set(e, ERR_INPUT, "prompt and text: at most the window's %zu tokens, found %zu",
+		               a->window, ids->n);
 	if (score_ids(o->model, ids->id, ids->n, &so, &s, e))
 		return -1;
+	if (a->tokens) {
+		cli_flush();
+		return 0;
+	}
 	cli_printf("%zu\t%zu\t", ids->n, s.n);
 	print_number(s.nll, '\t');
 	print_number(s.n ? exp(s.nll / (double)s.n) : NAN, '\n');
@@ -86,10 +142,10 @@ static int score_all(const struct args *a, const struct opened *o, char **files,
 	struct bytes text;
 	enum feed_result r = FEED_ERROR;
 
-	cli_puts("tokens\tscored\tnll\tppl\n");
+	cli_puts(a->tokens ? "text\tplace\tid\tlogprob\n" : "tokens\tscored\tnll\tppl\n");
 	if (feed_open(&f, files, cut, TEXT_CEILING, e) == 0)
 		while ((r = feed_next(f, true, &text, e)) == FEED_TEXT)
-			if (score_one(a, o, text, &ids, e)) {
+			if (score_one(a, o, text, feed_number(f), &ids, e)) {
 				r = err_in(e, "%s: text %zu", feed_file(f), feed_number(f));
 				break;
 			}
@@ -128,6 +184,10 @@ int main(int argc, char **argv)
 	char **files = cli_parse(argc, argv, &command, &a);
 	int rc;
 
+	if (a.prompt && (a.ids || a.bos_each || a.first > 1))
+		cli_misuse("--prompt goes without --ids, --bos-each and --first");
+	if (a.boundary && !a.prompt)
+		cli_misuse("--boundary goes with --prompt");
 	if (feed_would_wait(files))
 		cli_misuse("no text: give a FILE, or text on standard input");
 	rc = open_all(&o, &a, &e) || score_all(&a, &o, files, &e);

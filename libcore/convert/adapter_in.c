@@ -162,3 +162,16 @@ int convert_adapter(const char *in, const char *out, enum adapter_layout to, str
 	found_release(&f);
 	return rc;
 }
+
+bool is_adapter(const char *path)
+{
+	struct arena a = { 0 };
+	struct err e;
+	char *dir = file_is_dir(path) ? arena_printf(&a, &e, "%s", path) : file_dir(&a, path, &e);
+	char *config = dir ? file_join(&a, dir, "adapter_config.json", &e) : NULL;
+	char *model = config ? file_join(&a, dir, "config.json", &e) : NULL;
+	bool yes = model && file_exists(config) && !file_exists(model);
+
+	arena_release(&a);
+	return yes;
+}

@@ -39,6 +39,8 @@ enum adapter_layout { ADAPTER_AUTO, ADAPTER_MLX, ADAPTER_PEFT };
 /* An adapter's directory in the other layout (AUTO), or in the one named. ERR_INPUT for what
  * low-rank sides cannot say. */
 NEED int convert_adapter(const char *in, const char *out, enum adapter_layout to, struct err *e);
+/* Whether the path is an adapter's: its directory, or a file in it. */
+bool is_adapter(const char *path);
 /* adapter_open() of either layout, or of IA3; what is not MLX's is converted on first use
  * into $XDG_CACHE_HOME/clm/adapters, keyed by the digest of its bytes. */
 NEED int convert_adapter_open(struct adapter **out, const char *path, struct err *e);

@@ -15,10 +15,16 @@ static size_t least(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
+struct window {
+	const struct score_options *o;
+	size_t begin;          /* its place in the ids */
+};
+
 /* Feeds the next n ids; with `out` the one after each is scored. */
 static int feed(struct model *m, struct kv_seq *seq, const int32_t *id, size_t n, struct score *out,
-                struct err *e)
+                const struct window *w, struct err *e)
 {
+	size_t at = kv_len(seq);
 	size_t vocab = model_config(m)->vocab;
 	struct model_work work = { seq, n, out ? WANT_ALL : WANT_NONE };
 	const float *logits = NULL;
@@ -28,15 +34,20 @@ static int feed(struct model *m, struct kv_seq *seq, const int32_t *id, size_t n
 	for (size_t i = 0; out && i < n; i++) {
 		const float *row = logits + i * vocab;
 
-		out->nll += pick_logsumexp(row, vocab) - (double)row[id[i + 1]];
+		double logprob = (double)row[id[i + 1]] - pick_logsumexp(row, vocab);
+
+		out->nll -= logprob;
 		out->n++;
+		if (w->o->token)
+			w->o->token(w->o->arg, w->begin + at + i + 1, id[i + 1], logprob);
 	}
 	return 0;
 }
 
-static int score_window(struct model *m, const int32_t *id, size_t n, size_t first,
+static int score_window(struct model *m, const int32_t *id, size_t n, const struct window *w,
                         struct score *out, struct err *e)
 {
+	size_t first = w->o->first;
 	size_t rows = model_max_rows(m), outs = least(rows, model_max_out(m)), at = 0;
 	struct kv_seq *seq;
 	int failed = 0;
@@ -46,9 +57,9 @@ static int score_window(struct model *m, const int32_t *id, size_t n, size_t fir
 	if (kv_seq_open(&seq, model_pool(m), e))
 		return -1;
 	for (; !failed && at < first - 1; at = kv_len(seq))
-		failed = feed(m, seq, id + at, least(rows, first - 1 - at), NULL, e);
+		failed = feed(m, seq, id + at, least(rows, first - 1 - at), NULL, w, e);
 	for (; !failed && at < n - 1; at = kv_len(seq))
-		failed = feed(m, seq, id + at, least(outs, n - 1 - at), out, e);
+		failed = feed(m, seq, id + at, least(outs, n - 1 - at), out, w, e);
 	kv_seq_close(seq);
 	return failed;
 }
@@ -97,7 +108,7 @@ int score_ids(struct model *m, const int32_t *id, size_t n, const struct score_o
 		memcpy(one, id + at, len * sizeof *one);
 		if (o->bos >= 0)
 			one[0] = o->bos;
-		failed = score_window(m, one, len, o->first, out, e);
+		failed = score_window(m, one, len, &(struct window){ o, at }, out, e);
 	}
 	free(one);
 	return failed;

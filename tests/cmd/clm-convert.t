@@ -238,4 +238,15 @@ SKIP: {
 	is("@{[files_of($d)]}", "@before", 'SIGINT: nothing was left behind');
 }
 
+# ---- adapters
+{
+	my $t = new_dir();
+	my $r = run('clm-convert', 'tests/data/golden/adapters/peft_lora', '-o', "$t/mlx");
+	is($r->{rc}, 0, 'PEFT to MLX') or diag $r->{err};
+	ok(-s "$t/mlx/adapters.safetensors", 'adapters.safetensors');
+	is(run('clm-convert', "$t/mlx", '-o', "$t/peft")->{rc}, 0, 'MLX to PEFT');
+	ok(-s "$t/peft/adapter_model.safetensors", 'adapter_model.safetensors');
+	is(run('clm-convert', "$t/mlx", '-q', 4, '-o', "$t/x")->{rc}, 2, 'an adapter in bits');
+}
+
 done_testing;

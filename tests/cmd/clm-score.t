@@ -51,4 +51,23 @@ is($bad->{rc}, 3, 'ids that are none');
 like($bad->{err}, qr/^clm-score: standard input: text 1: byte 0: expected decimal/, 'and where');
 refused(qr{^clm-score: /no/where}, 'no such model', { in => 'x' }, 'clm-score', '-m', '/no/where');
 
+# ---- given a prompt, token by token
+{
+	my @p = (@s, '-p', 'The hacker');
+	my ($all) = score({ in => 'The hacker is a' }, @s);
+	my ($given) = score({ in => ' is a' }, @p);
+	my ($alone) = score({ in => 'The hacker' }, @s);
+	near($given->[2], $all->[2] - $alone->[2], 'what a text adds to its prompt');
+	my ($tokens) = score({ in => ' is a' }, @p, '--boundary', 'tokens');
+	is($tokens->[1] > 0, 1, '--boundary tokens');
+	my $r = run({ in => ' is a' }, @p, '--tokens');
+	my ($head, @rows) = split /\n/, $r->{out};
+	my $sum = 0;
+	$sum -= (split /\t/)[3] for @rows;
+	is(scalar @rows, $given->[1], '--tokens: a line each');
+	near($sum, $given->[2], '--tokens: they add up');
+	$r = run({ in => 'x' }, @s, '--boundary', 'tokens');
+	is($r->{rc}, 2, '--boundary without --prompt');
+}
+
 done_testing;
