@@ -16,9 +16,15 @@ static bool is_matrix(const struct plan *p, const struct item *t)
 
 static void to_floats(struct item *t, enum dtype d)
 {
-	t->out = t->in == IN_FLOAT && t->weight->dtype == d && t->shift == 0 ? OUT_SAME :
+	t->out = t->in == IN_FLOAT && t->weight->dtype == d && t->shift == 0 &&
+	         !t->tile_scales ? OUT_SAME :
 	                                                                       OUT_FLOAT;
 	t->dtype = d;
+}
+
+static bool is_quantizing(const struct convert_options *o)
+{
+	return o->bits || o->blocks != DT_COUNT || o->recipe || o->n_rules;
 }
 
 /* What weights become that are stored as floats. */
@@ -27,22 +33,36 @@ static enum dtype float_dtype(const struct plan *p, enum dtype has)
 	if (p->options->dtype != DT_COUNT)
 		return p->options->dtype;
 	/* mlx-lm casts to the config's dtype before it quantizes */
-	return p->options->bits && p->config ? p->config->dtype : has;
+	return is_quantizing(p->options) && p->config ? p->config->dtype : has;
 }
 
-static void quantize(const struct plan *p, struct item *t, enum dtype has)
+/* False: this target leaves it as it is. */
+static bool quantize(const struct plan *p, struct item *t, enum dtype has)
 {
 	static const enum dtype blocks[] = { [4] = DT_Q4_1, [5] = DT_Q5_1, [8] = DT_Q8_0 };
+	struct target to = target_of(p, t);
 
-	t->bits = p->options->bits;
-	t->group = p->options->group;
 	if (p->format == CONVERT_GGUF) {
+		if (to.blocks == DT_COUNT && to.bits < sizeof blocks / sizeof *blocks && blocks[to.bits])
+			to.blocks = blocks[to.bits];
+		to.blocks = target_fitting(to.blocks, t->n_cols);
+		if (to.blocks == DT_COUNT || (t->in == IN_BLOCKS && t->weight->dtype == to.blocks))
+			return false;
 		t->out = OUT_BLOCKS;
-		t->dtype = blocks[t->bits];
-		return;
+		t->dtype = to.blocks;
+		return true;
 	}
-	t->out = OUT_AFFINE;
-	t->dtype = float_dtype(p, has);
+	if (!to.bits || t->n_cols % to.group)
+		return false;
+	if ((t->in == IN_AFFINE || t->in == IN_CODED) && t->in_bits == to.bits &&
+	    t->in_group == to.group && t->in_coding == to.coding)
+		return false;
+	t->bits = to.bits;
+	t->group = to.group;
+	t->coding = to.coding;
+	t->out = to.coding == CODING_AFFINE ? OUT_AFFINE : OUT_CODED;
+	t->dtype = to.coding == CODING_AFFINE ? float_dtype(p, has) : DT_U8;
+	return true;
 }
 
 static void lose(struct plan *p, unsigned kind, const struct item *t)
@@ -114,12 +134,39 @@ static int choose_affine(struct plan *p, struct item *t, struct err *e)
 	return 0;
 }
 
+/* A GGUF's mxfp4 holds the same codes and powers of two. */
+static void choose_coded(struct plan *p, struct item *t)
+{
+	enum dtype asked = p->options->dtype;
+
+	t->out = OUT_SAME;
+	if (p->format == CONVERT_MLX || p->format == CONVERT_NPZ)
+		return;
+	if (p->format == CONVERT_GGUF && t->in_coding == CODING_MXFP4) {
+		t->out = OUT_BLOCKS;
+		t->dtype = DT_MXFP4;
+		t->exact = true;
+		return;
+	}
+	to_floats(t, asked != DT_COUNT ? asked : DT_BF16);
+	lose(p, LOSS_BITS + t->in_bits, t);
+}
+
 static void choose_blocks(struct plan *p, struct item *t)
 {
 	struct affine_form f;
 
 	if (p->format == CONVERT_GGUF) {
 		t->out = OUT_SAME;
+		return;
+	}
+	if (p->format != CONVERT_SAFETENSORS && t->weight->dtype == DT_MXFP4) {
+		t->out = OUT_CODED;
+		t->coding = CODING_MXFP4;
+		t->bits = 4;
+		t->group = 32;
+		t->dtype = DT_U8;
+		t->exact = true;
 		return;
 	}
 	if (p->format != CONVERT_SAFETENSORS && affine_form_of(&f, t->weight->dtype) && f.group >= 32) {
@@ -156,15 +203,17 @@ static int choose(struct plan *p, struct item *t, bool narrow, struct err *e)
 		has = t->weight->dtype;
 	if (t->in == IN_AFFINE)
 		has = t->scales->dtype;
+	if (t->in == IN_CODED || t->tile_scales)
+		has = p->config ? p->config->dtype : DT_BF16;
 	if (t->in == IN_WHOLE || t->in == IN_MADE) {
 		t->out = t->in == IN_WHOLE ? OUT_SAME : OUT_FLOAT;
 		t->dtype = DT_F32;
 		return 0;
 	}
-	if (o->bits && is_matrix(p, t) && t->n_cols % o->group == 0 &&
-	    !(t->in == IN_AFFINE && t->in_bits == o->bits && t->in_group == o->group &&
-	      p->format != CONVERT_GGUF)) {
-		quantize(p, t, has);
+	if (is_quantizing(o) && is_matrix(p, t) && quantize(p, t, has))
+		return 0;
+	if (t->tile_scales) {
+		to_floats(t, o->dtype != DT_COUNT ? o->dtype : DT_BF16);
 		return 0;
 	}
 	if (t->in == IN_FLOAT) {
@@ -177,6 +226,10 @@ static int choose(struct plan *p, struct item *t, bool narrow, struct err *e)
 	}
 	if (t->in == IN_AFFINE)
 		return choose_affine(p, t, e);
+	if (t->in == IN_CODED) {
+		choose_coded(p, t);
+		return 0;
+	}
 	choose_blocks(p, t);
 	return 0;
 }

@@ -73,12 +73,12 @@ static const char *torch_name(enum dtype t)
 
 /* ---- quantization */
 
-static cJSON *layer(unsigned bits, unsigned group)
+static cJSON *layer(const struct target *t)
 {
 	cJSON *o = cJSON_CreateObject();
 
-	if (o && put_number(o, "group_size", group) && put_number(o, "bits", bits) &&
-	    put_text(o, "mode", "affine"))
+	if (o && put_number(o, "group_size", t->group) && put_number(o, "bits", t->bits) &&
+	    put_text(o, "mode", coding_info(t->coding)->name))
 		return o;
 	cJSON_Delete(o);
 	return NULL;
@@ -87,15 +87,16 @@ static cJSON *layer(unsigned bits, unsigned group)
 /* The most common form at the top, the others by their path. */
 static cJSON *quantization(const struct plan *p, struct err *e)
 {
-	cJSON *o = layer(p->bits, p->group);
+	cJSON *o = layer(&p->most);
 
 	for (size_t i = 0; o && i < p->n_items; i++) {
 		char path[NAME_ROOM];
-		unsigned bits, group;
+		struct target t;
 
-		if (!item_is_triple(&p->item[i], &bits, &group) || (bits == p->bits && group == p->group))
+		if (!item_is_triple(&p->item[i], &t) || (t.coding == p->most.coding &&
+		    t.bits == p->most.bits && t.group == p->most.group))
 			continue;
-		if (item_path(p, &p->item[i], path, sizeof path, e) || !put(o, path, layer(bits, group))) {
+		if (item_path(p, &p->item[i], path, sizeof path, e) || !put(o, path, layer(&t))) {
 			cJSON_Delete(o);
 			return NULL;
 		}
@@ -107,7 +108,7 @@ static bool put_quantization(cJSON *o, const struct plan *p, struct err *e)
 {
 	cJSON_DeleteItemFromObjectCaseSensitive(o, "quantization");
 	cJSON_DeleteItemFromObjectCaseSensitive(o, "quantization_config");
-	return !p->bits || (put(o, "quantization", quantization(p, e)) &&
+	return !p->most.bits || (put(o, "quantization", quantization(p, e)) &&
 	                    put(o, "quantization_config", quantization(p, e)));
 }
 
@@ -358,7 +359,7 @@ static int build_examples(cJSON *o, const struct plan *p, struct err *e)
 	    put_number(o, "rope_theta", c->rope_theta) && put_bool(o, "rope_traditional", false) &&
 	    put_number(o, "max_position_embeddings", (double)c->max_pos) &&
 	    (!c->n_eos || put(o, "eos_token_id", end_ids(c))) &&
-	    (!p->bits || put(o, "quantization", quantization(p, e))))
+	    (!p->most.bits || put(o, "quantization", quantization(p, e))))
 		return 0;
 	return err_memory(e, sizeof *o);
 }
@@ -372,7 +373,8 @@ static bool weights_change(const struct plan *p)
 	for (size_t i = 0; i < p->n_items; i++) {
 		const struct item *t = &p->item[i];
 
-		if (t->out == OUT_AFFINE || (t->in == IN_AFFINE && t->out != OUT_SAME))
+		if (t->out == OUT_AFFINE || t->out == OUT_CODED || t->tile_scales ||
+		    ((t->in == IN_AFFINE || t->in == IN_CODED) && t->out != OUT_SAME))
 			return true;
 	}
 	return false;

@@ -8,7 +8,7 @@
 
 void convert_options_init(struct convert_options *o)
 {
-	*o = (struct convert_options){ .dtype = DT_COUNT, .group = 64 };
+	*o = (struct convert_options){ .dtype = DT_COUNT, .group = 64, .blocks = DT_COUNT };
 }
 
 static const struct {
@@ -31,7 +31,7 @@ static enum convert_format format_of(const char *out, enum convert_format asked)
 static bool needs_config(struct source *s, const struct convert_options *o, enum convert_format f)
 {
 	return naming_of(s) != NAMING_HF || f == CONVERT_GGUF || (f == CONVERT_NPZ && o->as_dir) ||
-	       o->bits || o->dequantize;
+	       o->bits || o->dequantize || o->recipe || o->n_rules;
 }
 
 static bool is_weights(const char *name)
@@ -65,7 +65,7 @@ static int check_target(const struct plan *p, const char *out, struct err *e)
 	return rc;
 }
 
-static int write(const struct plan *p, const char *out, bool as_dir, struct err *e)
+static int write(struct plan *p, const char *out, bool as_dir, struct err *e)
 {
 	static const enum container containers[] = {
 		[CONVERT_MLX] = CONTAINER_SAFETENSORS, [CONVERT_SAFETENSORS] = CONTAINER_SAFETENSORS,
@@ -110,7 +110,8 @@ static int convert(struct source *s, const char *out, const struct convert_optio
 		plan_note(&p, "%s: the tensors keep their names and forms", e->text);
 	rc = plan_open(&p, s, known ? &config : NULL, o, format, e);
 	if (rc == 0) {
-		rc = write(&p, out, !lone, e);
+		rc = pool_open(&p.pool, o->threads, e) || write(&p, out, !lone, e) ? -1 : 0;
+		pool_close(p.pool);
 		plan_release(&p);
 	}
 	if (known)

@@ -78,6 +78,9 @@ static int general(struct out *o)
 	for (unsigned t = 0; t < DT_COUNT; t++)
 		if (count[t] > count[most])
 			most = (enum dtype)t;
+	if (recipe_file_type(o->p))
+		return u32(o, "general.file_type", recipe_file_type(o->p)) ||
+		       u32(o, "general.quantization_version", 2);
 	for (size_t i = 0; i < sizeof file_types / sizeof *file_types; i++)
 		if (file_types[i].dtype == most && u32(o, "general.file_type", file_types[i].file_type))
 			return -1;

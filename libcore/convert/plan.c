@@ -69,21 +69,42 @@ static const struct tensor *beside(const struct plan *p, const struct tensor *t,
 	return n > 0 && n < NAME_ROOM ? source_find(p->source, name) : NULL;
 }
 
-/* Scales and biases travel with their weight. */
-static bool travels(const struct plan *p, const struct tensor *t)
-{
-	const struct tensor *w = NULL;
-
-	if (ends(t->name, ".scales") || ends(t->name, ".biases"))
-		w = beside(p, t, "weight");
-	return w && w->dtype == DT_U32;
-}
-
 bool plan_knows(const struct plan *p, const char *name)
 {
 	char out[NAME_ROOM];
 
 	return p->config && config_name_out(p->config, out, sizeof out, NAMING_GGUF, name);
+}
+
+/* The name that a tensor of the source has here; false: none. */
+static bool our_name(const struct plan *p, char out[NAME_ROOM], const char *name)
+{
+	enum naming from = naming_of(p->source);
+
+	if (from != NAMING_HF)
+		return config_name_in(p->config, out, NAME_ROOM, from, name);
+	return snprintf(out, NAME_ROOM, "%s", name) < NAME_ROOM;
+}
+
+/* MLX's codes of a weight that is known. */
+static bool is_packed(const struct plan *p, const struct tensor *w)
+{
+	const struct tensor *s = beside(p, w, "scales");
+	char name[NAME_ROOM];
+
+	return w->dtype == DT_U32 && w->shape.rank == 2 && s && s->shape.rank == 2 &&
+	       (s->dtype == DT_U8 || beside(p, w, "biases")) && our_name(p, name, w->name) &&
+	       plan_knows(p, name);
+}
+
+/* Scales and biases travel with their weight. */
+static bool travels(const struct plan *p, const struct tensor *t)
+{
+	const struct tensor *w = beside(p, t, "weight");
+
+	if (ends(t->name, ".weight_scale_inv"))
+		return w && dtype_info(w->dtype)->is_float;
+	return (ends(t->name, ".scales") || ends(t->name, ".biases")) && w && is_packed(p, w);
 }
 
 /* The width of a known matrix, which packed codes do not tell alone. */
@@ -101,22 +122,44 @@ static int see_affine(const struct plan *p, struct item *t, struct err *e)
 
 	t->scales = beside(p, t->weight, "scales");
 	t->biases = beside(p, t->weight, "biases");
-	if (!t->biases || !plan_knows(p, t->name) || w->rank != 2 || t->scales->shape.rank != 2) {
-		t->in = IN_WHOLE;
-		return 0;
-	}
 	s = &t->scales->shape;
 	groups = s->dim[1];
 	t->n_cols = width_of(p->config, t->name);
 	if (!words || !groups || !t->n_cols || words > t->n_cols || words * 32 % t->n_cols ||
-	    t->n_cols % groups || s->dim[0] != w->dim[0] || !shape_equal(s, &t->biases->shape) ||
-	    t->scales->dtype != t->biases->dtype || !dtype_info(t->scales->dtype)->is_float)
+	    t->n_cols % groups || s->dim[0] != w->dim[0] ||
+	    (t->biases && (!shape_equal(s, &t->biases->shape) ||
+	                   t->scales->dtype != t->biases->dtype ||
+	                   !dtype_info(t->scales->dtype)->is_float)))
 		return err_set(e, ERR_INPUT, "%s: weight, scales and biases do not fit %zu columns",
 		               t->weight->name, t->n_cols);
 	t->in = IN_AFFINE;
 	t->shape.dim[1] = t->n_cols;
 	t->in_bits = (unsigned)(words * 32 / t->n_cols);
 	t->in_group = (unsigned)(t->n_cols / groups);
+	if (t->biases)
+		return 0;
+	t->in = IN_CODED;
+	t->in_coding = coding_of(t->in_bits, t->in_group);
+	if (t->in_bits != coding_info(t->in_coding)->bits ||
+	    t->in_group != coding_info(t->in_coding)->group)
+		return err_set(e, ERR_INPUT, "%s: %u bits in groups of %u, and scales of one byte",
+		               t->weight->name, t->in_bits, t->in_group);
+	return 0;
+}
+
+/* An fp8 matrix with a scale for each tile. */
+static int see_tiles(const struct plan *p, struct item *t, struct err *e)
+{
+	const struct shape *w = &t->weight->shape, *s;
+
+	t->tile_scales = beside(p, t->weight, "weight_scale_inv");
+	if (!t->tile_scales)
+		return 0;
+	s = &t->tile_scales->shape;
+	if (w->rank != 2 || s->rank != 2 || s->dim[0] != (w->dim[0] + 127) / 128 ||
+	    s->dim[1] != (w->dim[1] + 127) / 128 || !dtype_info(t->tile_scales->dtype)->is_float)
+		return err_set(e, ERR_INPUT, "%s: expected a scale for each 128 by 128 weights",
+		               t->tile_scales->name);
 	return 0;
 }
 
@@ -151,7 +194,9 @@ static int see(const struct plan *p, struct item *t, struct err *e)
 		t->in_bits = f.bits;
 		t->in_group = f.group;
 	}
-	if (t->weight->dtype == DT_U32 && beside(p, t->weight, "scales") && see_affine(p, t, e))
+	if (is_packed(p, t->weight) && see_affine(p, t, e))
+		return -1;
+	if (dtype_info(t->weight->dtype)->is_float && see_tiles(p, t, e))
 		return -1;
 	t->shift = shift_of(p, t);
 	if (p->rows != ROWS_KEEP &&
@@ -232,35 +277,39 @@ static void complete(struct plan *p)
 		}
 }
 
+static bool same_form(const struct target *a, const struct target *b)
+{
+	return a->coding == b->coding && a->bits == b->bits && a->group == b->group;
+}
+
 static void count_triples(struct plan *p)
 {
 	size_t best = 0;
 
 	for (size_t i = 0; i < p->n_items; i++) {
-		unsigned bits, group, b, g;
+		struct target one, other;
 		size_t same = 0;
 
-		if (!item_is_triple(&p->item[i], &bits, &group))
-			continue;
-		if (best && bits == p->bits && group == p->group)
+		if (!item_is_triple(&p->item[i], &one) || (best && same_form(&one, &p->most)))
 			continue;
 		for (size_t k = i; k < p->n_items; k++)
-			same += item_is_triple(&p->item[k], &b, &g) && b == bits && g == group;
+			same += item_is_triple(&p->item[k], &other) && same_form(&one, &other);
 		if (same > best) {
 			best = same;
-			p->bits = bits;
-			p->group = group;
+			p->most = one;
 		}
 	}
 }
 
-bool item_is_triple(const struct item *t, unsigned *bits, unsigned *group)
+bool item_is_triple(const struct item *t, struct target *form)
 {
-	bool moved = t->in == IN_AFFINE && t->out == OUT_SAME;
+	bool moved = (t->in == IN_AFFINE || t->in == IN_CODED) && t->out == OUT_SAME;
 
-	*bits = moved ? t->in_bits : t->bits;
-	*group = moved ? t->in_group : t->group;
-	return moved || t->out == OUT_AFFINE;
+	form->coding = moved ? t->in_coding : t->coding;
+	form->bits = moved ? t->in_bits : t->bits;
+	form->group = moved ? t->in_group : t->group;
+	form->blocks = DT_COUNT;
+	return moved || t->out == OUT_AFFINE || t->out == OUT_CODED;
 }
 
 int item_path(const struct plan *p, const struct item *t, char *out, size_t room, struct err *e)
@@ -289,16 +338,18 @@ static int check(const struct plan *p, struct err *e)
 
 	if (o->bits && !(o->bits >= 2 && o->bits <= 8 && o->bits != 7))
 		return err_set(e, ERR_MISUSE, "%u bits: expected 2, 3, 4, 5, 6 or 8", o->bits);
-	if (o->bits && o->group != 32 && o->group != 64 && o->group != 128)
+	if (o->bits && o->coding == CODING_AFFINE && o->group != 32 && o->group != 64 &&
+	    o->group != 128)
 		return err_set(e, ERR_MISUSE, "groups of %u: expected 32, 64 or 128", o->group);
 	if (o->bits && o->dequantize)
 		return err_set(e, ERR_MISUSE, "quantize and dequantize are opposites");
 	if ((p->format == CONVERT_GGUF) != (naming_of(p->source) == NAMING_GGUF) && c &&
 	    !gguf_architecture(c))
 		return err_set(e, ERR_INPUT, "%s has no GGUF architecture here", c->model_type);
-	if (o->bits && p->format == CONVERT_SAFETENSORS)
+	if ((o->bits || o->n_rules || o->recipe) && p->format == CONVERT_SAFETENSORS)
 		return err_set(e, ERR_MISUSE, "a Hugging Face model holds no MLX quantization");
-	if (o->bits && p->format == CONVERT_GGUF && o->bits != 4 && o->bits != 5 && o->bits != 8)
+	if (o->bits && o->blocks == DT_COUNT && p->format == CONVERT_GGUF && o->bits != 4 &&
+	    o->bits != 5 && o->bits != 8)
 		return err_set(e, ERR_MISUSE, "%u bits: a GGUF takes 4, 5 or 8", o->bits);
 	if (o->dtype != DT_COUNT && o->dtype != DT_F16 && o->dtype != DT_BF16 && o->dtype != DT_F32)
 		return err_set(e, ERR_MISUSE, "%s: expected f16, bf16 or f32", dtype_info(o->dtype)->name);

@@ -4,6 +4,8 @@
 #define CLM_CONVERT_PLAN_H
 
 #include "convert/convert.h"
+#include "convert/moments.h"
+#include "util/thread.h"
 
 /* How the rows of q and k lie, by which the rotation finds its pairs. */
 enum rows { ROWS_KEEP, ROWS_TO_HALVES, ROWS_TO_PAIRS };
@@ -13,12 +15,14 @@ enum item_in {
 	IN_FLOAT,            /* a plain float */
 	IN_BLOCKS,           /* GGUF blocks */
 	IN_AFFINE,           /* MLX's weight, scales and biases */
+	IN_CODED,            /* MLX's weight and scales of one byte */
 	IN_MADE,             /* made here: floats in `made` */
 };
 enum item_out {
 	OUT_SAME,            /* the same bytes, rows perhaps moved */
 	OUT_FLOAT,           /* plain floats of `dtype` */
 	OUT_AFFINE,          /* weight, scales and biases */
+	OUT_CODED,           /* weight and scales */
 	OUT_BLOCKS,          /* GGUF blocks of `dtype` */
 };
 
@@ -32,12 +36,16 @@ struct item {
 	struct shape shape;          /* of the logical weight */
 	enum item_in in;
 	unsigned in_bits, in_group;  /* IN_AFFINE, IN_BLOCKS of that kind; bits 0: unknown */
+	enum coding in_coding;       /* IN_CODED */
+	const struct tensor *tile_scales; /* IN_FLOAT: one for each 128 by 128 weights */
 	float shift;                 /* added to each value: norms less one, and back */
 	size_t head_rows;            /* rows of a head where rows move, else 0 */
 	enum item_out out;
 	enum dtype dtype;            /* of floats, of scales and biases, or the block type */
-	unsigned bits, group;        /* OUT_AFFINE */
+	unsigned bits, group;        /* OUT_AFFINE, OUT_CODED */
+	enum coding coding;          /* OUT_CODED */
 	bool exact;                  /* codes move over, nothing is rounded */
+	double error, norm;          /* squares of what was lost, and of what was */
 };
 
 /* Weights that lose their form: how many of a kind, and the first. */
@@ -60,7 +68,8 @@ struct plan {
 	struct item *item;           /* sorted by name, layers by number */
 	size_t n_items;
 	size_t n_bytes;              /* of the source's tensors that are read */
-	unsigned bits, group;        /* of most quantized weights of the output; 0: none is */
+	struct target most;          /* of the output's triples; bits 0: there is none */
+	struct pool *pool;
 };
 
 /* The config may be NULL; source, options and config must outlive it. */
@@ -73,8 +82,17 @@ void plan_note(const struct plan *p, const char *fmt, ...) PRINTF(2, 3);
 bool plan_knows(const struct plan *p, const char *name);
 /* choose.c: the form that each item leaves in. */
 NEED int plan_choose(struct plan *p, struct err *e);
-/* Whether the item's weight comes out as a triple, and its bits and group. */
-bool item_is_triple(const struct item *t, unsigned *bits, unsigned *group);
+/* Whether the item's weight comes out with scales beside it, and its form. */
+bool item_is_triple(const struct item *t, struct target *form);
+
+/* ---- target.c */
+/* What the options make of a weight. */
+struct target target_of(const struct plan *p, const struct item *t);
+/* The type, or a narrower one, whose blocks fill a row; DT_COUNT: none. */
+enum dtype target_fitting(enum dtype t, size_t n_cols);
+/* general.file_type of the recipe; 0: it has none. */
+unsigned recipe_file_type(const struct plan *p);
+const char *target_text(char *out, size_t room, const struct target *t, bool gguf);
 /* PATH of "PATH.weight" in the output's naming; "" where it has none. */
 NEED int item_path(const struct plan *p, const struct item *t, char *out, size_t room,
                    struct err *e);
@@ -92,7 +110,7 @@ void blocks_from_affine(void *out, enum dtype to, const void *q, const void *sca
 
 /* ---- stream.c */
 NEED int stream_declare(const struct plan *p, struct writer *w, struct err *e);
-NEED int stream_data(const struct plan *p, struct writer *w, struct err *e);
+NEED int stream_data(struct plan *p, struct writer *w, struct err *e);
 
 /* ---- what goes beside the tensors */
 

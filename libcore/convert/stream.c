@@ -4,34 +4,38 @@
  * Given a plan and a writer; declares every tensor, then gives their bytes
  * in that order. In memory at once: a block of rows, one weight's scales and
  * biases, and one weight where its container has it packed. */
-#include "convert/plan.h"
+#include "convert/row.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME_ROOM = 256, BLOCK_BYTES = 1 << 20 };
+enum { NAME_ROOM = 256, BLOCK_BYTES = 4 << 20 };
+
+/* What a thread has to itself. */
+struct own {
+	double error, norm;         /* as item's */
+	size_t bad_row;             /* the first that holds what the type cannot, + 1 */
+	float bad_value;
+	float *room;                /* [2 n_cols + 2 groups] */
+};
 
 struct stream {
-	const struct plan *p;
+	struct plan *p;
 	struct writer *w;
-	const struct item *t;
+	struct item *t;
 	struct arena arena;         /* of one weight */
-	struct bytes weight, scales, biases;
-	size_t block_rows;
+	struct bytes weight, scales, biases, tiles;
+	const struct moments *moments; /* NULL: the plain rule */
+	size_t block_rows, first;   /* first: of the block that is coded */
 	float *f32;                 /* [block_rows][n_cols] */
 	unsigned char *out;         /* what goes to the writer */
 	struct bytes scales_out, biases_out;
-	size_t n_done;
+	struct own *own;            /* [threads] */
 	struct err *e;
 };
 
 /* ---- shapes */
-
-static size_t row_bytes(enum dtype t, size_t n_cols)
-{
-	return n_cols / dtype_info(t)->block * dtype_info(t)->block_bytes;
-}
 
 static int declare_as(struct writer *w, const char *path, const char *leaf, enum dtype d,
                       const struct shape *logical, size_t last, struct err *e)
@@ -57,17 +61,18 @@ int stream_declare(const struct plan *p, struct writer *w, struct err *e)
 	for (size_t i = 0; i < p->n_items; i++) {
 		const struct item *t = &p->item[i];
 		char path[NAME_ROOM];
-		unsigned bits, group;
+		struct target form;
 		size_t last = t->shape.rank ? t->shape.dim[t->shape.rank - 1] : 0;
 		enum dtype d;
 
 		if (item_path(p, t, path, sizeof path, e))
 			return -1;
-		if (item_is_triple(t, &bits, &group)) {
-			d = t->in == IN_AFFINE && t->out == OUT_SAME ? t->scales->dtype : t->dtype;
-			if (declare_as(w, path, "weight", DT_U32, &t->shape, last * bits / 32, e) ||
-			    declare_as(w, path, "scales", d, &t->shape, last / group, e) ||
-			    declare_as(w, path, "biases", d, &t->shape, last / group, e))
+		if (item_is_triple(t, &form)) {
+			d = t->out == OUT_SAME ? t->scales->dtype : t->dtype;
+			if (declare_as(w, path, "weight", DT_U32, &t->shape, last * form.bits / 32, e) ||
+			    declare_as(w, path, "scales", d, &t->shape, last / form.group, e) ||
+			    (form.coding == CODING_AFFINE &&
+			     declare_as(w, path, "biases", d, &t->shape, last / form.group, e)))
 				return -1;
 			continue;
 		}
@@ -101,7 +106,6 @@ static const unsigned char *row_in(const struct stream *s, struct bytes data, si
 
 static int give(struct stream *s, const void *p, size_t n)
 {
-	s->n_done += n;
 	return writer_data(s->w, p, n, s->e);
 }
 
@@ -118,156 +122,7 @@ static int copy_rows(struct stream *s, struct bytes data)
 	return 0;
 }
 
-/* Row r as floats. */
-static int floats_of_row(struct stream *s, float *out, size_t r)
-{
-	const struct item *t = s->t;
-
-	switch (t->in) {
-	case IN_MADE:
-		memcpy(out, t->made + r * t->n_cols, t->n_cols * sizeof *out);
-		return 0;
-	case IN_AFFINE:
-		affine_dequantize_row(out, row_in(s, s->weight, r), row_in(s, s->scales, r),
-		                      row_in(s, s->biases, r), t->scales->dtype, t->n_cols, t->in_bits,
-		                      t->in_group);
-		return 0;
-	case IN_FLOAT:
-	case IN_BLOCKS:
-		if (dtype_to_f32(t->weight->dtype, out, row_in(s, s->weight, r), t->n_cols))
-			return 0;
-		break;
-	case IN_WHOLE:
-		break;
-	}
-	return err_set(s->e, ERR_INPUT, "%s is not decoded here", dtype_info(t->weight->dtype)->name);
-}
-
-static int floats_of_rows(struct stream *s, size_t first, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (floats_of_row(s, s->f32 + i * s->t->n_cols, first + i))
-			return -1;
-	for (size_t i = 0; s->t->shift != 0 && i < n * s->t->n_cols; i++)
-		s->f32[i] += s->t->shift;
-	return 0;
-}
-
 /* ---- forms of the output */
-
-/* A finite number must not become an infinite one. */
-static int check_range(struct stream *s, size_t first, size_t n)
-{
-	float most = s->t->dtype == DT_F16 ? 65504.0f : INFINITY;
-
-	if (s->t->dtype != DT_F16)
-		return 0;
-	for (size_t i = 0; i < n * s->t->n_cols; i++)
-		if (fabsf(s->f32[i]) >= 65520.0f && isfinite(s->f32[i]))
-			return err_set(s->e, ERR_INPUT, "row %zu: %g is over f16's %g",
-			               first + i / s->t->n_cols, (double)s->f32[i], (double)most);
-	return 0;
-}
-
-static int to_floats_or_blocks(struct stream *s, size_t first, size_t n)
-{
-	size_t bytes = row_bytes(s->t->dtype, s->t->n_cols);
-
-	if (floats_of_rows(s, first, n) || check_range(s, first, n))
-		return -1;
-	for (size_t i = 0; i < n; i++)
-		if (!dtype_from_f32(s->t->dtype, s->out + i * bytes, s->f32 + i * s->t->n_cols,
-		                    s->t->n_cols))
-			return err_set(s->e, ERR_INPUT, "%s has no encoder here",
-			               dtype_info(s->t->dtype)->name);
-	return give(s, s->out, n * bytes);
-}
-
-static int to_exact_blocks(struct stream *s, size_t first, size_t n)
-{
-	const struct item *t = s->t;
-	size_t bytes = row_bytes(t->dtype, t->n_cols);
-
-	for (size_t i = 0; i < n; i++)
-		blocks_from_affine(s->out + i * bytes, t->dtype, row_in(s, s->weight, first + i),
-		                   row_in(s, s->scales, first + i), row_in(s, s->biases, first + i),
-		                   t->scales->dtype, t->n_cols, t->in_bits, t->in_group);
-	return give(s, s->out, n * bytes);
-}
-
-/* The scales and biases wait until the weight is through. */
-static int to_affine(struct stream *s, size_t first, size_t n)
-{
-	const struct item *t = s->t;
-	size_t q = t->n_cols * t->bits / 8, groups = t->n_cols / t->group;
-	size_t row = groups * dtype_info(t->dtype)->block_bytes;
-	unsigned char *scales = (unsigned char *)s->scales_out.p + first * row;
-	unsigned char *biases = (unsigned char *)s->biases_out.p + first * row;
-	float *at = s->f32 + n * t->n_cols;
-
-	if (!t->exact && (floats_of_rows(s, first, n) || check_range(s, first, n)))
-		return -1;
-	for (size_t i = 0; i < n; i++) {
-		if (t->exact) {
-			affine_from_blocks(s->out + i * q, scales + i * row, biases + i * row, t->weight->dtype,
-			                   row_in(s, s->weight, first + i), t->n_cols);
-			continue;
-		}
-		affine_quantize(s->out + i * q, at, at + groups, s->f32 + i * t->n_cols, 1, t->n_cols,
-		                t->bits, t->group, t->dtype);
-		if (!dtype_from_f32(t->dtype, scales + i * row, at, groups) ||
-		    !dtype_from_f32(t->dtype, biases + i * row, at + groups, groups))
-			return err_set(s->e, ERR_INPUT, "%s: no scales of that", dtype_info(t->dtype)->name);
-	}
-	return give(s, s->out, n * q);
-}
-
-/* ---- one weight */
-
-static int open_rows(struct stream *s)
-{
-	const struct item *t = s->t;
-	size_t wide = t->n_cols ? t->n_cols : 1, n_scales;
-	unsigned char *room;
-
-	s->block_rows = BLOCK_BYTES / (wide * sizeof(float));
-	s->block_rows = s->block_rows ? s->block_rows : 1;
-	s->block_rows = s->block_rows < t->n_rows ? s->block_rows : t->n_rows;
-	/* one row more: scales and biases of a row are found there */
-	s->f32 = arena_new(&s->arena, (s->block_rows + 1) * wide, sizeof(float), s->e);
-	s->out = s->f32 ? arena_new(&s->arena, s->block_rows * wide, sizeof(float), s->e) : NULL;
-	if (!s->out)
-		return -1;
-	if (t->out != OUT_AFFINE)
-		return 0;
-	n_scales = t->n_rows * (t->n_cols / t->group) * dtype_info(t->dtype)->block_bytes;
-	room = arena_new(&s->arena, 2, n_scales, s->e);
-	if (!room)
-		return -1;
-	s->scales_out = (struct bytes){ room, n_scales };
-	s->biases_out = (struct bytes){ room + n_scales, n_scales };
-	return 0;
-}
-
-static int rows(struct stream *s)
-{
-	const struct item *t = s->t;
-
-	if (open_rows(s))
-		return -1;
-	for (size_t r = 0; r < t->n_rows; r += s->block_rows) {
-		size_t n = t->n_rows - r < s->block_rows ? t->n_rows - r : s->block_rows;
-		int bad = t->out == OUT_AFFINE ? to_affine(s, r, n)
-		        : t->out == OUT_BLOCKS && t->exact ? to_exact_blocks(s, r, n)
-		        : to_floats_or_blocks(s, r, n);
-
-		if (bad)
-			return -1;
-	}
-	if (t->out != OUT_AFFINE)
-		return 0;
-	return give(s, s->scales_out.p, s->scales_out.n) || give(s, s->biases_out.p, s->biases_out.n);
-}
 
 static int load(struct stream *s, const struct tensor *t, struct bytes *out)
 {
@@ -275,21 +130,154 @@ static int load(struct stream *s, const struct tensor *t, struct bytes *out)
 	return t ? source_data(s->p->source, t, out, &s->arena, s->e) : 0;
 }
 
+static struct row_in row_of(const struct stream *s, size_t r)
+{
+	struct row_in in = { .t = s->t, .weight = row_in(s, s->weight, r), .row = r };
+
+	if (s->scales.p)
+		in.scales = row_in(s, s->scales, r);
+	if (s->biases.p)
+		in.biases = row_in(s, s->biases, r);
+	in.tiles = s->tiles;
+	return in;
+}
+
+/* Row i of the block: decoded, coded, and what that lost. */
+static void code_row(struct stream *s, size_t i, struct own *own)
+{
+	const struct item *t = s->t;
+	struct row_in in = row_of(s, s->first + i);
+	float *f = s->f32 + i * t->n_cols;
+	size_t wide = row_bytes_out(t), groups = t->group ? t->n_cols / t->group : 0;
+	size_t scale = groups * dtype_info(t->dtype)->block_bytes, r = s->first + i;
+	struct row_out out = { .t = t, .q = s->out + i * wide, .moments = s->moments,
+		               .room = own->room };
+
+	if (t->group) {
+		out.scales = (unsigned char *)s->scales_out.p + r * scale;
+		out.biases = (unsigned char *)s->biases_out.p + r * scale;
+	}
+	if (t->exact) {
+		row_move(&out, &in);
+		return;
+	}
+	row_decode(f, &in);
+	for (size_t k = 0; t->dtype == DT_F16 && k < t->n_cols; k++)
+		if (fabsf(f[k]) >= 65520.0f && isfinite(f[k]) && !own->bad_row) {
+			own->bad_row = r + 1;
+			own->bad_value = f[k];
+		}
+	row_encode(&out, f, &own->error, &own->norm);
+}
+
+static void code_rows(void *arg, size_t begin, size_t end, int thread)
+{
+	struct stream *s = arg;
+
+	for (size_t i = begin; i < end; i++)
+		code_row(s, i, &s->own[thread]);
+}
+
+/* A finite number must not become an infinite one. */
+static int check_range(struct stream *s)
+{
+	for (int i = 0; i < pool_threads(s->p->pool); i++)
+		if (s->own[i].bad_row)
+			return err_set(s->e, ERR_INPUT, "row %zu: %g is over f16's %g",
+			               s->own[i].bad_row - 1, (double)s->own[i].bad_value, 65504.0);
+	return 0;
+}
+
+/* ---- one weight */
+
+static int open_scales(struct stream *s)
+{
+	const struct item *t = s->t;
+	size_t n = t->n_rows * (t->n_cols / t->group) * dtype_info(t->dtype)->block_bytes;
+	unsigned char *room = arena_new(&s->arena, 2, n, s->e);
+
+	if (!room)
+		return -1;
+	s->scales_out = (struct bytes){ room, n };
+	s->biases_out = (struct bytes){ room + n, t->out == OUT_AFFINE ? n : 0 };
+	return 0;
+}
+
+static int open_rows(struct stream *s)
+{
+	const struct item *t = s->t;
+	size_t wide = t->n_cols ? t->n_cols : 1, n = (size_t)pool_threads(s->p->pool);
+
+	s->scales_out = s->biases_out = (struct bytes){ 0 };
+	s->block_rows = BLOCK_BYTES / (wide * sizeof(float));
+	s->block_rows = s->block_rows < n ? n : s->block_rows;
+	s->block_rows = s->block_rows < t->n_rows ? s->block_rows : t->n_rows;
+	s->f32 = arena_new(&s->arena, s->block_rows * wide, sizeof(float), s->e);
+	s->out = s->f32 ? arena_new(&s->arena, s->block_rows * wide, sizeof(float), s->e) : NULL;
+	s->own = s->out ? arena_new(&s->arena, n, sizeof *s->own, s->e) : NULL;
+	for (size_t i = 0; i < n && s->own; i++) {
+		s->own[i] = (struct own){ .room = arena_new(&s->arena, 4 * wide, sizeof(float), s->e) };
+		if (!s->own[i].room)
+			return -1;
+	}
+	return !s->own || (t->group && open_scales(s)) ? -1 : 0;
+}
+
+/* Second moments, where the form can use them. */
+static void find_moments(struct stream *s)
+{
+	const struct item *t = s->t;
+	struct moments *m = moment_set_find(s->p->options->moments, t->name);
+
+	s->moments = NULL;
+	if (!m || m->n_in != t->n_cols || t->exact || t->out == OUT_FLOAT)
+		return;
+	s->moments = m;
+	if (t->out == OUT_AFFINE)
+		moments_factor(m, s->p->pool);
+}
+
+static int rows(struct stream *s)
+{
+	struct item *t = s->t;
+	size_t shares = (size_t)pool_threads(s->p->pool) * 4;
+
+	if (row_is_unknown(t))
+		return err_set(s->e, ERR_INPUT, "%s is not decoded here",
+		               dtype_info(t->weight->dtype)->name);
+	if (open_rows(s))
+		return -1;
+	find_moments(s);
+	for (s->first = 0; s->first < t->n_rows; s->first += s->block_rows) {
+		size_t left = t->n_rows - s->first, n = left < s->block_rows ? left : s->block_rows;
+
+		pool_for(s->p->pool, n, (n + shares - 1) / shares, code_rows, s);
+		if (check_range(s) || give(s, s->out, n * row_bytes_out(t)))
+			return -1;
+	}
+	for (int i = 0; i < pool_threads(s->p->pool); i++) {
+		t->error += s->own[i].error;
+		t->norm += s->own[i].norm;
+	}
+	return give(s, s->scales_out.p, s->scales_out.n) || give(s, s->biases_out.p, s->biases_out.n);
+}
+
 static int one(struct stream *s)
 {
 	const struct item *t = s->t;
 
 	if (load(s, t->weight, &s->weight) || load(s, t->scales, &s->scales) ||
-	    load(s, t->biases, &s->biases))
+	    load(s, t->biases, &s->biases) || load(s, t->tile_scales, &s->tiles))
 		return -1;
 	if (t->out != OUT_SAME)
 		return rows(s);
 	if (copy_rows(s, s->weight))
 		return -1;
-	return t->in == IN_AFFINE && (copy_rows(s, s->scales) || copy_rows(s, s->biases));
+	return (t->scales && copy_rows(s, s->scales)) || (t->biases && copy_rows(s, s->biases)) ? -1
+	                                                                                        : 0;
 }
 
-int stream_data(const struct plan *p, struct writer *w, struct err *e)
+int stream_data(struct plan *p, struct writer *w, struct err *e)
 {
 	struct stream s = { .p = p, .w = w, .e = e };
 	size_t done = 0;
@@ -299,10 +287,14 @@ int stream_data(const struct plan *p, struct writer *w, struct err *e)
 
 		s.t = &p->item[i];
 		rc = one(&s);
+		if (s.t->weight && s.weight.p == s.t->weight->data.p)
+			file_forget(s.weight);
 		arena_release(&s.arena);
 		if (rc)
 			return err_in(e, "%s", s.t->name);
 		done += s.weight.n;
+		if (p->options->outcome)
+			row_outcome(p, s.t);
 		if (p->options->progress)
 			p->options->progress(p->options->arg, done, p->n_bytes);
 	}

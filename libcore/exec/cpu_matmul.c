@@ -280,6 +280,7 @@ void cpu_matmul(const struct cpu_run *run, const struct op *op)
 		.few = run->d->rows->width == 16 ? 8 : 4,
 		.x = cpu_slot(run->d, op->src),
 	};
+	const struct exec_tap *tap = run->r->x->tap;
 	size_t n = 0;
 
 	if (!j.n_rows)
@@ -289,4 +290,7 @@ void cpu_matmul(const struct cpu_run *run, const struct op *op)
 	for (size_t i = 0; i < op->n_parts; i++)
 		j.end[i] = n += count_items(&j, &j.plan->part[i]);
 	pool_for(run->d->pool, n, cpu_grain(run->d, n), product_items, &j);
+	for (size_t i = 0; tap && i < op->n_parts; i++)
+		tap->product(tap->arg, op->part[i].w->d.name, i, j.n_rows, j.x, op->src->n,
+		             cpu_slot(run->d, op->part[i].dst), op->part[i].dst->n);
 }

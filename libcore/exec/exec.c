@@ -19,6 +19,7 @@ static int open_with(struct exec *x, const struct backend *b, const struct exec_
 {
 	x->backend = b;
 	x->flags = o->flags;
+	x->tap = o->tap;
 	x->info.backend = b->name;
 	x->info.device = x->device_name;
 	x->info.rows = x->rows_name;

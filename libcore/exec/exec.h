@@ -3,9 +3,8 @@
  *
  * A step is recorded once and replayed. record_*() and op_*() build a flat list of ops over
  * named slots for up to `max_rows` rows, every shape checked as it is recorded; record_end()
- * plans the memory and lets the backend choose and build its kernels. record_run() then replays
- * the list over a step table (tokens, positions, page tables): it allocates nothing, looks
- * nothing up and builds nothing.
+ * plans the memory and builds the kernels. record_run() then replays the list over a step table
+ * (tokens, positions, page tables): it allocates nothing, looks nothing up, builds nothing.
  *
  * Numbers: slots are f32; every sum is f32 in an order fixed per weight form. The bits of a row
  * depend only on its own token, position and keys, never on the other rows of the step, the
@@ -13,6 +12,7 @@
 #ifndef CLM_EXEC_H
 #define CLM_EXEC_H
 
+#include "exec/tap.h"
 #include "tensor/tensor.h"
 #include "util/buf.h"
 
@@ -25,6 +25,7 @@ struct exec_options {
 	const char *cache_dir; /* built programs; NULL: ~/.cache/clm by XDG; "": none */
 	int threads;           /* 0: all */
 	unsigned flags;
+	const struct exec_tap *tap; /* of the cpu device, NULL: none; must outlive it */
 };
 enum {
 	EXEC_EXACT = 1,        /* f32 matrix inputs and f32 cache everywhere */

@@ -106,6 +106,7 @@ struct exec {
 	void *device;          /* the backend's own */
 	struct exec_info info;
 	unsigned flags;
+	const struct exec_tap *tap;
 	size_t n_bytes, n_events;
 	float *angle_room;     /* step angles, sized when a record ends */
 	size_t n_angle_room;

@@ -50,6 +50,14 @@ static int ids_from_json(struct config *c, const cJSON *v, struct err *e)
 	return 0;
 }
 
+static bool is_mode(const char *name)
+{
+	for (int c = 0; c < CODING_COUNT; c++)
+		if (!strcmp(name, coding_info((enum coding)c)->name))
+			return true;
+	return false;
+}
+
 static int quantization_from_json(struct config *c, const cJSON *json, struct err *e)
 {
 	const cJSON *q = json_get(json, "quantization");
@@ -64,9 +72,9 @@ static int quantization_from_json(struct config *c, const cJSON *json, struct er
 	    json_get_text(q, "quant_method", &method, e) < 0 ||
 	    json_get_size(q, "bits", &bits, e) < 0 || json_get_size(q, "group_size", &group, e) < 0)
 		return err_in(e, "quantization");
-	if ((mode && strcmp(mode, "affine")) || (method && !bits))
-		return err_set(e, ERR_INPUT, "quantization: expected mode affine, found %s",
-		               mode ? mode : method);
+	if ((mode && !is_mode(mode)) || (method && !bits && strcmp(method, "fp8")))
+		return err_set(e, ERR_INPUT, "quantization: expected mode affine, mxfp4, mxfp8 or "
+		               "nvfp4, found %s", mode ? mode : method);
 	if (bits > 8 || group > 1024)
 		return err_set(e, ERR_INPUT, "quantization: %zu bits in groups of %zu", bits,
 		               group);

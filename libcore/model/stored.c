@@ -6,6 +6,8 @@
  * repacked once. Which slots there are is in weights.c. */
 #include "model/bind.h"
 
+#include "model/coded.h"
+
 #include "model/family.h"
 
 #include <stdio.h>
@@ -108,9 +110,8 @@ int bind_triple(struct binder *b, struct weight **out, const struct tensor *t,
 	size_t words, groups, rows = bind_stored_rows(b, d);
 	struct shape codes = bind_flat(b, t), ss = bind_flat(b, scales);
 
-	if (!biases)
-		return err_set(e, ERR_INPUT, "%s: missing (only affine quantization is read)",
-		               name);
+	if (!biases && scales->dtype != DT_U8)
+		return err_set(e, ERR_INPUT, "%s: missing", name);
 	snprintf(want, sizeof want, "packed rows for [%zu,%zu]", rows, d->n_in);
 	if (t->dtype != DT_U32 || codes.rank != 2 || codes.dim[0] != rows)
 		return bind_bad_shape(t, want, e);
@@ -118,9 +119,9 @@ int bind_triple(struct binder *b, struct weight **out, const struct tensor *t,
 	if (words > d->n_in || words * 32 % d->n_in)
 		return bind_bad_shape(t, want, e);
 	if (ss.rank != 2 || ss.dim[0] != rows || !ss.dim[1] ||
-	    d->n_in % ss.dim[1] || scales->dtype != biases->dtype)
+	    d->n_in % ss.dim[1] || (biases && scales->dtype != biases->dtype))
 		return bind_bad_shape(scales, want, e);
-	if (!shape_equal(&scales->shape, &biases->shape))
+	if (biases && !shape_equal(&scales->shape, &biases->shape))
 		return bind_bad_shape(biases, want, e);
 	groups = ss.dim[1];
 	d->form = FORM_AFFINE;
@@ -129,10 +130,13 @@ int bind_triple(struct binder *b, struct weight **out, const struct tensor *t,
 	d->dtype = scales->dtype;
 	if (source_data(b->s, t, &data, &b->w->arena, e) ||
 	    source_data(b->s, scales, &s, &b->w->arena, e) ||
-	    source_data(b->s, biases, &z, &b->w->arena, e))
+	    (biases && source_data(b->s, biases, &z, &b->w->arena, e)))
 		return err_in(e, "%s", t->name);
 	data = wanted(b, d, data);
 	s = wanted(b, d, s);
+	if (!biases)
+		return coded_weight(d, &b->w->arena, data, s, e) ?
+			err_in(e, "%s", t->name) : bind_add(b, out, d, data.n + s.n, e);
 	z = wanted(b, d, z);
 	d->data = data.p;
 	d->scales = s.p;

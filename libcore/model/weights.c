@@ -6,6 +6,7 @@
  * the mapped file; GGUF blocks become grouped affine once, without loss.
  * How a device keeps them is exec's matter. */
 #include "model/bind.h"
+#include "model/coded.h"
 #include "model/family.h"
 
 #include <stdio.h>
@@ -35,7 +36,7 @@ int bind_matrix(struct binder *b, struct weight **out, const char *path, size_t 
                        size_t n_in, struct err *e)
 {
 	char name[NAME_ROOM], scales[NAME_ROOM], want[64];
-	const struct tensor *t;
+	const struct tensor *t, *tiles;
 	struct shape have;
 	struct weight_desc d = { .name = name, .n_out = n_out, .n_in = n_in };
 
@@ -51,6 +52,10 @@ int bind_matrix(struct binder *b, struct weight **out, const char *path, size_t 
 		snprintf(want, sizeof want, "[%zu,%zu]", bind_stored_rows(b, &d), n_in);
 		return bind_bad_shape(t, want, e);
 	}
+	tiles = bind_find(b, scales, path, "weight_scale_inv");
+	if (dtype_info(t->dtype)->is_float && tiles)
+		return tiled_weight(&d, &b->w->arena, b->s, t, tiles, b->first, e) ||
+		       bind_add(b, out, &d, n_out * n_in * sizeof(float), e) ? -1 : 0;
 	if (dtype_info(t->dtype)->is_float)
 		return bind_float(b, out, t, &d, e);
 	if (dtype_info(t->dtype)->block > 1)

@@ -77,6 +77,11 @@ struct tensor {
 enum { AFFINE_MAX_GROUP = 256 };
 void affine_quantize(void *q, float *scale, float *bias, const float *w, size_t n_rows,
                      size_t n_cols, unsigned bits, unsigned group, enum dtype stored);
+/* Scale and bias of one group, as a reader of `stored` sees them, and the
+ * codes: the least sum of weight * error^2 that a search over clipped ranges
+ * with least squares finds. */
+void affine_fit(uint8_t *code, float *scale, float *bias, const float *w, const float *weight,
+                unsigned n, unsigned bits, enum dtype stored);
 /* One row back: out[i] = scale * code + bias in f32. scales and biases are
  * of dtype t, n_cols / group each. */
 void affine_dequantize_row(float *out, const void *q, const void *scales, const void *biases,
