@@ -60,7 +60,7 @@ static double literal(const int32_t *w, size_t n, size_t first)
 
 static void expect(size_t window, size_t first, bool whole_only, int32_t bos, size_t n)
 {
-	struct score_options o = { window, first, whole_only, bos };
+	struct score_options o = { window, first, whole_only, bos, NULL, NULL };
 	struct score s;
 	double want = 0;
 	size_t count = 0;
@@ -99,7 +99,7 @@ END_TEST
 
 START_TEST(no_window_is_one)
 {
-	struct score_options one = { N, 1, false, -1 }, none = { 0, 1, false, -1 };
+	struct score_options one = { N, 1, false, -1, NULL, NULL }, none = { 0, 1, false, -1, NULL, NULL };
 	struct score a, b;
 	struct err e;
 
@@ -113,7 +113,7 @@ END_TEST
 
 START_TEST(refusals)
 {
-	struct score_options o = { 32, 0, false, -1 };
+	struct score_options o = { 32, 0, false, -1, NULL, NULL };
 	struct score s;
 	struct err e;
 

@@ -7,7 +7,6 @@
 #include "model/bind.h"
 
 #include "model/coded.h"
-
 #include "model/family.h"
 
 #include <stdio.h>

@@ -306,7 +306,7 @@ const struct function *jinja_global(struct bytes name);
 const struct function *function_find(const struct function *table, size_t n, struct bytes name);
 /* Argument `i`, or the one named so; NULL where it was not given. */
 const struct value *arg_get(const struct args *a, size_t i, const char *name);
-NEED int arg_int(struct run *r, const struct args *a, size_t i, const char *name, int64_t *out);
+NEED int arg_whole(struct run *r, const struct args *a, size_t i, const char *name, int64_t *out);
 NEED int arg_text(struct run *r, const struct args *a, size_t i, const char *name,
                   struct bytes *out); /* left alone where it was not given */
 bool arg_true(const struct args *a, size_t i, const char *name);

@@ -21,7 +21,7 @@ const struct value *arg_get(const struct args *a, size_t i, const char *name)
 	return NULL;
 }
 
-int arg_int(struct run *r, const struct args *a, size_t i, const char *name, int64_t *out)
+int arg_whole(struct run *r, const struct args *a, size_t i, const char *name, int64_t *out)
 {
 	const struct value *v = arg_get(a, i, name);
 
@@ -166,7 +166,7 @@ static int f_int(struct run *r, const struct value *self, const struct args *a, 
 	char text[32];
 	double f;
 
-	if (arg_int(r, a, 0, "default", &other))
+	if (arg_whole(r, a, 0, "default", &other))
 		return -1;
 	*out = value_int(other);
 	if (self->kind == V_INT || self->kind == V_BOOL)
@@ -229,7 +229,7 @@ static int f_round(struct run *r, const struct value *self, const struct args *a
 	struct bytes how = bytes_of("common");
 	double scale, f;
 
-	if (!value_is_number(self) || arg_int(r, a, 0, "precision", &digits) ||
+	if (!value_is_number(self) || arg_whole(r, a, 0, "precision", &digits) ||
 	    arg_text(r, a, 1, "method", &how))
 		return run_fail(r, "round: expected a number, found %s", value_name(self));
 	digits = digits > 300 ? 300 : digits < -300 ? -300 : digits;

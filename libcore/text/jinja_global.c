@@ -72,7 +72,7 @@ static int t_divisible(struct run *r, const struct value *self, const struct arg
 {
 	int64_t by = 0;
 
-	return arg_int(r, a, 0, "num", &by) || remainder_is(r, self, by, 0, out) ? -1 : 0;
+	return arg_whole(r, a, 0, "num", &by) || remainder_is(r, self, by, 0, out) ? -1 : 0;
 }
 
 static int t_even(struct run *r, const struct value *self, const struct args *a, struct value *out)
@@ -355,7 +355,7 @@ static int g_range(struct run *r, const struct value *self, const struct args *a
 	if (a->n < 1 || a->n > 3)
 		return run_fail(r, "range: expected 1 to 3 numbers, found %zu", a->n);
 	for (size_t i = 0; i < a->n; i++)
-		if (arg_int(r, a, i, "range", &v[a->n == 1 ? 1 : i]))
+		if (arg_whole(r, a, i, "range", &v[a->n == 1 ? 1 : i]))
 			return -1;
 	if (v[2] == 0)
 		return run_fail(r, "range: expected a step that is not 0");

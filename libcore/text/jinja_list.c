@@ -399,7 +399,7 @@ static int f_batch(struct run *r, const struct value *self, const struct args *a
 	struct value items, part;
 	int64_t size = 0;
 
-	if (arg_int(r, a, 0, "linecount", &size) || value_items(r, self, &items) ||
+	if (arg_whole(r, a, 0, "linecount", &size) || value_items(r, self, &items) ||
 	    value_list(r, LIST_LAZY, 0, out))
 		return -1;
 	if (size < 1)

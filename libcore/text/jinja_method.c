@@ -118,7 +118,7 @@ static int split(struct run *r, const struct value *self, const struct args *a, 
 	const struct value *sep = arg_get(a, 0, "sep");
 	int64_t most = -1;
 
-	if (arg_int(r, a, 1, "maxsplit", &most) || run_spend(r, self->text.n / 16) ||
+	if (arg_whole(r, a, 1, "maxsplit", &most) || run_spend(r, self->text.n / 16) ||
 	    value_list(r, LIST_LIST, 0, out))
 		return -1;
 	if (!sep || sep->kind == V_NONE) {
@@ -234,7 +234,7 @@ static int m_replace(struct run *r, const struct value *self, const struct args 
 	struct bytes t = self->text;
 	int64_t count = -1;
 
-	if (arg_int(r, a, 2, "count", &count) || run_spend(r, t.n / 16))
+	if (arg_whole(r, a, 2, "count", &count) || run_spend(r, t.n / 16))
 		return -1;
 	if (!old || !new || old->kind != V_STRING || new->kind != V_STRING)
 		return run_fail(r, "replace: expected two strings");
