@@ -26,7 +26,7 @@ static const struct cli_option options[] = {
 	{ 'p', "prompt", "TEXT", CLI_TEXT, AT(prompt),
 	  .help = "score each text as what follows TEXT, which is not scored" },
 	{ 0, "boundary", "HOW", CLI_CHOICE, AT(boundary), .words = "text tokens",
-	  .help = "text: the prompt's tokens must begin the whole's; tokens: joined as they are" },
+	  .help = "text: the prompt's tokens begin the whole's; tokens: joined" },
 	{ 0, "tokens", NULL, CLI_FLAG, AT(tokens),
 	  .help = "a line per scored token: text, place, id, ln p" },
 	{ 'w', "window", "N", CLI_SIZE, AT(window), .env = true, .min = 2, .max = (size_t)1 << 24,
@@ -116,7 +116,9 @@ static int score_one(const struct args *a, const struct opened *o, struct bytes 
 		so.token = show_token;
 		so.arg = &number;
 	}
-	if (a->prompt ? encode(a, o, text, ids, &so.first, e) : a->ids ? feed_ids(ids, text, e) : tokenizer_encode(o->tokenizer, text, flags, ids, e))
+	if (a->prompt ? encode(a, o, text, ids, &so.first, e) :
+	    a->ids    ? feed_ids(ids, text, e) :
+	                tokenizer_encode(o->tokenizer, text, flags, ids, e))
 		return -1;
 	if (a->prompt && ids->n > a->window)
 		return err_set(e, ERR_INPUT, "prompt and text: at most the window's %zu tokens, found %zu",

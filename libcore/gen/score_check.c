@@ -99,7 +99,8 @@ END_TEST
 
 START_TEST(no_window_is_one)
 {
-	struct score_options one = { N, 1, false, -1, NULL, NULL }, none = { 0, 1, false, -1, NULL, NULL };
+	struct score_options one = { N, 1, false, -1, NULL, NULL };
+	struct score_options none = { 0, 1, false, -1, NULL, NULL };
 	struct score a, b;
 	struct err e;
 
