@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Kinds of models and parts beside byte-level BPE; ids as the reference
- * library gives them. */
+/* Kinds of models and parts beside byte-level BPE; ids by the rules of the
+ * format, worked out by hand. */
 #include "text/text.h"
 
 #include <check.h>

@@ -14,6 +14,8 @@ plan skip_all => 'no configs' if !-d $dir;
 # family, layers, parameters as published, in millions
 my %known = (
 	'Qwen--Qwen3-0.6B' => ['qwen3', 28, 596],
+	'Qwen--Qwen3-30B-A3B' => ['qwen3_moe', 48, 30532],
+	'mistralai--Mixtral-8x7B-v0.1' => ['mixtral', 32, 46703],
 	'Qwen--Qwen3-8B' => ['qwen3', 36, 8191],
 	'dotnet--phi-3-mini-128k-instruct' => ['phi3', 32, 3821],
 	'dotnet--phi-3-mini-4k-instruct' => ['phi3', 32, 3821],
