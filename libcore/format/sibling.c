@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* sibling.c - the small files beside the weights: config, tokenizer,
- * templates. Only plain names in the one directory, or in a folder of it; a link may not lead out
- * of it, except as Hugging Face's cache has it, where snapshots/REV/NAME
- * leads to blobs/DIGEST of the same repository. */
+ * templates. Only plain names in the one directory, or in a folder of it; a
+ * link may not lead out of it, except as Hugging Face's cache has it, where
+ * snapshots/REV/NAME leads to blobs/DIGEST of the same repository. */
 #include "format/container.h"
 
 #include <errno.h>

@@ -238,8 +238,8 @@ static int sibling(const char *path, const char *name, const char *want, struct 
 START_TEST(siblings_stay_inside)
 {
 	static const char *const bad[] = { "",          ".",    "..",
-		                           "../secret", "a/b",  "/etc/passwd",
-		                           ".hidden",   "a\\b", "a\nb" };
+		                           "../secret", "a/..", "/etc/passwd",
+		                           ".hidden",   "a\\b", "a\nb", "a/b/c", "a/" };
 	struct err e = { 0 };
 
 	put_text("secret", "s3cret");
@@ -255,6 +255,7 @@ START_TEST(siblings_stay_inside)
 	ck_assert_int_eq(sibling("m", "params.json", "{}", &e), 1);
 	ck_assert_int_eq(sibling("m", "absent.json", "", &e), 0);
 	ck_assert_int_eq(sibling("m", "vocab.json", "", &e), 0);
+	ck_assert_int_eq(sibling("m", "folder/absent.json", "", &e), 0);
 	refused(sibling("m", "tokenizer.json", "", &e), &e,
 	        "tokenizer.json: a link that leaves the model's directory");
 	refused(sibling("m", "merges.txt", "", &e), &e, "found a directory");

@@ -25,7 +25,7 @@ static const struct made {
 	{ DATA "spm_bpe.model", DATA "spm_bpe.cases", TOKENIZER_SPM, 0,
 	  "SentencePiece BPE, 560 tokens" },
 	{ DATA "spm_unigram.model", DATA "spm_unigram.cases", TOKENIZER_SPM, 0,
-	  "SentencePiece unigram, 300 tokens" },
+	  "unigram, 300 tokens" },
 	{ DATA "llama2c.bin", DATA "llama2c.cases", TOKENIZER_LLAMA2C, 0,
 	  "SentencePiece BPE, 500 tokens" },
 };
