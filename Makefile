@@ -296,4 +296,4 @@ format:
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(B) -name san -prune -o -name '*.d' -print 2>/dev/null)
+-include $(shell find $(B) -mindepth 1 -name san -prune -o -name '*.d' -print 2>/dev/null)
