@@ -58,6 +58,8 @@ int cpu_stored(enum dtype t);
 /* A chunk of work for each thread, several times over. */
 size_t cpu_grain(const struct cpu *d, size_t n_items);
 
+/* The rows for codes of this width and group. */
+const struct cpu_affine *cpu_affine_rows(const struct cpu *d, const struct weight_desc *w);
 NEED int cpu_matmul_plan(struct record *r, struct op *op, struct err *e);
 void cpu_matmul(const struct cpu_run *run, const struct op *op);
 NEED int cpu_experts_plan(struct record *r, struct op *op, struct err *e);

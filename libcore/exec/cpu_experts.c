@@ -41,16 +41,6 @@ struct job {
 	size_t n_groups, n_runs, few;
 };
 
-static const struct cpu_affine *affine_rows(const struct cpu *d, const struct weight_desc *w)
-{
-	static const int bits_row[] = { [2] = 0, [3] = 1, [4] = 2, [5] = 3, [6] = 4, [8] = 5 };
-	size_t group = 0;
-
-	for (unsigned g = 16; g < w->group; g *= 2)
-		group++;
-	return &d->rows->affine[bits_row[w->bits]][group];
-}
-
 /* Returns bytes of a thread's own memory. */
 static size_t choose(struct part *p, const struct op_product *from, const struct exec *x)
 {
@@ -61,7 +51,7 @@ static size_t choose(struct part *p, const struct op_product *from, const struct
 	p->w = from->w;
 	p->dst = from->dst;
 	p->bias = from->b ? cpu_vector(from->b) : NULL;
-	p->rows = w->form == FORM_AFFINE ? affine_rows(d, w) : NULL;
+	p->rows = w->form == FORM_AFFINE ? cpu_affine_rows(d, w) : NULL;
 	p->exact = p->rows && (x->flags & EXEC_EXACT);
 	chunk = p->rows ? w->group * width : CPU_FLOAT_CHUNK;
 	vectors = !p->rows ? chunk / width : p->exact ? w->group : w->group / 2 + 2;

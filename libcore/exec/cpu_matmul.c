@@ -46,7 +46,7 @@ struct job {
 	size_t end[OP_PARTS];  /* items of the parts so far */
 };
 
-static const struct cpu_affine *affine_rows(const struct cpu *d, const struct weight_desc *w)
+const struct cpu_affine *cpu_affine_rows(const struct cpu *d, const struct weight_desc *w)
 {
 	static const int bits_row[] = { [2] = 0, [3] = 1, [4] = 2, [5] = 3, [6] = 4, [8] = 5 };
 	size_t group = 0;
@@ -61,7 +61,7 @@ static void choose_input(struct input *in, const struct exec *x, const struct we
 	const struct cpu *d = x->device;
 	size_t width = (size_t)d->rows->width, vectors;
 
-	in->rows = w->form == FORM_AFFINE ? affine_rows(d, w) : NULL;
+	in->rows = w->form == FORM_AFFINE ? cpu_affine_rows(d, w) : NULL;
 	in->exact = in->rows && (x->flags & EXEC_EXACT);
 	in->split = d->rows->split_tile && w->form == FORM_FLOAT && w->dtype != DT_F32 &&
 	            !(x->flags & EXEC_EXACT);

@@ -311,7 +311,7 @@ START_TEST(all_published_templates)
 	cJSON *all;
 	cJSON *c;
 
-	snprintf(dir, sizeof dir, "%s/data/templates", shared ? shared : "../shared");
+	snprintf(dir, sizeof dir, "%s/data/templates", shared ? shared : ".");
 	snprintf(path, sizeof path, "%s/cases_A.json", dir);
 	if (!file_exists(path))
 		return;
