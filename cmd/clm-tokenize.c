@@ -13,26 +13,29 @@ struct args {
 	struct cli_common common;
 	struct open_options open;
 	struct feed_options feed;
-	struct encode_options encode;
-	bool decode, special;
+	struct tokens_options tokens;
+	int threads;
 };
 #define AT(member) offsetof(struct args, member)
 
 static const struct cli_option options[] = {
-	{ 'd', "decode", NULL, CLI_FLAG, AT(decode), .help = "ids to text" },
-	{ 'c', "count", NULL, CLI_FLAG, AT(encode.count),
+	{ 'd', "decode", NULL, CLI_FLAG, AT(tokens.decode), .help = "ids to text" },
+	{ 'c', "count", NULL, CLI_FLAG, AT(tokens.count),
 	  .help = "print how many ids each text has" },
-	{ 0, "pieces", NULL, CLI_FLAG, AT(encode.pieces),
+	{ 0, "pieces", NULL, CLI_FLAG, AT(tokens.pieces),
 	  .help = "a table: each token's id, its text as JSON, where it begins" },
-	{ 0, "no-special", NULL, CLI_FLAG, AT(encode.no_special),
+	{ 0, "special", NULL, CLI_FLAG, AT(tokens.special),
+	  .help = "the text of special tokens becomes them; with -d, show it" },
+	{ 0, "no-special", NULL, CLI_FLAG, AT(tokens.no_special),
 	  .help = "do not add what the tokenizer adds (BOS, ...)" },
-	{ 0, "bos", NULL, CLI_FLAG, AT(encode.bos), .help = "begin with BOS in any case" },
-	{ 0, "no-bos", NULL, CLI_FLAG, AT(encode.no_bos), .help = "add no BOS" },
-	{ 0, "no-parse-special", NULL, CLI_FLAG, AT(encode.no_parse),
-	  .help = "the text of special tokens is text like any other" },
-	{ 0, "threads", "N", CLI_INT, AT(encode.threads), .env = true, .max = 4096,
+	{ 0, "bos", NULL, CLI_FLAG, AT(tokens.bos), .help = "begin with BOS in any case" },
+	{ 0, "no-bos", NULL, CLI_FLAG, AT(tokens.no_bos), .help = "add no BOS" },
+	{ 0, "jsonl", NULL, CLI_FLAG, AT(tokens.jsonl),
+	  .help = "records {\"id\", \"text\"} in, {\"id\", \"ids\"} out; -d: back" },
+	{ 0, "field", "NAME", CLI_TEXT, AT(tokens.field),
+	  .help = "where a record has its text, or with -d its ids" },
+	{ 0, "threads", "N", CLI_INT, AT(threads), .env = true, .max = 4096,
 	  .help = "threads over the texts; 0 is all" },
-	{ 0, "special", NULL, CLI_FLAG, AT(special), .help = "with -d, show special tokens" },
 };
 static const struct cli_group groups[] = {
 	{ .title = "What to do", .option = options, .n = sizeof options / sizeof *options },
@@ -40,8 +43,8 @@ static const struct cli_group groups[] = {
 	{ .title = "Texts", .option = feed_table, .n = FEED_N, .base = AT(feed) },
 };
 static const struct cli command = {
-	.synopsis = "-m MODEL [-c] [--lines | -0 | --raw] [FILE...]\n-m MODEL -d [-0 | --raw] "
-		    "[FILE...]",
+	.synopsis = "-m MODEL [-c | --pieces] [--lines | -0 | --raw | --jsonl] [FILE...]\n"
+		    "-m MODEL -d [--pieces] [-0 | --raw | --jsonl] [FILE...]",
 	.about = "Turns text into token ids, a sequence per line, or with -d ids into text.",
 	.group = groups,
 	.n_groups = sizeof groups / sizeof *groups,
@@ -63,7 +66,7 @@ struct decoding {
 static void begin_line(struct decoding *d)
 {
 	detok_init(&d->detok, d->t);
-	d->detok.keep_special = d->a->special;
+	d->detok.keep_special = d->a->tokens.special;
 	d->detok.raw = d->a->feed.raw;
 	d->in_line = false;
 }
@@ -142,26 +145,46 @@ static int decode(const struct args *a, const struct tokenizer *t, char **files,
 	return r == FEED_ERROR ? -1 : 0;
 }
 
+static void check(const struct args *a, char **files)
+{
+	const struct tokens_options *o = &a->tokens;
+	const struct feed_options *f = &a->feed;
+
+	if (o->decode && (o->count || f->lines || o->no_special || o->bos || o->no_bos))
+		cli_misuse("-d goes with --jsonl, --pieces, -0, --raw and --special only");
+	if (o->bos && o->no_bos)
+		cli_misuse("--bos and --no-bos are opposites");
+	if (o->count && o->pieces)
+		cli_misuse("--count and --pieces are two things to print");
+	if (o->jsonl && (f->lines || f->zero || f->raw))
+		cli_misuse("--jsonl does not go with --lines, --null or --raw");
+	if (o->decode && o->pieces && (f->zero || f->raw))
+		cli_misuse("--pieces is a table, whatever ends a text");
+	if (o->field && !o->jsonl)
+		cli_misuse("--field is for --jsonl");
+	if (feed_would_wait(files))
+		cli_misuse("no text: give a FILE, or text on standard input");
+}
+
 int main(int argc, char **argv)
 {
 	struct args a = { 0 };
 	struct opened o = { 0 };
+	struct tokens k;
 	struct err e = { 0 };
+	size_t failed = 0;
 	char **files = cli_parse(argc, argv, &command, &a);
+	bool streams = a.tokens.decode && !a.tokens.jsonl && !a.tokens.pieces;
 	int rc;
 
-	if (a.decode && (a.encode.count || a.encode.pieces || a.feed.lines || a.encode.no_special ||
-	                 a.encode.no_parse || a.encode.bos || a.encode.no_bos))
-		cli_misuse("-d goes with -0, --raw and --special only");
-	if (a.encode.bos && a.encode.no_bos)
-		cli_misuse("--bos and --no-bos are opposites");
-	if (feed_would_wait(files))
-		cli_misuse("no text: give a FILE, or text on standard input");
-	rc = open_texts(&o, &a.open, &e) ||
-	     (a.decode ? decode(&a, o.tokenizer, files, &e) :
-	                 encode_files(&a.encode, o.tokenizer, &a.feed, files, &e));
+	check(&a, files);
+	rc = open_texts(&o, &a.open, &e) || tokens_begin(&k, &a.tokens, o.tokenizer, &e);
+	if (!rc)
+		rc = streams ? decode(&a, o.tokenizer, files, &e) :
+		               encode_files(&k, &a.feed, a.threads, files, &failed, &e);
 	open_release(&o);
 	if (rc)
 		cli_die(&e);
-	return cli_finish();
+	rc = cli_finish();
+	return rc ? rc : failed != 0;
 }

@@ -3,14 +3,11 @@
 #ifndef CLM_CMD_ENCODE_H
 #define CLM_CMD_ENCODE_H
 
-#include "feed.h"
+#include "tokens.h"
 
-struct encode_options {
-	bool count, pieces, no_special, no_parse, bos, no_bos;
-	int threads; /* 0: all */
-};
-/* Each text of the files, as `feed` cuts them. */
-NEED int encode_files(const struct encode_options *o, const struct tokenizer *t,
-                      const struct feed_options *feed, char **files, struct err *e);
+/* Each text of the files, as `feed` cuts them, over `threads` (0: all).
+ * *failed counts the records that were refused. */
+NEED int encode_files(const struct tokens *k, const struct feed_options *feed, int threads,
+                      char **files, size_t *failed, struct err *e);
 
 #endif

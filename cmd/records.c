@@ -180,6 +180,13 @@ static void add_result(struct buf *b, const struct record_rules *r, const struct
 	}
 }
 
+void record_add_error(struct buf *b, const struct err *why)
+{
+	buf_printf(b, ", \"error\": {\"type\": \"%s\", \"message\": ", kind_name(why->kind));
+	json_add_string(b, bytes_of(why->text));
+	buf_add_byte(b, '}');
+}
+
 void record_put(const struct record_rules *r, struct job *j)
 {
 	struct buf b = { 0 };
@@ -187,13 +194,10 @@ void record_put(const struct record_rules *r, struct job *j)
 
 	buf_add_text(&b, "{\"id\": ");
 	buf_add(&b, j->id.p, j->id.n);
-	if (j->reason == END_ERROR) {
-		buf_printf(&b, ", \"error\": {\"type\": \"%s\", \"message\": ", kind_name(j->err.kind));
-		json_add_string(&b, bytes_of(j->err.text));
-		buf_add_byte(&b, '}');
-	} else {
+	if (j->reason == END_ERROR)
+		record_add_error(&b, &j->err);
+	else
 		add_result(&b, r, j);
-	}
 	buf_add_text(&b, "}\n");
 	if (buf_check(&b, &e))
 		cli_die(&e);

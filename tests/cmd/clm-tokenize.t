@@ -48,15 +48,48 @@ is(run({ in => join '', map { "$_\n" } 1 .. 2000 }, @t, '--lines', '--threads', 
 misused(qr/--bos and --no-bos/, '--bos with --no-bos', @t, '--bos', '--no-bos');
 
 # ---- special tokens
-my $tag = run({ in => "<|im_end|>" }, @t)->{out};
+my $tag = run({ in => '<|im_end|>' }, @t, '--special')->{out};
 SKIP: {
 	skip 'the model has no <|im_end|>', 4 if $tag !~ /^\d+\n\z/;
 	is(run({ in => $tag }, @t, '-d')->{out}, "\n", 'special tokens are hidden');
 	is(run({ in => $tag }, @t, '-d', '--special')->{out}, "<|im_end|>\n", '--special');
-	my $plain = run({ in => '<|im_end|>' }, @t, '--no-parse-special')->{out};
-	isnt($plain, $tag, '--no-parse-special');
+	my $plain = run({ in => '<|im_end|>' }, @t)->{out};
+	isnt($plain, $tag, 'without --special their text is text');
 	is(run({ in => $plain }, @t, '-d')->{out}, "<|im_end|>\n", 'and it comes back');
 }
+
+# ---- records
+my $records = join '', map { "$_\n" } '{"id": "a", "text": "The hacker"}', '', ' ',
+	'{"text": "na\\u00efve", "more": [1]}', '{"id": 12345678901234567890, "text": ""}';
+my @of = map { join ', ', split ' ', run({ in => $_ }, @t)->{out} } 'The hacker', "na\xc3\xafve", '';
+my $want = qq({"id": "a", "ids": [$of[0]]}\n{"id": 4, "ids": [$of[1]]}\n) .
+	qq({"id": 12345678901234567890, "ids": [$of[2]]}\n);
+is(run({ in => $records }, @t, '--jsonl')->{out}, $want, '--jsonl');
+is(run({ in => $want }, @t, '--jsonl', '-d')->{out},
+	qq({"id": "a", "text": "The hacker"}\n{"id": 4, "text": "na\xc3\xafve"}\n) .
+	qq({"id": 12345678901234567890, "text": ""}\n), '--jsonl -d');
+is(run({ in => $records }, @t, '--jsonl', '-c')->{out} =~ s/.*"count": (\d+)\}\n/$1 /gr,
+	join('', map { scalar(split /, /) . ' ' } @of), '--jsonl --count');
+like(run({ in => $records }, @t, '--jsonl', '--pieces')->{out},
+	qr/^\{"id": "a", "pieces": \[\{"id": \d+, "piece": "The", "offset": 0\}, .*"offset": 3\}\]\}$/m,
+	'--jsonl --pieces');
+is(run({ in => qq({"id": 1, "q": "The hacker"}\n) }, @t, '--jsonl', '--field', 'q')->{out},
+	qq({"id": 1, "ids": [$of[0]]}\n), '--field');
+is(run({ in => qq({"id": 1, "q": [$of[0]]}\n) }, @t, '--jsonl', '-d', '--field', 'q')->{out},
+	qq({"id": 1, "text": "The hacker"}\n), '--field with -d');
+my $bad = run({ in => qq({"id": 1}\nx\n{"id": 2, "text": 3}\n[]\n{"id": 3, "text": "a"}\n) }, @t, '--jsonl');
+is($bad->{rc}, 1, 'records that fail: exit 1');
+my @why = map { /"message": "(.*)"\}\}$/ ? $1 : 'none' } split /\n/, $bad->{out};
+is_deeply(\@why, ['text: missing', "byte 0: expected a value, found 'x'",
+	'text: expected a string, found a number', 'expected an object, found an array', 'none'], 'each says why');
+like($bad->{out}, qr/^\{"id": 1, .*\n\{"id": 2, .*\n\{"id": 2, .*\n\{"id": 4, .*\n\{"id": 3, "ids"/, 'and which it is');
+is(run({ in => qq({"ids": [2147483647]}\n{"ids": [-1]}\n{"ids": 5}\n) }, @t, '--jsonl', '-d')->{rc}, 1,
+	'ids that are none');
+is(run({ in => $ids }, @t, '-d', '--pieces')->{out}, run({ in => $text }, @t, '--pieces')->{out},
+	'-d --pieces');
+misused(qr/--field is for --jsonl/, '--field alone', @t, '--field', 'x');
+misused(qr/--jsonl does not go with/, '--jsonl --lines', @t, '--jsonl', '--lines');
+misused(qr/two things to print/, '--count --pieces', @t, '-c', '--pieces');
 
 # ---- streaming: a character is held until it is whole, no longer
 my @smile = split ' ', run({ in => "\xf0\x9f\x98\x80" }, @t)->{out};

@@ -88,23 +88,23 @@ for my $name (qw(gpt2 gpt-neox-20b qwen2 falcon phi-3-mini bert-base-uncased t5-
 	my $model = model('tokenizer.json' => "$dir/tokenizer.json");
 	my @cases = expected("$dir/expected_A.json");
 
-	cases_ok($name, $model, '--no-special',
+	cases_ok($name, $model, '--special --no-special',
 		map { [ encode_utf8($_->{text}), $_->{ids},
 			encode_utf8(ref $_->{decoded} || $_->{decoded} eq '1' ? $_->{text} : $_->{decoded}) ] } @cases);
-	cases_ok($name, $model, '', map { [ encode_utf8($_->{text}), $_->{ids_with_special} // $_->{ids} ] } @cases);
+	cases_ok($name, $model, '--special', map { [ encode_utf8($_->{text}), $_->{ids_with_special} // $_->{ids} ] } @cases);
 }
 
 for my $name (qw(mistral-v1 mistral-v3 test_model)) {
 	my $dir = "$data/tokenizers/spm/$name";
 
-	cases_ok($name, model('tokenizer.model' => "$dir/tokenizer.model"), '--no-special --no-parse-special',
+	cases_ok($name, model('tokenizer.model' => "$dir/tokenizer.model"), '--no-special',
 		map { [ encode_utf8($_->{text}), $_->{ids}, encode_utf8($_->{decoded}) ] } expected("$dir/expected_A.json"));
 }
 
 for my $name (qw(r50k_base cl100k_base o200k_base)) {
 	my $dir = "$data/tokenizers/tiktoken";
 
-	cases_ok($name, model("$name.tiktoken" => "$dir/$name.tiktoken"), '--no-special --no-parse-special',
+	cases_ok($name, model("$name.tiktoken" => "$dir/$name.tiktoken"), '--no-special',
 		map { [ encode_utf8($_->{text}), $_->{ids}, encode_utf8($_->{text}) ] }
 		expected("$dir/$name.expected_A.json"));
 }
@@ -123,7 +123,7 @@ for my $path (sort glob "$data/tokenizers/mistral-common-samples/*/tokens_v*.jso
 	$text =~ s/<0x0A>/\n/g;
 	cases_ok($path =~ s/.*samples.//r,
 		model('tokenizer.model' => "$data/tokenizers/spm/mistral-v" . ($v > 1 ? 3 : 1) . '/tokenizer.model'),
-		'--no-special', [ $text, decode_json(slurp($path))->{tokens} ]);
+		'--special --no-special', [ $text, decode_json(slurp($path))->{tokens} ]);
 }
 
 # ---- GGUF vocabularies, and llama2.c's
@@ -139,10 +139,10 @@ sub vectors {
 for my $name (qw(gpt-2 falcon starcoder deepseek-coder phi-3)) {
 	my $path = "$data/vocab/ggml-vocab-$name.gguf";
 
-	cases_ok($name, $path, '--no-special --no-parse-special', vectors($path));
+	cases_ok($name, $path, '--no-special', vectors($path));
 }
 cases_ok('qwen2 vectors', model('tokenizer.json' => "$data/tokenizers/hf/qwen2/tokenizer.json"),
-	'--no-special --no-parse-special', vectors("$data/vocab/vectors-only/ggml-vocab-qwen2.gguf"));
+	'--no-special', vectors("$data/vocab/vectors-only/ggml-vocab-qwen2.gguf"));
 
 my $stories = decode_json(slurp("$data/models/stories260K/stories260K.reference.json"));
 my @stories = map { [ encode_utf8($_->[0]), $_->[1] ] }
