@@ -6,23 +6,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int open_one(struct adapters *a, const char *text, struct err *e)
+char *adapter_split(double *scale, const char *text, struct err *e)
 {
 	const char *eq = strrchr(text, '=');
-	struct adapter_use *use = &a->use[a->set.n];
-	char *dir, *end = NULL;
-	int rc;
+	char *end = NULL, *dir;
 
-	use->scale = eq ? strtod(eq + 1, &end) : 1;
+	*scale = eq ? strtod(eq + 1, &end) : 1;
 	/* a name may have a "=" of its own */
 	if (eq && (end == eq + 1 || *end) && (file_exists(text) || file_is_dir(text)))
-		eq = NULL, use->scale = 1;
-	else if (eq && (end == eq + 1 || *end || !isfinite(use->scale) || fabs(use->scale) > 1000))
+		eq = NULL, *scale = 1;
+	else if (eq && (end == eq + 1 || *end || !isfinite(*scale) || fabs(*scale) > 1000))
 		cli_misuse("--adapter: expected a scale from -1000 to 1000, found \"%s\"", eq + 1);
 	dir = strndup(text, eq ? (size_t)(eq - text) : strlen(text));
 	if (!dir)
-		return err_memory(e, strlen(text));
-	rc = convert_adapter_open(&a->own[a->set.n], dir, e);
+		err_memory(e, strlen(text));
+	return dir;
+}
+
+static int open_one(struct adapters *a, const char *text, struct err *e)
+{
+	struct adapter_use *use = &a->use[a->set.n];
+	char *dir = adapter_split(&use->scale, text, e);
+	int rc = dir ? convert_adapter_open(&a->own[a->set.n], dir, e) : -1;
+
 	free(dir);
 	if (rc)
 		return -1;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "adapters.h"
 #include "convert/convert.h"
 
 enum format { FORMAT_AUTO, FORMAT_MLX, FORMAT_HF, FORMAT_SAFETENSORS, FORMAT_NPZ, FORMAT_GGUF };
@@ -15,7 +15,10 @@ struct args {
 	const char *out;
 	int format, dtype;
 	size_t bits, group, shard;
-	bool dequantize, deflate;
+	bool dequantize, deflate, fuse;
+	struct cli_texts adapters;
+	struct fuse_use use[CLI_TEXTS_MAX];
+	char *dir[CLI_TEXTS_MAX];
 	struct progress progress;
 };
 #define AT(member) offsetof(struct args, member)
@@ -34,6 +37,10 @@ static const struct cli_option options[] = {
 	  .help = "type of floats: keep, f16, bf16 or f32" },
 	{ 0, "dequantize", NULL, CLI_FLAG, AT(dequantize),
 	  .help = "floats in place of quantized weights" },
+	{ 0, "adapter", "DIR[=SCALE]", CLI_TEXTS, AT(adapters),
+	  .help = "an adapter to --fuse, PEFT's or MLX's; may be repeated" },
+	{ 0, "fuse", NULL, CLI_FLAG, AT(fuse),
+	  .help = "add the adapters to the weights; codes are made anew in their form" },
 	{ 0, "deflate", NULL, CLI_FLAG, AT(deflate), .help = "compress the members of an NPZ" },
 	{ 0, "shard-size", "BYTES", CLI_SIZE, AT(shard), .min = 1,
 	  .help = "most bytes of a file of a directory (5G)" },
@@ -105,7 +112,7 @@ static void translate(struct convert_options *o, struct args *a)
 /* An adapter goes to the other layout, or to the one that is named. */
 static int turn_adapter(const char *in, const struct args *a, struct err *e)
 {
-	if (a->bits || a->dequantize || a->dtype || !strcmp(a->out, "-") ||
+	if (a->bits || a->dequantize || a->fuse || a->dtype || !strcmp(a->out, "-") ||
 	    (a->format != FORMAT_AUTO && a->format != FORMAT_MLX && a->format != FORMAT_HF))
 		cli_misuse("%s: an adapter goes to a directory, with -f mlx, -f hf or nothing", in);
 	return convert_adapter(in, a->out,
@@ -113,6 +120,20 @@ static int turn_adapter(const char *in, const struct args *a, struct err *e)
 	                       a->format == FORMAT_HF  ? ADAPTER_PEFT :
 	                                                 ADAPTER_AUTO,
 	                       e);
+}
+
+/* The adapters that become part of the weights. */
+static int take_adapters(struct convert_options *o, struct args *a, struct err *e)
+{
+	for (size_t i = 0; i < a->adapters.n; i++) {
+		a->dir[i] = adapter_split(&a->use[i].scale, a->adapters.text[i], e);
+		a->use[i].path = a->dir[i];
+		if (!a->dir[i])
+			return -1;
+	}
+	o->fuse = a->use;
+	o->n_fuse = a->adapters.n;
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -133,6 +154,8 @@ int main(int argc, char **argv)
 		cli_misuse("-o -: only a GGUF or a safetensors file can go to a pipe");
 	if (a.group && !a.bits)
 		cli_misuse("--group-size goes with -q");
+	if (a.fuse != (a.adapters.n > 0))
+		cli_misuse("--adapter DIR and --fuse go together");
 	translate(&o, &a);
 	if (is_adapter(in[0])) {
 		if (turn_adapter(in[0], &a, &e))
@@ -140,8 +163,10 @@ int main(int argc, char **argv)
 		return cli_finish();
 	}
 	progress_begin(&a.progress, "converting", &a.common);
-	rc = convert_model(in[0], a.out, &o, &e);
+	rc = take_adapters(&o, &a, &e) || convert_model(in[0], a.out, &o, &e);
 	progress_clear(&a.progress);
+	for (size_t i = 0; i < a.adapters.n; i++)
+		free(a.dir[i]);
 	if (rc)
 		cli_die(&e);
 	return cli_finish();

@@ -83,6 +83,23 @@ static int key_of(char out[DIGEST_TEXT], const struct found *f, struct err *e)
 	return digest_close(d, out, e);
 }
 
+int modules_open(struct modules *out, const char *path, struct err *e)
+{
+	struct found f;
+	int rc = find(&f, path, e);
+
+	*out = (struct modules){ 0 };
+	if (!rc && !f.config && source_container(f.source) != CONTAINER_NPZ)
+		rc = err_set(e, ERR_INPUT, "%s: adapter_config.json: missing", path);
+	if (!rc && (f.peft ? peft_read(out, f.source, f.config, e) :
+	                     mlx_read(out, f.source, f.config, e))) {
+		modules_release(out);
+		rc = err_in(e, "%s", source_path(f.source));
+	}
+	found_release(&f);
+	return rc;
+}
+
 static char *cache_dir(struct arena *a, const char *key, struct err *e)
 {
 	const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");

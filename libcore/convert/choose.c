@@ -270,6 +270,39 @@ static int can_narrow(const struct plan *p, struct err *e)
 	return yes;
 }
 
+/* The blocks have an encoder. */
+static bool is_written(enum dtype t)
+{
+	static const float none[256];
+	unsigned char out[512];
+
+	return dtype_info(t)->block <= 256 && dtype_from_f32(t, out, none, dtype_info(t)->block);
+}
+
+/* A fused weight is rounded anew to the form that it would have kept. */
+static void choose_fused(struct plan *p, struct item *t)
+{
+	enum dtype has = t->weight->dtype;
+
+	t->exact = false;
+	if (t->out == OUT_SAME && t->in == IN_FLOAT) {
+		to_floats(t, is_written(has) && dtype_info(has)->block_bytes > 1 ? has : DT_BF16);
+		t->out = OUT_FLOAT;
+	} else if (t->out == OUT_SAME && (t->in == IN_AFFINE || t->in == IN_CODED)) {
+		t->out = t->in == IN_AFFINE ? OUT_AFFINE : OUT_CODED;
+		t->bits = t->in_bits;
+		t->group = t->in_group;
+		t->coding = t->in_coding;
+		t->dtype = t->in == IN_AFFINE ? t->scales->dtype : DT_U8;
+	} else if (t->out == OUT_SAME && is_written(has)) {
+		t->out = OUT_BLOCKS;
+		t->dtype = has;
+	} else if (t->out == OUT_SAME) {
+		to_floats(t, DT_F16);
+		lose(p, has, t);
+	}
+}
+
 int plan_choose(struct plan *p, struct err *e)
 {
 	int narrow = can_narrow(p, e);
@@ -279,6 +312,9 @@ int plan_choose(struct plan *p, struct err *e)
 	for (size_t i = 0; i < p->n_items; i++)
 		if (choose(p, &p->item[i], narrow > 0, e))
 			return -1;
+	for (size_t i = 0; i < p->n_items; i++)
+		if (p->item[i].fused)
+			choose_fused(p, &p->item[i]);
 	tell_losses(p);
 	return 0;
 }

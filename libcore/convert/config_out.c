@@ -323,7 +323,7 @@ static int build(cJSON *o, const struct plan *p, struct err *e)
 	cJSON_AddItemToArray(classes, cJSON_CreateString(f.class));
 	if (!put(o, "architectures", classes) || !put_text(o, "model_type", c.model_type) ||
 	    !put_sizes(o, &c) || !put_activation(o, &c) || !put_facts(o, &c, &f) ||
-	    !put_bool(o, "tie_word_embeddings", c.tied) ||
+	    !put_bool(o, "tie_word_embeddings", c.tied && !p->untied) ||
 	    (!f.qkv_bias && !put_bool(o, "attention_bias", c.qkv_bias)) ||
 	    (!strcmp(c.model_type, "llama") && !put_bool(o, "mlp_bias", c.mlp_bias)) ||
 	    !put_text(o, "torch_dtype", torch_name(d)) || !put_window(o, &c, &f) ||
@@ -368,7 +368,7 @@ static int build_examples(cJSON *o, const struct plan *p, struct err *e)
 
 static bool weights_change(const struct plan *p)
 {
-	if (p->rows != ROWS_KEEP || p->options->dtype != DT_COUNT)
+	if (p->rows != ROWS_KEEP || p->options->dtype != DT_COUNT || p->untied)
 		return true;
 	for (size_t i = 0; i < p->n_items; i++) {
 		const struct item *t = &p->item[i];
@@ -384,6 +384,8 @@ static int change(cJSON *o, const struct plan *p, struct err *e)
 {
 	if (p->rows != ROWS_KEEP)
 		cJSON_DeleteItemFromObjectCaseSensitive(o, "rope_traditional");
+	if (p->untied && !put_bool(o, "tie_word_embeddings", false))
+		return err_memory(e, sizeof *o);
 	if (p->options->dtype != DT_COUNT) {
 		const char *name = torch_name(p->options->dtype);
 

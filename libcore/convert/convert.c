@@ -31,7 +31,7 @@ static enum convert_format format_of(const char *out, enum convert_format asked)
 static bool needs_config(struct source *s, const struct convert_options *o, enum convert_format f)
 {
 	return naming_of(s) != NAMING_HF || f == CONVERT_GGUF || (f == CONVERT_NPZ && o->as_dir) ||
-	       o->bits || o->dequantize || o->recipe || o->n_rules;
+	       o->bits || o->dequantize || o->recipe || o->n_rules || o->n_fuse;
 }
 
 static bool is_weights(const char *name)

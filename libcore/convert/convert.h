@@ -28,6 +28,9 @@ NEED int rules_parse(struct rule **out, size_t *n, struct bytes text, struct are
 /* mixed_3_6 (mlx-lm's), q4_k_m (llama-quantize's), ...; which of the two. */
 bool recipe_is_known(const char *name, bool *gguf);
 
+/* An adapter's directory or file, of any layout, and the part of it that is taken. */
+struct fuse_use { const char *path; double scale; };
+
 /* How one weight fared. */
 struct outcome {
 	const char *name;            /* ours */
@@ -52,6 +55,8 @@ struct convert_options {
 	int threads;                 /* 0: all */
 	void (*outcome)(void *arg, const struct outcome *o); /* may be NULL */
 	void *outcome_arg;
+	const struct fuse_use *fuse; /* adapters that become part of the weights */
+	size_t n_fuse;
 	bool dequantize;
 	bool deflate;                /* NPZ members */
 	size_t shard_bytes;          /* 0: 5 GiB */

@@ -43,6 +43,11 @@ float *module_floats(struct modules *m, struct source *s, const struct tensor *t
 	if (!y || source_data(s, t, &data, &m->arena, e))
 		return NULL;
 	dtype_to_f32(t->dtype, x, data.p, n);
+	for (size_t i = 0; i < n; i++)
+		if (!isfinite(x[i])) {
+			err_set(e, ERR_INPUT, "element %zu is no finite number", i);
+			return NULL;
+		}
 	for (size_t i = 0; turned && i < n; i++)
 		y[i % cols * rows + i / cols] = x[i];
 	return y;
@@ -250,10 +255,12 @@ int mlx_read(struct modules *m, struct source *s, const cJSON *c, struct err *e)
 {
 	size_t n = source_count(s);
 	double scale = 20; /* of mlx-examples, which kept no configuration */
+	int rc = c ? json_get_f64(json_get(c, "lora_parameters"), "scale", &scale, e) : 1;
 
 	*m = (struct modules){ 0 };
-	if (c && (json_get_f64(json_get(c, "lora_parameters"), "scale", &scale, e) < 0 ||
-	          json_get_bool(c, "clm_table_only", &m->table_only, e) < 0))
+	if (rc == 0 || !isfinite(scale) || fabs(scale) >= 1e6)
+		rc = err_set(e, ERR_INPUT, "lora_parameters.scale: expected a number");
+	if (rc < 0 || (c && json_get_bool(c, "clm_table_only", &m->table_only, e) < 0))
 		return err_in(e, "adapter_config.json");
 	m->module = arena_new(&m->arena, n, sizeof *m->module, e);
 	if (!m->module)

@@ -30,6 +30,8 @@ NEED int mlx_read(struct modules *out, struct source *s, const cJSON *config, st
 NEED int peft_write(const struct modules *m, const char *out, struct err *e);
 NEED int mlx_write(const struct modules *m, const char *out, struct err *e);
 
+/* An adapter of either layout, or IA3 as PEFT has it; whichever is there. */
+NEED int modules_open(struct modules *out, const char *path, struct err *e);
 /* The module of a path of n bytes, made where it is missing. */
 struct module *module_of(struct modules *m, const char *path, size_t n, struct err *e);
 /* A tensor's floats, [cols][rows] if turned. */

@@ -217,7 +217,7 @@ static bool is_left_out(const struct plan *p, const struct tensor *t, const char
 	if (travels(p, t))
 		return true;
 	if (p->config && p->config->tied && !strncmp(name, "lm_head.", 8) &&
-	    p->format != CONVERT_SAFETENSORS)
+	    (p->format != CONVERT_SAFETENSORS || p->untied))
 		return true;
 	if (p->names == NAMING_HF ||
 	    config_name_out(p->config, out, sizeof out, p->names, name))
@@ -270,11 +270,31 @@ static void complete(struct plan *p)
 	} else if (p->format == CONVERT_GGUF && c->has_rope_divisor)
 		add_made(p, "rope_freqs.weight", c->rope_divisor, c->rope_dims / 2);
 	/* the mlx-examples have no tied models */
-	for (size_t i = 0, n = p->n_items; p->names == NAMING_META && p->config->tied && i < n; i++)
+	for (size_t i = 0, n = p->n_items;
+	     (p->names == NAMING_META || p->untied) && p->config->tied && i < n; i++)
 		if (!strcmp(p->item[i].name, "model.embed_tokens.weight")) {
 			p->item[p->n_items] = p->item[i];
 			p->item[p->n_items++].name = "lm_head.weight";
 		}
+}
+
+/* What adapters do to each of them. */
+static int fuse(struct plan *p, struct err *e)
+{
+	bool pairs = p->format == CONVERT_GGUF && gguf_pairs(p->config) && !p->config->rope_pairs_stay;
+
+	for (size_t i = 0; i < p->n_items; i++) {
+		struct item *t = &p->item[i];
+
+		if (t->in == IN_WHOLE || t->in == IN_MADE)
+			continue;
+		if (fuse_find(&t->fused, p->fuse, t->name, t->n_rows, t->n_cols, e))
+			return -1;
+		if (pairs && (strstr(t->name, ".self_attn.q_proj.") ||
+		              strstr(t->name, ".self_attn.k_proj.")))
+			t->pairs = p->config->head_dim;
+	}
+	return fuse_all_used(p->fuse, e);
 }
 
 static bool same_form(const struct target *a, const struct target *b)
@@ -371,6 +391,9 @@ int plan_open(struct plan *p, struct source *s, const struct config *c,
 	*p = (struct plan){ .source = s, .options = o, .config = c, .format = format };
 	p->names = format == CONVERT_GGUF ? NAMING_GGUF
 	         : format == CONVERT_NPZ && o->as_dir ? NAMING_META : NAMING_HF;
+	if (o->n_fuse && fuse_open(&p->fuse, o->fuse, o->n_fuse, e))
+		return -1;
+	p->untied = p->fuse && c && c->tied && fuse_unties(p->fuse);
 	if (check(p, e))
 		goto fail;
 	pairs = format == CONVERT_GGUF && gguf_pairs(c);
@@ -380,7 +403,7 @@ int plan_open(struct plan *p, struct source *s, const struct config *c,
 	if (!p->item || collect(p, e))
 		goto fail;
 	complete(p);
-	if (plan_choose(p, e))
+	if ((p->fuse && fuse(p, e)) || plan_choose(p, e))
 		goto fail;
 	qsort(p->item, p->n_items, sizeof *p->item, by_name);
 	count_triples(p);
@@ -392,5 +415,7 @@ fail:
 
 void plan_release(struct plan *p)
 {
+	fuse_close(p->fuse);
+	p->fuse = NULL;
 	arena_release(&p->arena);
 }

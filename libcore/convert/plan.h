@@ -4,6 +4,7 @@
 #define CLM_CONVERT_PLAN_H
 
 #include "convert/convert.h"
+#include "convert/fuse.h"
 #include "convert/moments.h"
 #include "util/thread.h"
 
@@ -45,6 +46,8 @@ struct item {
 	unsigned bits, group;        /* OUT_AFFINE, OUT_CODED */
 	enum coding coding;          /* OUT_CODED */
 	bool exact;                  /* codes move over, nothing is rounded */
+	struct fused *fused;         /* what adapters do to its rows; NULL: nothing */
+	size_t pairs;                /* rows of a head, where they lie in pairs in the output */
 	double error, norm;          /* squares of what was lost, and of what was */
 };
 
@@ -70,6 +73,8 @@ struct plan {
 	size_t n_bytes;              /* of the source's tensors that are read */
 	struct target most;          /* of the output's triples; bits 0: there is none */
 	struct pool *pool;
+	struct fuse *fuse;           /* NULL: no adapters */
+	bool untied;                 /* the head is no longer the embeddings */
 };
 
 /* The config may be NULL; source, options and config must outlive it. */

@@ -142,6 +142,14 @@ static struct row_in row_of(const struct stream *s, size_t r)
 	return in;
 }
 
+/* The row of an adapter's side that belongs to the output's row r. */
+static size_t side_row(const struct item *t, size_t r)
+{
+	size_t d = t->pairs, i = d ? r % d : 0;
+
+	return d ? r - i + i % 2 * (d / 2) + i / 2 : r;
+}
+
 /* Row i of the block: decoded, coded, and what that lost. */
 static void code_row(struct stream *s, size_t i, struct own *own)
 {
@@ -162,6 +170,8 @@ static void code_row(struct stream *s, size_t i, struct own *own)
 		return;
 	}
 	row_decode(f, &in);
+	if (t->fused)
+		fuse_row(t->fused, f, side_row(t, r), own->room);
 	for (size_t k = 0; t->dtype == DT_F16 && k < t->n_cols; k++)
 		if (fabsf(f[k]) >= 65520.0f && isfinite(f[k]) && !own->bad_row) {
 			own->bad_row = r + 1;

@@ -247,6 +247,22 @@ SKIP: {
 	is(run('clm-convert', "$t/mlx", '-o', "$t/peft")->{rc}, 0, 'MLX to PEFT');
 	ok(-s "$t/peft/adapter_model.safetensors", 'adapter_model.safetensors');
 	is(run('clm-convert', "$t/mlx", '-q', 4, '-o', "$t/x")->{rc}, 2, 'an adapter in bits');
+
+	my $g = golden('llama');
+	my @two = ('--adapter', "$t/mlx=0.5", '--adapter', 'tests/data/golden/adapters/peft_dora');
+	is(run('clm-convert', $g, @two, '--fuse', '--dtype', 'f32', '-o', "$t/fused")->{rc}, 0, '--fuse');
+	my @score = ({ in => '5 9 31 4 77 12' }, 'clm-score', '--ids', '--device', 'ref', '-m');
+	my ($with) = run(@score, $g, @two)->{out} =~ /([\d.]+)\n\z/;
+	my ($fused) = run(@score, "$t/fused")->{out} =~ /([\d.]+)\n\z/;
+	ok(abs($with - $fused) < 1e-4 * $with, 'as at run time') or diag "$with $fused";
+	is(run('clm-quantize', $g, '-t', 'mxfp4', '-o', "$t/mx")->{rc}, 0, 'a base in mxfp4');
+	is(run('clm-convert', "$t/mx", @two, '--fuse', '-o', "$t/mx-fused")->{rc}, 0, 'fused');
+	is(run('clm-info', "$t/mx-fused")->{out} =~ /^(quantization\t.*)/m && $1,
+	   run('clm-info', "$t/mx")->{out} =~ /^(quantization\t.*)/m && $1, 'it keeps its form');
+	misused(qr/go together/, '--fuse alone', 'clm-convert', $g, '--fuse', '-o', "$t/y");
+	misused(qr/go together/, '--adapter alone', 'clm-convert', $g, @two, '-o', "$t/y");
+	misused(qr/expected a scale/, 'a scale that is none', 'clm-convert', $g, '--fuse', '-o', "$t/y",
+		'--adapter', "$t/mlx=x");
 }
 
 done_testing;
