@@ -70,6 +70,8 @@ NEED int cpu_encode_plan(struct record *r, struct err *e);
 void cpu_encode(const struct cpu_run *run, const struct op *op);
 void cpu_norm_layer(const struct cpu_run *run, const struct op *op);
 void cpu_act(const struct cpu_run *run, const struct op *op);
+void cpu_decay(const struct cpu_run *run, const struct op *op);
+void cpu_delta(const struct cpu_run *run, const struct op *op);
 void cpu_conv(const struct cpu_run *run, const struct op *op);
 NEED int cpu_plan(struct record *r, struct err *e);
 NEED int cpu_run(struct record *r, const struct step *s, const float *const *angles,

@@ -24,6 +24,8 @@
 	KERNEL(norm_layer, isa); \
 	KERNEL(encode, isa); \
 	KERNEL(conv, isa); \
+	KERNEL(delta, isa); \
+	KERNEL(decay, isa); \
 	KERNEL(kv_write, isa); \
 	KERNEL(attention, isa); \
 	KERNEL(attention_merge, isa); \
@@ -45,6 +47,8 @@
 		.norm_layer = norm_layer_##isa, \
 		.encode = encode_##isa, \
 		.conv = conv_##isa, \
+		.delta = delta_##isa, \
+		.decay = decay_##isa, \
 		.kv_write = kv_write_##isa, \
 		.attention = attention_##isa, \
 		.attention_merge = attention_merge_##isa, \

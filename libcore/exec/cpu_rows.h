@@ -96,6 +96,13 @@ struct cpu_rows {
 	void (*conv)(size_t item, const float *x, uint64_t x_at, float *y, uint64_t y_at,
 	             const float *w, uint64_t w_at, float *states, uint64_t part, uint64_t size,
 	             const int *pages, int pos, int n_rows, int channels, int taps, int act);
+	void (*delta)(size_t item, const float *q, uint64_t q_step, const float *k, uint64_t k_step,
+	              const float *v, uint64_t v_step, const float *decay, int g_step,
+	              const float *beta, float *y, float *states, uint64_t part, uint64_t size,
+	              const int *pages, int pos, int n_rows, int n_heads, int per, int k_dim,
+	              int v_dim, float eps);
+	void (*decay)(size_t item, float *x, uint64_t x_at, const float *rate, const float *bias,
+	              int n_heads, int n);
 	void (*kv_write)(size_t item, const float *k, uint64_t k_at, const float *v, uint64_t v_at,
 	                 unsigned char *keys, uint64_t keys_at, unsigned char *values,
 	                 uint64_t values_at, int type, const int *pos, const int *seq,

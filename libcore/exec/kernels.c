@@ -87,6 +87,9 @@ static const struct kernel_row rows[] = {
 
 	{ OP_CONV, 0, 0, 0, "conv.cl", "conv", "", 128, 128, 1 },
 
+	{ OP_DECAY, 0, 0, 0, "decay.cl", "decay", "", 128, 128, 1 },
+	{ OP_DELTA, 0, 0, 0, "delta.cl", "delta", "", 32, 32, 1 },
+
 	{ OP_PICK, 0, 0, 0, "pick.cl", "pick", "", 128, 128, 1 },
 
 	{ OP_GAIN, 0, 0, 0, "gain.cl", "gain", "", 128, 128, 1 },

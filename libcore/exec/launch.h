@@ -79,6 +79,8 @@ NEED int plan_pages(struct planner *p, const struct op *op, unsigned step);
 
 /* ---- launch_recur.c */
 NEED int plan_conv(struct planner *p, const struct op *op);
+NEED int plan_decay(struct planner *p, const struct op *op);
+NEED int plan_delta(struct planner *p, const struct op *op);
 
 /* ---- launch_encode.c */
 NEED int plan_norm_layer(struct planner *p, const struct op *op);

@@ -441,6 +441,8 @@ static int (*const ops[OP_COUNT])(struct planner *, const struct op *) = {
 	[OP_ATTENTION] = plan_attention, [OP_GLU] = plan_glu,       [OP_ADD] = plan_add,
 	[OP_SCALE] = plan_scale,         [OP_PICK] = plan_pick,
 	[OP_CONV] = plan_conv,
+	[OP_DECAY] = plan_decay,
+	[OP_DELTA] = plan_delta,
 	[OP_GAIN] = plan_gain,
 	[OP_NORM_LAYER] = plan_norm_layer,
 	[OP_ACT] = plan_act,

@@ -58,7 +58,7 @@ bool op_same_rows(struct record *r, const struct slot *a, const struct slot *b)
 	return false;
 }
 
-static bool has_rows(struct record *r, const struct slot *s)
+bool op_has_rows(struct record *r, const struct slot *s)
 {
 	if (!s->out)
 		return true;
@@ -94,7 +94,7 @@ void op_embed(struct record *r, struct slot *dst, const struct weight *table)
 {
 	struct op *op = op_new(r, OP_EMBED);
 
-	if (!op || !op_writes(r, dst) || !has_rows(r, dst) || !is_matrix(r, table, 0, dst->n))
+	if (!op || !op_writes(r, dst) || !op_has_rows(r, dst) || !is_matrix(r, table, 0, dst->n))
 		return;
 	op->dst = dst;
 	op->w = table;
@@ -215,7 +215,7 @@ void op_rope(struct record *r, struct slot *x, size_t n_heads, size_t head_dim,
 {
 	struct op *op = op_new(r, OP_ROPE);
 
-	if (!op || !op_reads(r, x) || !has_rows(r, x) || !op_has_width(r, x, n_heads * head_dim))
+	if (!op || !op_reads(r, x) || !op_has_rows(r, x) || !op_has_width(r, x, n_heads * head_dim))
 		return;
 	if (!rope->dims || rope->dims % 2 || rope->dims > head_dim ||
 	    rope->dims / 2 > sizeof rope->inv_freq / sizeof *rope->inv_freq) {
@@ -231,7 +231,7 @@ void op_rope(struct record *r, struct slot *x, size_t n_heads, size_t head_dim,
 	r->n_ops++;
 }
 
-static const struct exec_kv_layer *layer_of(struct record *r, size_t layer)
+const struct exec_kv_layer *op_layer(struct record *r, size_t layer)
 {
 	if (r->kv && layer < r->kv->n_layers)
 		return &r->kv->layer[layer];
@@ -244,9 +244,9 @@ void op_kv_write(struct record *r, struct slot *k, struct slot *v, size_t layer)
 	struct op *op = op_new(r, OP_KV_WRITE);
 	const struct exec_kv_layer *l;
 
-	if (!op || !op_reads(r, k) || !op_reads(r, v) || !has_rows(r, k) || !has_rows(r, v))
+	if (!op || !op_reads(r, k) || !op_reads(r, v) || !op_has_rows(r, k) || !op_has_rows(r, v))
 		return;
-	l = layer_of(r, layer);
+	l = op_layer(r, layer);
 	if (!l || !op_has_width(r, k, l->n_heads * l->k_dim) ||
 	    !op_has_width(r, v, l->n_heads * l->v_dim))
 		return;
@@ -261,13 +261,13 @@ void op_attention(struct record *r, struct slot *dst, struct slot *q, const stru
 	struct op *op = op_new(r, OP_ATTENTION);
 	const struct exec_kv_layer *l;
 
-	if (!op || !op_reads(r, q) || !op_writes(r, dst) || !has_rows(r, dst) || !has_rows(r, q))
+	if (!op || !op_reads(r, q) || !op_writes(r, dst) || !op_has_rows(r, dst) || !op_has_rows(r, q))
 		return;
 	if (dst == q) {
 		record_fail(r, "slot %s: attention cannot work in place", q->name);
 		return;
 	}
-	l = layer_of(r, a->layer);
+	l = op_layer(r, a->layer);
 	if (!l || !op_has_width(r, q, a->n_heads * l->k_dim) ||
 	    !op_has_width(r, dst, a->n_heads * l->v_dim))
 		return;
@@ -290,8 +290,8 @@ void op_encode(struct record *r, struct slot *dst, const struct encode *a)
 
 	if (!op || !op_reads(r, a->q) || !op_reads(r, a->k) || !op_reads(r, a->v) ||
 	    !op_writes(r, dst) ||
-	    !has_rows(r, dst) || !has_rows(r, a->q) || !has_rows(r, a->k) || !has_rows(r, a->v) ||
-	    !op_has_width(r, a->q, dst->n) || !op_has_width(r, a->k, dst->n) ||
+	    !op_has_rows(r, dst) || !op_has_rows(r, a->q) || !op_has_rows(r, a->k) ||
+	    !op_has_rows(r, a->v) || !op_has_width(r, a->q, dst->n) || !op_has_width(r, a->k, dst->n) ||
 	    !op_has_width(r, a->v, dst->n))
 		return;
 	if (dst == a->q || dst == a->k || dst == a->v || !a->n_heads || dst->n % a->n_heads ||
@@ -362,48 +362,11 @@ void op_scale(struct record *r, struct slot *x, float scale, float cap)
 	r->n_ops++;
 }
 
-static bool has_state(struct record *r, size_t layer, size_t part, const size_t size[3])
-{
-	const struct exec_kv_layer *l = layer_of(r, layer);
-
-	if (!l)
-		return false;
-	if (part < KV_STATES && !memcmp(l->state[part], size, sizeof l->state[part]))
-		return true;
-	record_fail(r, "layer %zu: expected state %zu to be [%zu,%zu,%zu]", layer, part, size[0],
-	            size[1], size[2]);
-	return false;
-}
-
-void op_conv(struct record *r, struct slot *dst, struct slot *src, const struct conv *c)
-{
-	struct op *op = op_new(r, OP_CONV);
-
-	if (!op || !op_reads(r, src) || !op_writes(r, dst) || !has_rows(r, dst) || !has_rows(r, src) ||
-	    !op_has_width(r, dst, src->n) || !op_is_vector(r, c->w, src->n * c->taps))
-		return;
-	if (dst == src || c->taps < 2 || c->taps > CONV_TAPS) {
-		record_fail(r, "slot %s: a convolution of %zu taps%s", src->name, c->taps,
-		            dst == src ? " in place" : "");
-		return;
-	}
-	if (!has_state(r, c->layer, c->part, (size_t[]){ 1, c->taps - 1, src->n }))
-		return;
-	op->dst = dst;
-	op->src = src;
-	op->w = c->w;
-	op->act = c->act;
-	op->layer = c->layer;
-	op->conv = *c;
-	r->recurs = true;
-	r->n_ops++;
-}
-
 void op_pick(struct record *r, struct slot *dst, struct slot *src)
 {
 	struct op *op = op_new(r, OP_PICK);
 
-	if (!op || !op_reads(r, src) || !op_writes(r, dst) || !has_rows(r, src) ||
+	if (!op || !op_reads(r, src) || !op_writes(r, dst) || !op_has_rows(r, src) ||
 	    !op_has_width(r, dst, src->n))
 		return;
 	if (!dst->out) {

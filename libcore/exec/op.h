@@ -77,6 +77,26 @@ void op_glu(struct record *r, struct slot *dst, struct slot *gate, struct slot *
 enum { CONV_TAPS = 8 };
 struct conv { size_t layer, part, taps; const struct weight *w; enum activation act; };
 void op_conv(struct record *r, struct slot *dst, struct slot *src, const struct conv *c);
+/* x = exp(-rate[h] * softplus(x + bias)), how much of a state stays: x and `bias` (a FLOAT vector)
+ * as many equal runs as `rate` has numbers. */
+void op_decay(struct record *r, struct slot *x, const struct weight *rate,
+              const struct weight *bias);
+/* A state S [k_dim][v_dim] of each of n_heads heads carried along by the gated delta rule, with q
+ * and k scaled to |q| = 1 / sqrt(k_dim) and |k| = 1 (eps inside the root):
+ *     S *= decay;   S += k (x) beta * (v - S k);   dst = S q
+ * q and k are n_key_heads heads each, of which head h takes h * n_key_heads / n_heads, from q_at
+ * and k_at on in a row of their slots, v n_heads from v_at on. decay: [n_heads], or of each
+ * channel of the keys [n_heads][k_dim]; beta: [n_heads]. The state is `part` of the layer. dst is
+ * none of the others. Yang et al., 2024, arXiv:2412.06464; per channel: Kimi Team, 2025,
+ * arXiv:2510.26692 */
+enum { DELTA_DIM = 256 };
+struct delta {
+	size_t layer, part, n_heads, n_key_heads, k_dim, v_dim;
+	struct slot *q, *k, *v, *decay, *beta;
+	size_t q_at, k_at, v_at;
+	float eps;
+};
+void op_delta(struct record *r, struct slot *dst, const struct delta *d);
 /* dst += src; x *= scale, then, where cap is not 0, x = cap * tanh(x / cap) */
 void op_add(struct record *r, struct slot *dst, struct slot *src);
 void op_scale(struct record *r, struct slot *x, float scale, float cap);

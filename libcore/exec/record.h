@@ -8,7 +8,7 @@
 enum op_kind {
 	OP_EMBED, OP_NORM_RMS, OP_MATMUL, OP_ROPE, OP_KV_WRITE, OP_ATTENTION, OP_GLU, OP_ADD, OP_SCALE,
 	OP_PICK, OP_CONV, OP_GAIN, OP_NORM_LAYER, OP_ACT, OP_ENCODE, OP_COPY, OP_ROUTE, OP_EXPERTS,
-	OP_MIX, OP_COUNT
+	OP_MIX, OP_DECAY, OP_DELTA, OP_COUNT
 };
 enum { OP_PARTS = 4, OP_MORE = 3, MOST_EXPERTS = 1024, MOST_USED = 64 };
 
@@ -33,6 +33,7 @@ struct op {
 	size_t rope;           /* index into record.rope */
 	struct attention att;
 	struct conv conv;
+	struct delta delta;
 	size_t layer;
 	enum activation act;
 	float scale, cap;

@@ -119,6 +119,60 @@ START_TEST(convolutions)
 }
 END_TEST
 
+/* ---- the gated delta rule; a decay per head, or per channel of the keys */
+static const struct delta_case {
+	size_t heads, key_heads, k, v;
+	bool channels;
+} deltas[] = { { 4, 2, 16, 16, false }, { 3, 3, 7, 33, true }, { 2, 1, 37, 5, false },
+	       { 2, 2, 128, 70, true } };
+
+/* A row of one slot: q, k, a pad of 3, v. */
+static void record_delta(struct world *w, const void *arg)
+{
+	const struct delta_case *c = arg;
+	size_t nk = c->key_heads * c->k, nv = c->heads * c->v, n = 2 * nk + 3 + nv;
+	size_t ng = c->heads * (c->channels ? c->k : 1);
+	struct slot *x = record_slot(w->r, "x", n), *g = record_slot(w->r, "g", ng);
+	struct slot *b = record_slot(w->r, "b", c->heads), *y = record_slot(w->r, "y", nv);
+	struct delta delta = { 1, PART, c->heads, c->key_heads, c->k, c->v, x, x, x, g, b, 0, nk,
+		               2 * nk + 3, 1e-6f };
+	float *rate;
+
+	state = seed();
+	rate = random_floats(c->heads);
+	for (size_t i = 0; i < c->heads; i++)
+		rate[i] = 0.3f + fabsf(rate[i]);
+	op_embed(w->r, x, give_matrix(w, random_floats(VOCAB * n), VOCAB, n));
+	op_embed(w->r, g, give_matrix(w, random_floats(VOCAB * ng), VOCAB, ng));
+	op_embed(w->r, b, give_matrix(w, random_floats(VOCAB * c->heads), VOCAB, c->heads));
+	op_decay(w->r, g, give_vector(w, rate, c->heads), give_vector(w, random_floats(ng), ng));
+	op_act(w->r, b, ACT_SIGMOID);
+	op_delta(w->r, y, &delta);
+	finish(w, y, nv);
+}
+
+static void delta_cache(struct world *w, const void *arg)
+{
+	const struct delta_case *c = arg;
+	struct exec_kv_layer layer[2] = { { 1, 8, 8, .group = 1 },
+	                                  { .state = { { 2, 3, 5 }, { c->heads, c->k, c->v } } } };
+	struct err e = { 0 };
+
+	ck_assert_msg(exec_kv_open(&w->kv, w->x, layer, 2, (size_t[]){ 2 * PAGES, 2 * PAGES }, 2, &e) ==
+	              0, "%s", e.text);
+}
+
+/* States stay below 2 by the rule; some 40 positions each add what 128 terms
+ * round by: 40 * 128 * 2^-24, and less as signs differ. */
+START_TEST(delta_rules)
+{
+	const struct delta_case *c = &deltas[_i / 3];
+
+	if (_i % 3 < 2 || here)
+		run_case(devices[_i % 3], c->heads * c->v, record_delta, c, delta_cache, 2e-5f);
+}
+END_TEST
+
 /* ---- what encoders add: norms with a mean, activations, attention over all */
 static const struct encode_case {
 	size_t n_heads, dim;
@@ -223,8 +277,10 @@ Suite *recur_suite(void)
 	Suite *s = suite_create("recur");
 	TCase *t = tcase_create("recur");
 
+	tcase_set_timeout(t, 60); /* programs are built */
 	tcase_add_checked_fixture(t, start_portable, finish_check);
 	tcase_add_loop_test(t, convolutions, 0, 3 * sizeof convs / sizeof *convs);
+	tcase_add_loop_test(t, delta_rules, 0, 3 * sizeof deltas / sizeof *deltas);
 	tcase_add_loop_test(t, encoders, 0, 3 * sizeof encodes / sizeof *encodes);
 	tcase_add_loop_test(t, states_move, 0, 3);
 	suite_add_tcase(s, t);

@@ -384,6 +384,8 @@ static void (*const ops[OP_COUNT])(const struct record *, const struct op *,
 	[OP_SCALE] = ref_scale,
 	[OP_PICK] = ref_pick,
 	[OP_CONV] = ref_conv,
+	[OP_DECAY] = ref_decay,
+	[OP_DELTA] = ref_delta,
 	[OP_GAIN] = ref_gain,
 	[OP_NORM_LAYER] = ref_norm_layer,
 	[OP_ACT] = ref_act,
@@ -418,8 +420,8 @@ static size_t row_room(const struct record *r)
 	for (size_t i = 0; i < r->n_ops; i++) {
 		const struct op *op = &r->op[i];
 
-		if (op->w && (1 + !!op->b) * op->w->d.n_in > most)
-			most = (1 + !!op->b) * op->w->d.n_in;
+		if (op->w && op->w->d.n_in + (op->b ? op->b->d.n_in : 0) > most)
+			most = op->w->d.n_in + (op->b ? op->b->d.n_in : 0);
 		if (op->kind == OP_ENCODE && r->max_rows > most)
 			most = r->max_rows;
 		for (size_t k = 0; k < op->n_parts; k++)

@@ -29,6 +29,8 @@ void ref_copy(const struct record *r, const struct op *op, const struct step *s)
 void ref_route(const struct record *r, const struct op *op, const struct step *s);
 void ref_experts(const struct record *r, const struct op *op, const struct step *s);
 void ref_mix(const struct record *r, const struct op *op, const struct step *s);
+void ref_decay(const struct record *r, const struct op *op, const struct step *s);
+void ref_delta(const struct record *r, const struct op *op, const struct step *s);
 void ref_conv(const struct record *r, const struct op *op, const struct step *s);
 
 #endif

@@ -12,7 +12,10 @@ struct op *op_new(struct record *r, enum op_kind kind);
 bool op_reads(struct record *r, struct slot *s);
 bool op_writes(struct record *r, struct slot *s);
 bool op_has_width(struct record *r, const struct slot *s, size_t n);
+bool op_has_rows(struct record *r, const struct slot *s);
 bool op_same_rows(struct record *r, const struct slot *a, const struct slot *b);
+/* The cache has this layer; NULL: it has not. */
+const struct exec_kv_layer *op_layer(struct record *r, size_t layer);
 /* A vector of n floats; n 0: of any length. */
 bool op_is_vector(struct record *r, const struct weight *w, size_t n);
 
