@@ -20,7 +20,9 @@ struct binder {
 	struct config_size *size; /* not NULL: they are only counted */
 	/* the rows wanted of a matrix that holds several; total 0: all of it */
 	size_t first, total;
-	size_t stack;     /* matrices of the stack of experts that is bound; 0: none */
+	size_t stack;     /* matrices of the stack that is bound; 0: none */
+	size_t used;      /* of them, that a row takes */
+	struct weight_desc *only; /* not NULL: what is found is described there, not uploaded */
 	const char *path; /* that was looked for last */
 };
 
@@ -54,6 +56,13 @@ NEED int bind_vector(struct binder *b, struct weight **out, const char *path, co
 NEED int bind_linear(struct binder *b, struct weight **w, struct weight **bias, size_t i,
                      const char *module, size_t n_out, size_t n_in, bool has_bias, struct err *e);
 
+NEED int bind_rows(struct binder *b, struct weight **w, size_t i, const char *module,
+                   size_t first, size_t n_out, size_t total, size_t n_in, struct err *e);
+NEED int bind_norm(struct binder *b, struct weight **w, struct weight **bias, size_t i,
+                   const char *module, size_t n, struct err *e);
+
+/* bind_latent.c */
+NEED int bind_latent(struct binder *b, struct layer *l, size_t i, struct err *e);
 /* bind_experts.c */
 NEED int bind_experts(struct binder *b, struct layer *l, size_t i, struct err *e);
 

@@ -4,6 +4,7 @@
  * A file has the experts of a layer as one tensor (MLX, GGUF), or each as a
  * tensor of its own (Hugging Face): these stay where they are, as pieces. */
 #include "model/bind.h"
+#include "model/coded.h"
 #include "model/family.h"
 
 #include <stdio.h>
@@ -42,19 +43,36 @@ static int take_codes(struct binder *b, struct weight_desc *d, struct weight_pie
 	return 0;
 }
 
+/* fp8 with a scale for each tile. */
+static int take_tiles(struct binder *b, struct weight_desc *d, struct weight_piece *p,
+                      const struct tensor *t, const struct tensor *tiles, struct err *e)
+{
+	struct weight_desc one = { .n_out = d->n_out / b->stack, .n_in = d->n_in };
+
+	if (tiled_weight(&one, &b->w->arena, b->s, t, tiles, 0, e))
+		return -1;
+	d->dtype = one.dtype;
+	*p = (struct weight_piece){ .data = one.data };
+	return 0;
+}
+
 static int take_floats(struct binder *b, struct weight_desc *d, struct weight_piece *p, size_t j,
-                       const struct tensor *t, struct err *e)
+                       const struct tensor *t, const char *path, struct err *e)
 {
 	size_t rows = d->n_out / b->stack;
+	char want[64], name[NAME_ROOM];
+	const struct tensor *tiles = bind_find(b, name, path, "weight_scale_inv");
+	enum dtype have = tiles ? DT_F32 : t->dtype;
 	struct bytes data;
-	char want[64];
 
 	if (t->shape.rank != 2 || t->shape.dim[0] != rows || t->shape.dim[1] != d->n_in ||
-	    !dtype_info(t->dtype)->is_float || (j && t->dtype != d->dtype)) {
+	    !dtype_info(t->dtype)->is_float || (j && have != d->dtype)) {
 		snprintf(want, sizeof want, "[%zu,%zu] %s", rows, d->n_in,
 		         j ? dtype_info(d->dtype)->name : "of a floating type");
 		return bind_bad_shape(t, want, e);
 	}
+	if (tiles)
+		return take_tiles(b, d, p, t, tiles, e);
 	d->dtype = t->dtype;
 	if (source_data(b->s, t, &data, &b->w->arena, e))
 		return err_in(e, "%s", t->name);
@@ -87,7 +105,7 @@ static int bind_pieces(struct binder *b, struct weight **out, size_t i, const ch
 		if (j && codes != (d.form == FORM_AFFINE))
 			return bind_bad_shape(t, "what the first expert has", e);
 		if (codes ? take_codes(b, &d, &piece[j], j, t, path, e) :
-		            take_floats(b, &d, &piece[j], j, t, e))
+		            take_floats(b, &d, &piece[j], j, t, path, e))
 			return -1;
 	}
 	bits = d.form == FORM_AFFINE ?
@@ -106,11 +124,12 @@ static int bind_stack(struct binder *b, struct weight **out, size_t i, size_t k,
 
 	snprintf(path, sizeof path, "model.layers.%zu.mlp.switch_mlp.%s", i, parts[k]);
 	b->stack = b->c->n_experts;
+	b->used = b->c->routing.k;
 	if (!b->s || b->naming != NAMING_HF || bind_find(b, name, path, "weight"))
 		bad = bind_matrix(b, out, path, b->stack * n_out, n_in, e);
 	else
 		bad = bind_pieces(b, out, i, b->c->family->experts[1 + k], n_out, n_in, e);
-	b->stack = 0;
+	b->stack = b->used = 0;
 	return bad;
 }
 

@@ -18,6 +18,8 @@ struct pass {
 	struct slot *q, *k, *v, *mix; /* attention */
 	struct slot *gate, *up;       /* feed-forward */
 	struct slot *logits, *chosen, *gates, *ups, *each, *shared_gate, *shared_up; /* experts */
+	/* latent attention: queries before and after their matrices, the cached, what comes out */
+	struct slot *low, *heads, *nope, *seen, *query, *latent, *pe, *key, *mixed, *values;
 	struct slot *b, *u;           /* short convolution; its outer gate is y */
 };
 
@@ -42,6 +44,8 @@ void block_join(struct pass *p, const struct weight *w, const struct weight *b,
 
 void attention_slots(struct pass *p);
 void attention_block(struct pass *p, const struct layer *l, size_t i);
+void latent_slots(struct pass *p);
+void latent_block(struct pass *p, const struct layer *l, size_t i);
 void conv_slots(struct pass *p);
 void conv_block(struct pass *p, const struct layer *l, size_t i);
 void encoder_embed(struct pass *p);

@@ -208,7 +208,8 @@ int config_from_json(struct config *c, struct source *s, const cJSON *json, stru
 	if (!f)
 		return family_unknown("model_type", type, e);
 	snprintf(c->model_type, sizeof c->model_type, "%s", f->name);
-	if (sizes_from_json(c, json, e) || flags_from_json(c, s, f, json, e) ||
+	if (sizes_from_json(c, json, e) || config_latent_json(c, f, json, e) ||
+	    flags_from_json(c, s, f, json, e) ||
 	    scales_from_json(c, f, json, e))
 		return -1;
 	if (!c->max_pos)
@@ -370,6 +371,11 @@ static int complete(struct config *c, struct err *e)
 		c->rope_dims = c->head_dim;
 	if (!(c->attn_scale > 0) && c->head_dim)
 		c->attn_scale = (float)(1 / sqrt((double)c->head_dim));
+	if (c->kv_rank && c->rope_kind == ROPE_YARN && c->rope_mscale_all > 0) {
+		double gain = config_yarn_gain(c->rope_factor, c->rope_mscale_all);
+
+		c->attn_scale *= (float)(gain * gain);
+	}
 	c->encoder = c->family->block == BLOCK_ENCODER;
 	if (c->block)
 		return 0;
@@ -439,25 +445,6 @@ int config_parse(struct config *c, struct bytes text, struct err *e)
 		return -1;
 	}
 	return finish(c, e);
-}
-
-size_t config_state(const struct config *c, size_t layer)
-{
-	return c->block[layer] == BLOCK_CONV ? (c->conv_taps - 1) * c->hidden : 0;
-}
-
-size_t config_cache_bytes(const struct config *c, size_t value)
-{
-	size_t values = 0, states = 0;
-
-	for (size_t i = 0; i < c->n_layers; i++) {
-		size_t n = config_state(c, i);
-
-		states += n;
-		values += n || c->encoder ? 0 : 2 * c->n_kv_heads * c->head_dim;
-	}
-	values = values * value + states * sizeof(float) / PAGE_POSITIONS;
-	return values ? values : sizeof(int32_t); /* an encoder keeps its ids */
 }
 
 void config_release(struct config *c)

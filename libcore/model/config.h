@@ -15,6 +15,11 @@ NEED int config_rope_json(struct config *c, const struct family *f, const cJSON 
                           struct err *e);
 NEED int config_layers_json(struct config *c, const struct family *f, const cJSON *json,
                             struct err *e);
+/* Latent attention, of families that have it. */
+NEED int config_latent_json(struct config *c, const struct family *f, const cJSON *json,
+                            struct err *e);
+/* What layer i keeps of a position, in group 0. */
+void config_cache_layer(const struct config *c, size_t i, struct exec_kv_layer *out);
 /* Experts, of families that have them. */
 NEED int config_experts_json(struct config *c, const struct family *f, const cJSON *json,
                              struct err *e);

@@ -138,7 +138,7 @@ int config_rope_json(struct config *c, const struct family *f, const cJSON *json
 	if (!(c->rope_partial > 0 && c->rope_partial <= 1))
 		return err_set(e, ERR_INPUT, "partial_rotary_factor: expected 0 to 1, found %g",
 		               c->rope_partial);
-	c->rope_dims = (size_t)((double)c->head_dim * c->rope_partial);
+	c->rope_dims = c->pe_dim ? c->pe_dim : (size_t)((double)c->head_dim * c->rope_partial);
 	return c->rope_kind == ROPE_LONG ? long_factors(c, json, e) : 0;
 }
 
@@ -227,13 +227,13 @@ static int blocks(struct config *c, const struct family *f, const cJSON *json, s
 	cJSON_ArrayForEach(v, list) {
 		if (!listed)
 			c->block[i++] = cJSON_IsString(v) && !strcmp(v->valuestring, f->block_name) ?
-				f->block : BLOCK_ATTENTION;
+				f->block : f->others;
 		else if (!cJSON_IsNumber(v) || v->valuedouble < 0 ||
 		         v->valuedouble >= (double)c->n_layers)
 			return err_set(e, ERR_INPUT, "full_attn_idxs: expected layers below %zu",
 			               c->n_layers);
 		else
-			c->block[(size_t)v->valueint] = BLOCK_ATTENTION;
+			c->block[(size_t)v->valueint] = f->others;
 	}
 	return 0;
 }

@@ -5,6 +5,8 @@
  * the same numbers differently. */
 #include "model/config.h"
 
+#include <string.h>
+
 /* The first of the keys that is there; 1, 0 or -1. */
 static int any_size(const cJSON *json, const char *const key[3], size_t *out, struct err *e)
 {
@@ -55,6 +57,27 @@ int config_check_experts(const struct config *c, struct err *e)
 	return 0;
 }
 
+/* One way to choose experts is known for each family: a config that names
+ * another is refused. */
+static int check_names(const struct family *f, const cJSON *json, struct err *e)
+{
+	static const struct { const char *key, *expected; } names[] = {
+		{ "scoring_func", "sigmoid" }, { "topk_method", "noaux_tc" },
+		{ "moe_router_activation_func", "sigmoid" },
+	};
+
+	for (size_t i = 0; f->score == SCORE_SIGMOID && i < sizeof names / sizeof *names; i++) {
+		const char *v = NULL;
+
+		if (json_get_text(json, names[i].key, &v, e) < 0)
+			return -1;
+		if (v && strcmp(v, names[i].expected))
+			return err_set(e, ERR_INPUT, "%s: expected %s, found %.40s", names[i].key,
+			               names[i].expected, v);
+	}
+	return 0;
+}
+
 int config_experts_json(struct config *c, const struct family *f, const cJSON *json,
                         struct err *e)
 {
@@ -69,7 +92,8 @@ int config_experts_json(struct config *c, const struct family *f, const cJSON *j
 	*r = (struct routing){ .score = f->score, .normalize = f->normalize };
 	c->expert_ffn = c->ffn;
 	c->choice_bias = f->choice_bias;
-	if (any_size(json, all, &c->n_experts, e) < 0 || any_size(json, used, &r->k, e) < 0 ||
+	if (check_names(f, json, e) || any_size(json, all, &c->n_experts, e) < 0 ||
+	    any_size(json, used, &r->k, e) < 0 ||
 	    json_get_size(json, "moe_intermediate_size", &c->expert_ffn, e) < 0 ||
 	    json_get_size(json, "n_shared_experts", &shared, e) < 0 ||
 	    json_get_size(json, "n_group", &r->n_groups, e) < 0 ||

@@ -54,6 +54,8 @@ void family_has(struct buf *out, size_t i)
 		           f->unrotated_every);
 	if (f->block == BLOCK_ENCODER)
 		join(out, &n, "attention over all positions: for embeddings");
+	if (f->block == BLOCK_LATENT || f->others == BLOCK_LATENT)
+		join(out, &n, "attention over a latent vector of each position");
 	if (f->block == BLOCK_CONV)
 		join(out, &n, "short convolutions between layers of attention");
 	if (f->experts[0])

@@ -51,6 +51,10 @@ static const struct alias mixtral_names[] = {
 
 #define EXPERTS { "mlp.experts", "gate_proj", "up_proj", "down_proj" }
 
+#define LATENT_MIXTURE .norm = NORMS_BEFORE, .interleaved = true, .block = BLOCK_LATENT, \
+	.latent_eps = 1e-6f, .experts = EXPERTS, .score = SCORE_SIGMOID, .normalize = true, \
+	.choice_bias = true
+
 static const struct family families[] = {
 	{ .name = "llama", .class = "LlamaForCausalLM",
 	  .gguf = "llama", .norm = NORMS_BEFORE, .gguf_interleaved = true },
@@ -68,6 +72,8 @@ static const struct family families[] = {
 	{ .name = "mixtral", .class = "MixtralForCausalLM",
 	  .norm = NORMS_BEFORE, .window_everywhere = true, .score = SCORE_CHOSEN,
 	  .experts = { "block_sparse_moe.experts", "w1", "w3", "w2" }, .alias = mixtral_names },
+	{ .name = "deepseek_v3", .class = "DeepseekV3ForCausalLM", LATENT_MIXTURE },
+	{ .name = "kimi_k2", .class = "DeepseekV3ForCausalLM", LATENT_MIXTURE },
 	{ .name = "gemma", .class = "GemmaForCausalLM",
 	  .gguf = "gemma", .norm = NORMS_BEFORE, .norm_plus_one = true,
 	  .embed_by_width = true, .tied = true, .act = ACT_GELU_TANH },

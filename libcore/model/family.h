@@ -34,6 +34,8 @@ struct family {
 	enum activation act;       /* unless the config says otherwise */
 	enum block block;          /* of layers that layer_types calls by another name */
 	const char *block_name;    /* that name; NULL: all layers are such blocks */
+	enum block others;         /* where there are others */
+	float latent_eps;          /* of the norms in latent attention; 0: as the others */
 	const char *layers;        /* what model.layers is called; NULL: that */
 	const char *prefix;        /* that names may have in front */
 	bool norm_bias;            /* norms with a mean and a bias */

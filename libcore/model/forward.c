@@ -33,6 +33,7 @@ static void open_slots(struct pass *p)
 	p->h = record_slot(p->r, "h", p->c->hidden);
 	p->y = record_slot(p->r, "y", p->c->hidden);
 	attention_slots(p);
+	latent_slots(p);
 	conv_slots(p);
 	ffn_slots(p);
 	moe_slots(p);
@@ -45,6 +46,7 @@ static const struct {
 	[BLOCK_ATTENTION] = { attention_block, ffn_block },
 	[BLOCK_CONV] = { conv_block, ffn_block },
 	[BLOCK_ENCODER] = { encoder_block, encoder_ffn },
+	[BLOCK_LATENT] = { latent_block, ffn_block },
 };
 
 static void layers(struct pass *p)

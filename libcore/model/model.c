@@ -4,6 +4,7 @@
  * Given a source and a device; gives a model whose pass is recorded for a
  * few row counts when it opens, so that a step only fills the step table.
  * Leaves sequences and pages to kv, arithmetic to exec. */
+#include "model/config.h"
 #include "model/forward.h"
 #include "util/map.h"
 
@@ -41,18 +42,6 @@ static enum kind kind_of(const struct config *c, size_t i)
 	return config_state(c, i) ? KIND_STATE : c->sliding[i] ? KIND_SLIDING : KIND_FULL;
 }
 
-static void describe_layer(struct exec_kv_layer *l, const struct config *c, size_t i,
-                           unsigned group)
-{
-	*l = (struct exec_kv_layer){ .group = group };
-	if (c->block[i] == BLOCK_CONV) {
-		memcpy(l->state[0], (size_t[]){ 1, c->conv_taps - 1, c->hidden }, sizeof l->state[0]);
-		return;
-	}
-	l->n_heads = c->n_kv_heads;
-	l->k_dim = l->v_dim = c->head_dim;
-}
-
 static int open_pool(struct model *m, struct exec *x, size_t tokens, struct err *e)
 {
 	const struct config *c = &m->config;
@@ -74,8 +63,10 @@ static int open_pool(struct model *m, struct exec *x, size_t tokens, struct err 
 		window[group[k]] = k == KIND_SLIDING ? c->window : 0;
 		state[group[k]] = k == KIND_STATE;
 	}
-	for (size_t i = 0; i < c->n_layers; i++)
-		describe_layer(&layer[i], c, i, group[kind_of(c, i)]);
+	for (size_t i = 0; i < c->n_layers; i++) {
+		config_cache_layer(c, i, &layer[i]);
+		layer[i].group = group[kind_of(c, i)];
+	}
 	m->n_groups = shape.n_groups;
 	return kv_pool_open(&m->pool, x, &shape, tokens, e);
 }
@@ -251,19 +242,22 @@ void model_cost(struct model_cost *out, const struct model *m, size_t pos)
 {
 	const struct config *c = &m->config;
 	const struct weights *w = &m->weights;
-	size_t seen = 0, value = dtype_info(exec_kv_dtype(kv_pool_store(m->pool)))->block_bytes;
+	size_t value = dtype_info(exec_kv_dtype(kv_pool_store(m->pool)))->block_bytes;
 
-	for (size_t i = 0; i < c->n_layers; i++)
-		if (c->block[i] == BLOCK_ATTENTION)
-			seen += c->sliding[i] && pos + 1 > c->window ? c->window : pos + 1;
 	*out = (struct model_cost){
 		.weight_bytes = w->n_bytes - w->spared_bytes - (c->tied ? 0 : w->embed_bytes),
-		.cache_bytes = 2 * seen * c->n_kv_heads * c->head_dim * value,
 		.out_flop = 2.0 * (double)c->vocab * (double)c->hidden,
 		.coded = w->coded_bytes > w->n_bytes / 2,
 	};
-	out->flop = w->flop - (c->tied ? 0 : out->out_flop) +
-	            4.0 * (double)seen * (double)(c->n_heads * c->head_dim);
+	out->flop = w->flop - (c->tied ? 0 : out->out_flop);
+	for (size_t i = 0; i < c->n_layers && !c->encoder; i++) {
+		size_t seen = c->sliding[i] && pos + 1 > c->window ? c->window : pos + 1;
+		struct exec_kv_layer l;
+
+		config_cache_layer(c, i, &l);
+		out->cache_bytes += seen * l.n_heads * (l.k_dim + l.v_dim) * value;
+		out->flop += l.n_heads ? 2.0 * (double)(seen * c->n_heads * (l.k_dim + l.v_dim)) : 0;
+	}
 }
 
 /* ---- running */

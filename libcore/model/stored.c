@@ -44,11 +44,15 @@ int bind_add(struct binder *b, struct weight **out, const struct weight_desc *d,
 	struct weight_desc whole = *d;
 	double rows = (double)d->n_out;
 
+	if (b->only) {
+		*b->only = *d;
+		return 0;
+	}
 	whole.n_stack = b->stack;
 	if (weight_open(out, b->x, &whole, e))
 		return -1;
 	if (b->stack) { /* a row takes some of its matrices */
-		rows *= (double)b->c->routing.k / (double)b->stack;
+		rows *= (double)b->used / (double)b->stack;
 		b->w->spared_bytes += n_bytes - (size_t)((double)n_bytes * rows / (double)d->n_out);
 	}
 	b->w->all[b->w->n_all++] = *out;

@@ -127,7 +127,7 @@ int bind_linear(struct binder *b, struct weight **w, struct weight **bias, size_
 }
 
 /* Rows first .. first + n_out of a module that has `total` of them. */
-static int bind_rows(struct binder *b, struct weight **w, size_t i, const char *module,
+int bind_rows(struct binder *b, struct weight **w, size_t i, const char *module,
                      size_t first, size_t n_out, size_t total, size_t n_in, struct err *e)
 {
 	int bad;
@@ -166,7 +166,7 @@ static int bind_gain(struct binder *b, struct weight **w, const char *path, size
 	return bind_add(b, w, &d, n * sizeof *f, e);
 }
 
-static int bind_norm(struct binder *b, struct weight **w, struct weight **bias, size_t i,
+int bind_norm(struct binder *b, struct weight **w, struct weight **bias, size_t i,
                      const char *module, size_t n, struct err *e)
 {
 	char path[NAME_ROOM];
@@ -242,6 +242,7 @@ static int (*const bind_block[])(struct binder *, struct layer *, size_t, struct
 	[BLOCK_ATTENTION] = bind_attention,
 	[BLOCK_CONV] = bind_conv,
 	[BLOCK_ENCODER] = bind_attention,
+	[BLOCK_LATENT] = bind_latent,
 };
 
 static int bind_layer(struct binder *b, size_t i, struct err *e)

@@ -11,6 +11,9 @@ struct layer {
 	struct weight *norm_bias[4];
 	struct weight *q, *k, *v, *o, *q_bias, *k_bias, *v_bias, *o_bias;
 	struct weight *q_norm, *k_norm;
+	/* latent attention: queries by way of `low`, the latent vector, the key that is rotated;
+	 * stacks of a matrix for every head */
+	struct weight *low, *low_norm, *latent, *pe, *latent_norm, *embed_q, *unembed_out;
 	struct weight *in[3], *conv; /* a short convolution: both gates, the input, the taps */
 	struct weight *gate, *up, *down, *gate_bias, *up_bias, *down_bias; /* or of the shared expert */
 	struct weight *router, *router_bias, *experts[3]; /* stacks: gate, up, down */
