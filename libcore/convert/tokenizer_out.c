@@ -202,12 +202,33 @@ static void begin(struct buf *b, const struct vocab_export *v)
 	add_added(b, v);
 }
 
+/* The vocabulary's merges, and the end of the file. */
+static int add_merges(struct buf *b, const struct vocab_export *v, struct err *e)
+{
+	const char *comma = "";
+
+	buf_add_text(b, "    \"merges\": [");
+	for (size_t i = 0; i < v->n_merges; i++) {
+		struct bytes m = v->merges[i];
+		const unsigned char *at = m.n > 1 ? memchr(m.p + 1, ' ', m.n - 1) : NULL;
+
+		if (!at)
+			return err_set(e, ERR_INPUT, "merge %zu: expected two parts", i);
+		buf_add_text(b, comma);
+		buf_add_text(b, "\n      ");
+		add_merge(b, (struct bytes){ m.p, (size_t)(at - m.p) },
+		          (struct bytes){ at + 1, m.n - (size_t)(at - m.p) - 1 });
+		comma = ",";
+	}
+	buf_add_text(b, "\n    ]\n  }\n}\n");
+	return buf_check(b, e);
+}
+
 /* ---- byte-level BPE */
 
 static int byte_level(struct buf *b, const struct vocab_export *v, struct err *e)
 {
 	const struct cutting *c = cutting_of(v->pre ? v->pre : "default");
-	const char *comma = "";
 
 	if (!c)
 		return err_set(e, ERR_INPUT,
@@ -231,21 +252,7 @@ static int byte_level(struct buf *b, const struct vocab_export *v, struct err *e
 	             "\"fuse_unk\": false, \"byte_fallback\": false, ");
 	buf_printf(b, "\"ignore_merges\": %s,\n", c->ignore_merges ? "true" : "false");
 	add_vocab(b, v);
-	buf_add_text(b, "    \"merges\": [");
-	for (size_t i = 0; i < v->n_merges; i++) {
-		struct bytes m = v->merges[i];
-		const unsigned char *at = m.n > 1 ? memchr(m.p + 1, ' ', m.n - 1) : NULL;
-
-		if (!at)
-			return err_set(e, ERR_INPUT, "merge %zu: expected two parts", i);
-		buf_add_text(b, comma);
-		buf_add_text(b, "\n      ");
-		add_merge(b, (struct bytes){ m.p, (size_t)(at - m.p) },
-		          (struct bytes){ at + 1, m.n - (size_t)(at - m.p) - 1 });
-		comma = ",";
-	}
-	buf_add_text(b, "\n    ]\n  }\n}\n");
-	return buf_check(b, e);
+	return add_merges(b, v, e);
 }
 
 /* ---- SentencePiece */
@@ -345,17 +352,22 @@ static void sentencepiece_frame(struct buf *b, const struct vocab_export *v, boo
 	           bytes ? "true" : "false");
 }
 
+static bool has_bytes(const struct vocab_export *v)
+{
+	for (size_t i = 0; i < v->n_tokens; i++)
+		if (v->types[i] == TYPE_BYTE)
+			return true;
+	return false;
+}
+
 static int sentencepiece(struct buf *b, const struct vocab_export *v, struct err *e)
 {
 	struct merge *m = NULL;
 	size_t n = 0;
-	bool bytes = false;
 	int rc = find_merges(&m, &n, v, e);
 
-	for (size_t i = 0; i < v->n_tokens; i++)
-		bytes |= v->types[i] == TYPE_BYTE;
 	if (rc == 0) {
-		sentencepiece_frame(b, v, bytes);
+		sentencepiece_frame(b, v, has_bytes(v));
 		add_vocab(b, v);
 		buf_add_text(b, "    \"merges\": [");
 		for (size_t i = 0; i < n; i++) {
@@ -369,12 +381,22 @@ static int sentencepiece(struct buf *b, const struct vocab_export *v, struct err
 	return rc;
 }
 
+/* Text as it is with marks for spaces, and merges of its own. */
+static int marked(struct buf *b, const struct vocab_export *v, struct err *e)
+{
+	sentencepiece_frame(b, v, has_bytes(v));
+	add_vocab(b, v);
+	return add_merges(b, v, e);
+}
+
 int tokenizer_text(struct buf *out, const struct vocab_export *v, struct err *e)
 {
 	if (!strcmp(v->model, "gpt2"))
 		return byte_level(out, v, e);
 	if (!strcmp(v->model, "llama"))
 		return sentencepiece(out, v, e);
+	if (!strcmp(v->model, "gemma4"))
+		return marked(out, v, e);
 	return err_set(e, ERR_INPUT, "tokenizer.ggml.model: no tokenizer.json is known for \"%s\"",
 	               v->model);
 }

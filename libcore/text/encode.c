@@ -158,7 +158,8 @@ static int encode_ranked(struct job *j, struct bytes w, struct err *e)
 	struct merge_room *m = &j->s->merge;
 	int32_t id;
 
-	if (j->t->ignore_merges && (id = vocab_find(&j->t->vocab, w)) >= 0)
+	if ((j->t->ignore_merges || (j->t->lines_whole && *w.p == '\n')) &&
+	    (id = vocab_find(&j->t->vocab, w)) >= 0)
 		return ids_add(j->out, id, e);
 	m->n = 0;
 	if (start_ranked(j, w, e) || merge_run(m, &joiner, w.p, e))

@@ -140,6 +140,16 @@ static struct merge_slot *sorted_merges(const struct tokenizer *t, struct err *e
 	return m;
 }
 
+static void add_half(const struct tokenizer *t, struct buf *b, int32_t id)
+{
+	struct bytes text = vocab_piece(&t->vocab, id);
+
+	if (t->byte_level)
+		add_spelled(b, text);
+	else
+		buf_add(b, text.p, text.n);
+}
+
 static int make_merges(struct tokenizer *t, struct vocab_export *x, struct err *e)
 {
 	struct merge_slot *m = sorted_merges(t, e);
@@ -152,9 +162,9 @@ static int make_merges(struct tokenizer *t, struct vocab_export *x, struct err *
 	for (size_t i = 0; i < t->merges.n; i++) {
 		size_t from = texts.all.n;
 
-		add_spelled(&texts.all, vocab_piece(&t->vocab, (int32_t)(m[i].key >> 32)));
+		add_half(t, &texts.all, (int32_t)(m[i].key >> 32));
 		buf_add_byte(&texts.all, ' ');
-		add_spelled(&texts.all, vocab_piece(&t->vocab, (int32_t)(m[i].key & UINT32_MAX)));
+		add_half(t, &texts.all, (int32_t)(m[i].key & UINT32_MAX));
 		texts_end_one(&texts, from);
 	}
 	free(m);
@@ -183,7 +193,7 @@ static bool merges_all_halves(const struct tokenizer *t, int32_t id)
 
 /* Scores that give what ranks give: the sooner a token is merged the higher.
  * SentencePiece joins any two that make a token, so that all such pairs must
- * be merges, and those of one token in a row. */
+ * be merges, and those of one token in a row. 1: they are not. */
 static int scores_from_ranks(struct tokenizer *t, float *score, struct err *e)
 {
 	struct merge_slot *m = sorted_merges(t, e);
@@ -202,25 +212,53 @@ static int scores_from_ranks(struct tokenizer *t, float *score, struct err *e)
 	for (size_t i = 0; fits && i < t->vocab.n; i++)
 		fits = t->vocab.token[i].type != TOKEN_NORMAL ||
 		       type_of(t, (int32_t)i) == TOKEN_BYTE || merges_all_halves(t, (int32_t)i);
-	if (m && !fits)
+	return m ? !fits : -1;
+}
+
+/* Its reader cuts before and behind line ends. */
+static bool merges_across_lines(const struct tokenizer *t)
+{
+	for (size_t i = 0; i < t->merges.n_slots; i++) {
+		const struct merge_slot *m = &t->merges.slot[i];
+		struct bytes text;
+		size_t n = 0;
+
+		if (m->key == MERGE_FREE)
+			continue;
+		text = vocab_piece(&t->vocab, m->id);
+		for (size_t k = 0; k < text.n; k++)
+			n += text.p[k] == '\n';
+		if (n && n < text.n)
+			return true;
+	}
+	return false;
+}
+
+/* Merges by rank over text spelled as it is. */
+static int make_raw(struct tokenizer *t, struct vocab_export *x, struct err *e)
+{
+	if (!t->pre && (x->add_space_prefix || merges_across_lines(t)))
 		return err_set(e, ERR_INPUT,
 		               "merges that are not a SentencePiece vocabulary's "
 		               "cannot be written to a GGUF");
-	return m ? 0 : -1;
+	x->pre = t->pre ? t->pre : "gemma4";
+	x->model = strcmp(x->pre, "gemma4") ? "gpt2" : "gemma4";
+	return make_merges(t, x, e);
 }
 
 static int make_scores(struct tokenizer *t, struct vocab_export *x, struct err *e)
 {
 	float *score = arena_new(&t->arena, t->vocab.n, sizeof *score, e);
+	int rc = 0;
 
 	if (!score)
 		return -1;
 	x->scores = score;
 	if (t->model == MODEL_RANK)
-		return scores_from_ranks(t, score, e);
-	for (size_t i = 0; i < t->vocab.n; i++)
+		rc = scores_from_ranks(t, score, e);
+	for (size_t i = 0; i < t->vocab.n && (rc > 0 || t->model != MODEL_RANK); i++)
 		score[i] = (float)t->vocab.token[i].score;
-	return 0;
+	return rc > 0 ? make_raw(t, x, e) : rc;
 }
 
 static bool is_mark(struct bytes b)
@@ -257,6 +295,8 @@ static int make_like_spm(struct tokenizer *t, struct vocab_export *x, struct err
 	x->model = "llama";
 	x->pre = "default";
 	x->add_space_prefix = t->spm.add_prefix;
+	if (t->pre)
+		return make_raw(t, x, e);
 	if (t->model == MODEL_UNIGRAM)
 		return err_set(e, ERR_INPUT, "a unigram vocabulary cannot be written to a GGUF");
 	if (t->model != MODEL_RANK && t->model != MODEL_SCORE)

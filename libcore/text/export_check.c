@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "text/text.h"
+#include "text/tokenizer.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -176,30 +176,27 @@ static void same_encoding(const struct tokenizer *a, const struct tokenizer *b, 
 	buf_release(&text);
 }
 
-static void round_trip(const char *name, const char *from, const char *model, const char *pre)
+/* The model goes to a GGUF that says `model` and `pre`, and ends. */
+static void round_trip_of(struct model *m, const char *model, const char *pre)
 {
-	struct model m;
 	struct source *s = NULL;
 	struct tokenizer *t = NULL;
 	struct vocab_export v, again;
 	struct err e = { 0 };
 	char path[128];
 
-	model_begin(&m);
-	copy_file(&m, name, from);
-	model_open(&m, m.dir);
-	ck_assert_msg(!tokenizer_export(m.t, &v, &e), "%s", e.text);
+	ck_assert_msg(!tokenizer_export(m->t, &v, &e), "%s", e.text);
 	ck_assert_str_eq(v.model, model);
 	ck_assert_str_eq(v.pre, pre);
 	ck_assert_ptr_null(v.lost);
-	snprintf(path, sizeof path, "%s/x.gguf", m.dir);
+	snprintf(path, sizeof path, "%s/x.gguf", m->dir);
 	write_gguf(path, &v);
 	ck_assert_msg(!source_open(&s, path, &e), "%s", e.text);
 	ck_assert_msg(!tokenizer_open(&t, s, &e), "%s", e.text);
-	ck_assert_uint_eq(tokenizer_size(t), tokenizer_size(m.t));
-	same_encoding(m.t, t, 0);
-	same_encoding(m.t, t, ENCODE_PARSE_SPECIAL);
-	same_encoding(m.t, t, ENCODE_PARSE_SPECIAL | ENCODE_ADD_SPECIAL);
+	ck_assert_uint_eq(tokenizer_size(t), tokenizer_size(m->t));
+	same_encoding(m->t, t, 0);
+	same_encoding(m->t, t, ENCODE_PARSE_SPECIAL);
+	same_encoding(m->t, t, ENCODE_PARSE_SPECIAL | ENCODE_ADD_SPECIAL);
 	/* and it is spelled again as it was */
 	ck_assert_msg(!tokenizer_export(t, &again, &e), "%s", e.text);
 	ck_assert_str_eq(again.pre, pre);
@@ -212,7 +209,17 @@ static void round_trip(const char *name, const char *from, const char *model, co
 		ck_assert(bytes_equal(again.merges[i], v.merges[i]));
 	tokenizer_close(t);
 	source_close(s);
-	model_end(&m);
+	model_end(m);
+}
+
+static void round_trip(const char *name, const char *from, const char *model, const char *pre)
+{
+	struct model m;
+
+	model_begin(&m);
+	copy_file(&m, name, from);
+	model_open(&m, m.dir);
+	round_trip_of(&m, model, pre);
 }
 
 START_TEST(a_gguf_tokenizes_as_its_source)
@@ -220,6 +227,107 @@ START_TEST(a_gguf_tokenizes_as_its_source)
 	round_trip("tokenizer.json", "models/demo/tokenizer.json", "gpt2", "gpt-2");
 	round_trip("tokenizer.model", DATA "spm_bpe.model", "llama", "default");
 	round_trip("tokenizer.bin", DATA "llama2c.bin", "llama", "default");
+}
+END_TEST
+
+/* Merges that no scores give: "the" is not "th" and "e"; spaces are marks,
+ * bytes have tokens. */
+START_TEST(merges_by_rank_of_text_as_it_is)
+{
+	struct buf b = { 0 };
+	struct model m;
+
+	buf_add_text(&b, "{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},"
+	                 "\"content\":\"\\u2581\"},\"added_tokens\":["
+	                 "{\"id\":0,\"content\":\"<unk>\",\"special\":true,\"single_word\":false,"
+	                 "\"lstrip\":false,\"rstrip\":false,\"normalized\":false},"
+	                 "{\"id\":1,\"content\":\"<s>\",\"special\":true,\"single_word\":false,"
+	                 "\"lstrip\":false,\"rstrip\":false,\"normalized\":false}],"
+	                 "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":["
+	                 "{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},{\"Sequence\":"
+	                 "{\"id\":\"A\",\"type_id\":0}}],\"pair\":[],\"special_tokens\":{\"<s>\":"
+	                 "{\"id\":\"<s>\",\"ids\":[1],\"tokens\":[\"<s>\"]}}},"
+	                 "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\","
+	                 "\"pattern\":{\"String\":\"\\u2581\"},\"content\":\" \"},"
+	                 "{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}]},"
+	                 "\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\",\"fuse_unk\":true,"
+	                 "\"byte_fallback\":true,\"vocab\":{\"<unk>\":0,\"<s>\":1");
+	for (unsigned i = 0; i < 256; i++)
+		buf_printf(&b, ",\"<0x%02X>\":%u", i, 2 + i);
+	buf_add_text(&b, ",\"t\":258,\"h\":259,\"e\":260,\"\\u2581\":261,\"\\n\":262,\"th\":263,"
+	                 "\"he\":264,\"the\":265,\"\\u2581the\":266,\"\\n\\n\":267,"
+	                 "\"\\n\\n\\n\":268,\"\\u2581\\u2581\":269},"
+	                 "\"merges\":[[\"h\",\"e\"],[\"t\",\"h\"],[\"t\",\"he\"],"
+	                 "[\"\\u2581\",\"\\u2581\"],[\"\\u2581\",\"the\"],[\"\\n\",\"\\n\"],"
+	                 "[\"\\n\\n\",\"\\n\"]]}}");
+	model_begin(&m);
+	put_file(&m, "tokenizer.json", b.p, b.n);
+	buf_release(&b);
+	model_open(&m, m.dir);
+	round_trip_of(&m, "gemma4", "gemma4");
+}
+END_TEST
+
+/* A SentencePiece unigram vocabulary, as a GGUF has it. */
+START_TEST(a_unigram_in_a_gguf)
+{
+	struct writer_options o = { .container = CONTAINER_GGUF };
+	const struct tokenizer *t;
+	struct source *s = NULL;
+	struct tokenizer *of_gguf = NULL;
+	struct writer *w = NULL;
+	struct err e = { 0 };
+	struct model m;
+	char path[128];
+	struct bytes *token;
+	int32_t *type;
+	float *score;
+	size_t n;
+	int rc;
+
+	model_begin(&m);
+	copy_file(&m, "tokenizer.model", DATA "spm_unigram.model");
+	model_open(&m, m.dir);
+	t = m.t;
+	n = t->vocab.n;
+	token = calloc(n, sizeof *token);
+	type = calloc(n, sizeof *type);
+	score = calloc(n, sizeof *score);
+	ck_assert(token && type && score);
+	for (size_t i = 0; i < n; i++) {
+		token[i] = vocab_piece(&t->vocab, (int32_t)i);
+		type[i] = t->vocab.token[i].type;
+		score[i] = (float)t->vocab.token[i].score;
+	}
+	snprintf(path, sizeof path, "%s/x.gguf", m.dir);
+	rc = writer_open(&w, path, false, &o, &e) ||
+	     writer_meta_text(w, "general.architecture", bytes_of("t5"), &e) ||
+	     writer_meta_text(w, "tokenizer.ggml.model", bytes_of("t5"), &e) ||
+	     writer_meta_strings(w, "tokenizer.ggml.tokens", token, n, &e) ||
+	     writer_meta_array(w, "tokenizer.ggml.token_type", META_I32, type, n, &e) ||
+	     writer_meta_array(w, "tokenizer.ggml.scores", META_F32, score, n, &e) ||
+	     put_id(w, "tokenizer.ggml.eos_token_id", t->eos, &e) ||
+	     put_id(w, "tokenizer.ggml.unknown_token_id", t->unk, &e) ||
+	     writer_meta_number(w, "tokenizer.ggml.add_space_prefix", META_BOOL, t->spm.add_prefix,
+	                        &e) ||
+	     writer_meta_number(w, "tokenizer.ggml.remove_extra_whitespaces", META_BOOL,
+	                        t->spm.collapse, &e);
+	if (!rc && t->spm.map.trie.n) /* as it lay in the .model: a size, the trie, the texts */
+		rc = writer_meta_array(w, "tokenizer.ggml.precompiled_charsmap", META_U8,
+		                       t->spm.map.trie.p - 4,
+		                       4 + t->spm.map.trie.n + t->spm.map.texts.n, &e);
+	ck_assert_msg(!rc && !writer_commit(w, &e), "%s", e.text);
+	ck_assert_msg(!source_open(&s, path, &e) && !tokenizer_open(&of_gguf, s, &e), "%s", e.text);
+	same_encoding(m.t, of_gguf, 0);
+	ck_assert_int_eq(of_gguf->after.n, 1);
+	ck_assert_int_eq(of_gguf->after.id[0], t->eos);
+	ck_assert_uint_eq(of_gguf->before.n, 0);
+	tokenizer_close(of_gguf);
+	source_close(s);
+	free(token);
+	free(type);
+	free(score);
+	model_end(&m);
 }
 END_TEST
 
@@ -368,6 +476,8 @@ Suite *export_suite(void)
 
 	tcase_set_timeout(c, 60);
 	tcase_add_test(c, a_gguf_tokenizes_as_its_source);
+	tcase_add_test(c, merges_by_rank_of_text_as_it_is);
+	tcase_add_test(c, a_unigram_in_a_gguf);
 	tcase_add_test(c, what_a_gguf_loses_is_said);
 	tcase_add_test(c, what_a_gguf_cannot_say_is_refused);
 	tcase_add_test(c, configs_name_the_ends);

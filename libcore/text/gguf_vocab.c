@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* gguf_vocab.c - the vocabulary in a GGUF: byte-level BPE ("gpt2") with its
- * way of cutting by name, and SentencePiece's BPE ("llama"). */
+/* gguf_vocab.c - the vocabulary in a GGUF: BPE with its way of cutting by
+ * name ("gpt2", and "gemma4", which is one of them), SentencePiece's BPE
+ * ("llama") and unigram ("t5"), WordPiece ("bert"). */
 #include <math.h>
 #include <string.h>
 
@@ -99,6 +100,15 @@ static int add_tokens(struct tokenizer *t, const struct gguf_lists *v, struct er
 
 /* ---- gpt2 */
 
+/* Half a merge; at most PIECE_MAX bytes. */
+static size_t read_part(const struct tokenizer *t, unsigned char *out, struct bytes text)
+{
+	if (t->byte_level)
+		return alphabet_read(out, text);
+	memcpy(out, text.p, text.n);
+	return text.n;
+}
+
 /* "a b", cut at the first space that is not at the start. A merge of texts
  * that are no tokens never comes about. */
 static int add_merge(struct tokenizer *t, struct bytes text, uint32_t rank, struct err *e)
@@ -115,8 +125,8 @@ static int add_merge(struct tokenizer *t, struct bytes text, uint32_t rank, stru
 	b = (struct bytes){ space + 1, text.n - a.n - 1 };
 	if (a.n > PIECE_MAX || b.n > PIECE_MAX)
 		return err_set(e, ERR_INPUT, "%zu bytes, at most %d", text.n, PIECE_MAX);
-	n_a = alphabet_read(joined, a);
-	n_b = n_a == ALPHABET_NONE ? n_a : alphabet_read(joined + n_a, b);
+	n_a = read_part(t, joined, a);
+	n_b = n_a == ALPHABET_NONE ? n_a : read_part(t, joined + n_a, b);
 	if (n_b == ALPHABET_NONE)
 		return 0;
 	left = vocab_find(&t->vocab, (struct bytes){ joined, n_a });
@@ -159,26 +169,49 @@ static int add_specials(struct tokenizer *t, struct err *e)
 	return 0;
 }
 
-static int read_gpt2(struct tokenizer *t, struct source *s, const struct gguf_lists *v, bool *bos,
-                     struct err *e)
+/* Tokens spelled as they are: bytes have tokens of their own, and spaces may
+ * be marks. */
+static void spell_raw(struct tokenizer *t, unsigned flags)
 {
-	struct bytes pre = bytes_of("default");
-	unsigned flags = 0;
-	const uint8_t *type;
+	struct normal marks = { .kind = NORMAL_REPLACE, .what = bytes_of(" "),
+		                .with = bytes_of(SPM_MARK) };
 
+	t->byte_fallback = t->decoder.bytes = t->decoder.each_byte = true;
+	t->fuse_unk = true;
+	t->lines_whole = flags & PRE_LINES;
+	if (!(flags & PRE_MARKS))
+		return;
+	t->normalizer.step[t->normalizer.n++] = marks;
+	t->decoder.mark = marks.with;
+}
+
+static int read_merged(struct tokenizer *t, struct source *s, const struct gguf_lists *v,
+                       struct bytes pre, unsigned *flags, struct err *e)
+{
 	if (source_meta_text(s, KEY "pre", &pre, e) < 0)
 		return -1;
-	if (pre_read(&t->splitter, &flags, pre, e))
+	if (pre_read(&t->splitter, flags, pre, e))
 		return err_in(e, KEY "pre");
 	t->pre = arena_text(&t->arena, pre.p, pre.n, e);
 	if (!t->pre)
 		return -1;
 	t->model = MODEL_RANK;
-	t->byte_level = true;
-	t->ignore_merges = flags & PRE_WHOLE;
-	*bos = flags & PRE_BOS;
-	if (add_tokens(t, v, e) || add_merges(t, v->merges, e) || add_specials(t, e))
+	t->byte_level = !(*flags & PRE_RAW);
+	t->ignore_merges = *flags & PRE_WHOLE;
+	if (!t->byte_level)
+		spell_raw(t, *flags);
+	return add_tokens(t, v, e) || add_merges(t, v->merges, e) || add_specials(t, e) ? -1 : 0;
+}
+
+static int read_gpt2(struct tokenizer *t, struct source *s, const struct gguf_lists *v,
+                     struct err *e)
+{
+	unsigned flags = 0;
+	const uint8_t *type;
+
+	if (read_merged(t, s, v, bytes_of("default"), &flags, e))
 		return -1;
+	t->add_bos = flags & PRE_BOS;
 	if (get_id(t, s, KEY "bos_token_id", 11, &t->bos, e) < 0 ||
 	    get_id(t, s, KEY "eos_token_id", 11, &t->eos, e) < 0 ||
 	    get_id(t, s, KEY "unknown_token_id", SIZE_MAX, &t->unk, e) < 0)
@@ -189,8 +222,24 @@ static int read_gpt2(struct tokenizer *t, struct source *s, const struct gguf_li
 		t->bos = -1;
 	if (t->eos == 11 && *type != TOKEN_CONTROL)
 		t->eos = -1;
-	t->unk = -1; /* bytes are never unknown */
+	if (t->byte_level)
+		t->unk = -1; /* bytes are never unknown */
 	return 0;
+}
+
+static int read_gemma4(struct tokenizer *t, struct source *s, const struct gguf_lists *v,
+                       struct err *e)
+{
+	unsigned flags;
+
+	if (read_merged(t, s, v, bytes_of("gemma4"), &flags, e))
+		return -1;
+	if (t->byte_level)
+		return err_set(e, ERR_INPUT, KEY "pre: expected \"gemma4\", found \"%s\"", t->pre);
+	if (get_id(t, s, KEY "bos_token_id", SIZE_MAX, &t->bos, e) < 0 ||
+	    get_id(t, s, KEY "eos_token_id", SIZE_MAX, &t->eos, e) < 0)
+		return -1;
+	return get_id(t, s, KEY "unknown_token_id", SIZE_MAX, &t->unk, e) < 0 ? -1 : 0;
 }
 
 /* ---- llama */
@@ -237,10 +286,51 @@ static int read_llama(struct tokenizer *t, struct source *s, const struct gguf_l
 	return spm_set_up(t, e) ? -1 : strip_after(t, s, e);
 }
 
+/* ---- t5 */
+
+/* SentencePiece's rules for rewriting text. */
+static int read_charsmap(struct tokenizer *t, struct source *s, struct err *e)
+{
+	const struct meta *m;
+
+	if (get_list(s, KEY "precompiled_charsmap", &m, e))
+		return -1;
+	if (!m || !m->count)
+		return 0;
+	if (m->item != META_U8 && m->item != META_I8)
+		return err_set(e, ERR_INPUT, KEY "precompiled_charsmap: expected bytes");
+	return charsmap_init(&t->spm.map, m->raw, &t->arena, e) ? err_in(e, KEY) : 0;
+}
+
+static int read_t5(struct tokenizer *t, struct source *s, const struct gguf_lists *v,
+                   struct err *e)
+{
+	t->model = MODEL_UNIGRAM;
+	t->byte_fallback = t->fuse_unk = true;
+	t->spm.escape = t->spm.bad_replaced = true;
+	if (!v->scores)
+		return err_set(e, ERR_INPUT, KEY "scores: missing");
+	if (add_tokens(t, v, e) || read_charsmap(t, s, e) ||
+	    get_flag(s, KEY "add_space_prefix", false, &t->spm.add_prefix, e) ||
+	    get_flag(s, KEY "remove_extra_whitespaces", false, &t->spm.collapse, e))
+		return -1;
+	if (get_id(t, s, KEY "bos_token_id", SIZE_MAX, &t->bos, e) < 0 ||
+	    get_id(t, s, KEY "eos_token_id", 1, &t->eos, e) < 0 ||
+	    get_id(t, s, KEY "unknown_token_id", 2, &t->unk, e) < 0)
+		return -1;
+	if (t->unk < 0)
+		return err_set(e, ERR_INPUT, KEY "unknown_token_id: missing");
+	if (spm_set_up(t, e))
+		return -1;
+	t->decoder.strip_first = t->spm.add_prefix || t->spm.collapse;
+	t->decoder.strip_all = t->spm.collapse;
+	return 0;
+}
+
 /* ---- bert: words that begin with the mark, and what goes on without one */
 
 static int read_bert(struct tokenizer *t, struct source *s, const struct gguf_lists *v,
-                     int32_t *sep, struct err *e)
+                     struct err *e)
 {
 	struct step space = { .kind = STEP_WHITE, .behaviour = SPLIT_REMOVED };
 	struct step point = { .kind = STEP_PUNCTUATION };
@@ -259,42 +349,60 @@ static int read_bert(struct tokenizer *t, struct source *s, const struct gguf_li
 	if (get_id(t, s, KEY "cls_token_id", 101, &t->bos, e) < 0 ||
 	    get_id(t, s, KEY "bos_token_id", t->bos < 0 ? SIZE_MAX : (size_t)t->bos, &t->bos, e) <
 	            0 ||
-	    get_id(t, s, KEY "eos_token_id", SIZE_MAX, &t->eos, e) < 0 ||
-	    get_id(t, s, KEY "unknown_token_id", 100, &t->unk, e) < 0)
+	    get_id(t, s, KEY "eos_token_id", SIZE_MAX, &t->eos, e) < 0)
 		return -1;
-	return get_id(t, s, KEY "seperator_token_id", 102, sep, e) < 0 ? -1 : 0;
+	return get_id(t, s, KEY "unknown_token_id", 100, &t->unk, e) < 0 ? -1 : 0;
+}
+
+/* ---- all of them */
+
+static const struct kind {
+	const char *name;
+	int (*read)(struct tokenizer *t, struct source *s, const struct gguf_lists *v,
+	            struct err *e);
+	/* unless the file says otherwise; a reader may change add_bos */
+	bool bos, eos, sep;
+	bool always_bos;
+	size_t sep_id, pad_id;
+} kinds[] = {
+	/* name     read          bos    eos    sep    always sep_id    pad_id */
+	{ "gpt2",   read_gpt2,    false, false, false, false, SIZE_MAX, SIZE_MAX },
+	{ "llama",  read_llama,   true,  false, false, false, SIZE_MAX, SIZE_MAX },
+	{ "gemma4", read_gemma4,  true,  false, false, true,  SIZE_MAX, SIZE_MAX },
+	{ "t5",     read_t5,      false, true,  false, false, SIZE_MAX, 0 },
+	{ "bert",   read_bert,    true,  false, true,  false, 102,      SIZE_MAX },
+};
+
+static const struct kind *find_kind(struct source *s, struct err *e)
+{
+	struct bytes model = { 0 };
+
+	if (source_meta_text(s, KEY "model", &model, e) < 0)
+		return NULL;
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+		if (bytes_is(model, kinds[i].name))
+			return &kinds[i];
+	(void)err_set(e, ERR_INPUT, KEY "model: \"%.*s\" is not supported", (int)model.n,
+	              (const char *)model.p);
+	return NULL;
 }
 
 int gguf_vocab_read(struct tokenizer *t, struct source *s, struct err *e)
 {
+	const struct kind *k = find_kind(s, e);
+	bool add_bos, add_eos, add_sep;
 	struct gguf_lists v;
-	struct bytes model = { 0 };
-	bool add_bos = true, add_eos, add_sep;
-	bool is_bert = false;
 	int32_t sep;
 
-	if (source_meta_text(s, KEY "model", &model, e) < 0 || get_lists(s, &v, e))
+	if (!k || get_lists(s, &v, e))
 		return -1;
-	if (bytes_is(model, "gpt2")) {
-		if (read_gpt2(t, s, &v, &add_bos, e))
-			return -1;
-	} else if (bytes_is(model, "llama")) {
-		if (read_llama(t, s, &v, e))
-			return -1;
-	} else if (bytes_is(model, "bert")) {
-		is_bert = true;
-		if (read_bert(t, s, &v, &sep, e))
-			return -1;
-	} else {
-		return err_set(e, ERR_INPUT, KEY "model: \"%.*s\" is not supported", (int)model.n,
-		               (const char *)model.p);
-	}
-	if (get_id(t, s, KEY "padding_token_id", SIZE_MAX, &t->pad, e) < 0 ||
-	    (!is_bert && get_id(t, s, KEY "seperator_token_id", SIZE_MAX, &sep, e) < 0) ||
-	    get_flag(s, KEY "add_bos_token", add_bos, &add_bos, e) ||
-	    get_flag(s, KEY "add_eos_token", false, &add_eos, e) ||
-	    get_flag(s, KEY "add_sep_token", is_bert, &add_sep, e) ||
-	    tokenizer_set_ends(t, add_bos, add_eos, e))
+	t->add_bos = k->bos;
+	if (k->read(t, s, &v, e) || get_id(t, s, KEY "padding_token_id", k->pad_id, &t->pad, e) < 0 ||
+	    get_id(t, s, KEY "seperator_token_id", k->sep_id, &sep, e) < 0 ||
+	    get_flag(s, KEY "add_bos_token", t->add_bos, &add_bos, e) ||
+	    get_flag(s, KEY "add_eos_token", k->eos, &add_eos, e) ||
+	    get_flag(s, KEY "add_sep_token", k->sep, &add_sep, e) ||
+	    tokenizer_set_ends(t, add_bos || k->always_bos, add_eos, e))
 		return -1;
 	return add_sep && sep >= 0 && !t->add_eos ? ids_add(&t->after, sep, e) : 0;
 }

@@ -9,7 +9,7 @@
 
 #include "text/patterns.h"
 
-enum { PATTERNS = 6, WHOLE = PRE_WHOLE, BOS = PRE_BOS, SEP = PRE_SEP };
+enum { PATTERNS = 6, WHOLE = PRE_WHOLE, BOS = PRE_BOS, SEP = PRE_SEP, RAW = PRE_RAW };
 
 /* clang-format off */
 static const struct pre {
@@ -186,6 +186,15 @@ static const struct pre {
 	  0,
 	  { P_SHORT "|[^\\r\\n\\p{L}\\p{N}]?(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|\\p{N}| "
 	    "?[^\\s\\p{L}\\p{N}]+[\\r\\n/]?|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+" } },
+	{ "gemma4",
+	  RAW | PRE_MARKS | PRE_LINES,
+	  { "[^\\n]+|[\\n]+" } },
+	{ "granite-embed-multi-311m sarvam-moe",
+	  RAW | PRE_MARKS,
+	  { "[^\\n]+|[\\n]+" } },
+	{ "whitespace",
+	  RAW,
+	  { "\\S+" } },
 	{ "minicpm5",
 	  WHOLE,
 	  { "\\p{N}{1,3}",
@@ -263,7 +272,7 @@ const char *pre_name(const struct splitter *s, bool whole)
 	for (size_t i = 0; i < sizeof pres / sizeof *pres; i++) {
 		size_t k = 0;
 
-		if (!(pres[i].flags & PRE_WHOLE) != !whole || (pres[i].flags & PRE_SEP))
+		if (!(pres[i].flags & WHOLE) != !whole || (pres[i].flags & (SEP | RAW)))
 			continue;
 		while (k < s->n && k < PATTERNS && pres[i].pattern[k] &&
 		       step_is(&s->step[k], pres[i].pattern[k]))

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* regex.c - PCRE2 reading what tokenizer files mean, which is Oniguruma's
- * dialect: \s is Unicode's white space, ^ and $ are at every line. */
+ * dialect: \s is Unicode's white space, ^ and $ are at every line, a script's
+ * name means its own characters. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "text/regex.h"
 
+#include <ctype.h>
 #include <pcre2.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "util/buf.h"
 
@@ -54,6 +57,32 @@ static const char *escape(unsigned char c, bool in_class)
 	return NULL;
 }
 
+/* \p{NAME} or its like at p: the place of a script's name, which PCRE2 takes
+ * for all characters that are used with the script unless it is told; 0. */
+static size_t script_name(struct bytes p)
+{
+	char probe[48] = "\\p{sc:";
+	size_t from = 3, to, n = strlen(probe);
+	pcre2_code *code;
+	int rc;
+	PCRE2_SIZE at;
+
+	if (p.n < 4 || (p.p[1] != 'p' && p.p[1] != 'P') || p.p[2] != '{')
+		return 0;
+	from += p.p[3] == '^';
+	for (to = from; to < p.n && p.p[to] != '}' && n < sizeof probe - 2; to++) {
+		if (!isalpha(p.p[to]) && p.p[to] != '_')
+			return 0;
+		probe[n++] = (char)p.p[to];
+	}
+	if (to == p.n || p.p[to] != '}' || to - from < 3)
+		return 0;
+	probe[n++] = '}';
+	code = pcre2_compile((PCRE2_SPTR)probe, n, PCRE2_UTF, &rc, &at, NULL);
+	pcre2_code_free(code);
+	return code ? from : 0;
+}
+
 /* Writes white space out, since PCRE2 counts U+180E and Unicode does not.
  * Refuses classes within classes, which PCRE2 does not know. */
 static int translate(struct buf *b, struct bytes p, struct err *e)
@@ -65,12 +94,16 @@ static int translate(struct buf *b, struct bytes p, struct err *e)
 		unsigned char c = p.p[i], next = i + 1 < p.n ? p.p[i + 1] : 0;
 
 		if (c == '\\' && i + 1 < p.n) {
+			size_t script = script_name((struct bytes){ p.p + i, p.n - i });
+
 			other = escape(next, in_class);
 			if (other)
 				buf_add_text(b, other);
 			else
-				buf_add(b, p.p + i, 2);
-			i++;
+				buf_add(b, p.p + i, script ? script : 2);
+			if (script)
+				buf_add_text(b, "sc:");
+			i += (script ? script : 2) - 1;
 			continue;
 		}
 		if (in_class && ((c == '[' && next != ':') || (c == '&' && next == '&')))

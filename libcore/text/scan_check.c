@@ -215,6 +215,12 @@ START_TEST(expressions_mean_what_oniguruma_means)
 		{ "\\h+", "xyzAf0g", 3, 6 },
 		{ "(?i:'s)", "'\xC5\xBF", 0, 3 },
 		{ "a++b", "aab", 0, 3 },
+		/* U+3002 is written with Han, and is not of it */
+		{ "\\p{Han}+", "\xE3\x80\x82\xE6\x97\xA5", 3, 6 },
+		{ "[a\\p{Han}]+", "\xE3\x80\x82\xE6\x97\xA5", 3, 6 },
+		{ "\\P{Han}+", "\xE6\x97\xA5\xE3\x80\x82", 3, 6 },
+		{ "\\p{^Han}+", "\xE6\x97\xA5\xE3\x80\x82", 3, 6 },
+		{ "\\p{Alphabetic}+", "-a", 1, 2 },
 	};
 	struct err e = { 0 };
 	struct regex *r;
@@ -310,6 +316,50 @@ START_TEST(ways_of_cutting_by_name)
 }
 END_TEST
 
+static int note_piece(void *to, struct bytes piece, struct err *e)
+{
+	struct buf *b = to;
+
+	(void)e;
+	buf_add_text(b, b->n ? "|" : "");
+	buf_add(b, piece.p, piece.n);
+	return 0;
+}
+
+/* Digits in threes from the right; text that no scanner of ours cuts. */
+START_TEST(expressions_cut_by_name)
+{
+	static const struct {
+		const char *name, *text, *pieces;
+	} row[] = {
+		{ "tiny_aya", "x 1234567it's", "x| |123|456|7|it's" },
+		{ "cohere2moe", "1234567 12,3456", "1|234|567| |12|,|3|456" },
+		{ "superbpe", "a 1234567b12", "a |1|234|567|b|12" },
+		{ "afmoe", "1234567a\xD9\xA1""234 the", "1|234|567|a|\xD9\xA1|234| the" },
+		{ "gemma4", "a b\n\n\nc", "a b|\n\n\n|c" },
+		{ "whitespace", " a  b", " |a|  |b" },
+		{ "kimi-k2", "\xE6\x97\xA5\xE3\x80\x82the", "\xE6\x97\xA5|\xE3\x80\x82the" },
+	};
+	struct split_room room = { 0 };
+	struct splitter s = { 0 };
+	struct buf b = { 0 };
+	struct err e = { 0 };
+	unsigned flags;
+
+	for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+		buf_clear(&b);
+		ck_assert_int_eq(pre_read(&s, &flags, bytes_of(row[i].name), &e), 0);
+		ck_assert_int_eq(splitter_run(&s, bytes_of(row[i].text), true, &room, note_piece,
+		                              &b, &e), 0);
+		buf_add_byte(&b, '\0');
+		ck_assert_str_eq((char *)b.p, row[i].pieces);
+		splitter_release(&s);
+	}
+	split_room_release(&room);
+	buf_release(&b);
+}
+END_TEST
+
 Suite *scan_suite(void)
 {
 	Suite *s = suite_create("scan");
@@ -327,6 +377,7 @@ Suite *scan_suite(void)
 	tcase_add_test(c, bad_expressions_are_refused);
 	tcase_add_loop_test(c, endless_matching_ends, 0, 2);
 	tcase_add_test(c, ways_of_cutting_by_name);
+	tcase_add_test(c, expressions_cut_by_name);
 	suite_add_tcase(s, c);
 	return s;
 }

@@ -78,6 +78,7 @@ struct tokenizer {
 	bool by_text;       /* ranked, but a pair joins when its text is a token */
 	size_t n_ranks;     /* then: so many */
 	bool ignore_merges; /* a piece that is a token is that token */
+	bool lines_whole;   /* so is one of line ends alone */
 	bool cut_at_marks;  /* no merge crosses from a character to a mark */
 	bool has_unused;
 	int32_t byte[BYTE_TOKENS]; /* -1: none */
