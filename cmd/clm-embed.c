@@ -257,7 +257,7 @@ static int open_all(struct job *j, struct err *e)
 	if (!m.kv_tokens)
 		return -1;
 	m.kv_tokens += m.max_rows * PAGE_POSITIONS; /* texts of a page each fill a pass */
-	if (open_weights(&j->o, &m, e))
+	if (open_weights(&j->o, &m, j->a.common.quiet, e))
 		return -1;
 	c = model_config(j->o.model);
 	if (embed_rules(&j->rules, j->o.source, c, e))

@@ -296,7 +296,7 @@ static int open_batch(struct infer *x, const struct job *first, struct err *e)
 		b.max_sessions = 1;
 	m.kv_tokens = cache_tokens(x, first, e);
 	m.max_out = b.max_sessions;
-	if (!m.kv_tokens || open_weights(&x->o, &m, e) ||
+	if (!m.kv_tokens || open_weights(&x->o, &m, a->common.quiet, e) ||
 	    (a->load && keep_load(&x->cache, &x->o, a->load, e)))
 		return -1;
 	return batch_open(&x->jobs.batch, x->o.model, x->o.tokenizer, &b, &events, e);

@@ -175,7 +175,8 @@ static int open_all(struct opened *o, struct args *a, struct err *e)
 	if (a->first >= a->window)
 		cli_misuse("--first: expected less than the window's %zu, found %zu", a->window, a->first);
 	m.kv_tokens = a->window + PAGE_POSITIONS;
-	return open_device(o, &a->open, a->common.verbose, e) || open_weights(o, &m, e) ? -1 : 0;
+	return open_device(o, &a->open, a->common.verbose, e) ||
+	       open_weights(o, &m, a->common.quiet, e) ? -1 : 0;
 }
 
 int main(int argc, char **argv)

@@ -74,7 +74,7 @@ int open_device(struct opened *o, const struct open_options *a, int verbose, str
 	return 0;
 }
 
-int open_weights(struct opened *o, const struct model_options *m, struct err *e)
+int open_weights(struct opened *o, const struct model_options *m, bool quiet, struct err *e)
 {
 	struct model_options with = m ? *m : (struct model_options){ 0 };
 
@@ -82,7 +82,11 @@ int open_weights(struct opened *o, const struct model_options *m, struct err *e)
 		with.sets = &o->adapters.set;
 		with.n_sets = 1;
 	}
-	return model_open(&o->model, o->source, o->exec, &with, e);
+	if (model_open(&o->model, o->source, o->exec, &with, e))
+		return -1;
+	if (model_left_out(o->model) && !quiet)
+		cli_warn("note: left out: %s", model_left_out(o->model));
+	return 0;
 }
 
 /* A quarter of the device's memory, or of the machine's. */

@@ -34,8 +34,8 @@ NEED int open_files(struct opened *o, const struct open_options *a, struct err *
 NEED int open_texts(struct opened *o, const struct open_options *a, struct err *e);
 NEED int open_tokenizer(struct opened *o, struct err *e);        /* after open_files() */
 NEED int open_device(struct opened *o, const struct open_options *a, int verbose, struct err *e);
-NEED int open_weights(struct opened *o, const struct model_options *m,
-                      struct err *e); /* after both */
+/* After both; one line tells what was left out, unless quiet. */
+NEED int open_weights(struct opened *o, const struct model_options *m, bool quiet, struct err *e);
 void open_release(struct opened *o);
 /* Positions worth keeping for `batch` texts at once (each up to `context`;
  * 0: the model's), within a part of the device's memory. After

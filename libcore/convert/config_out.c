@@ -403,18 +403,26 @@ int config_text(struct buf *out, const struct plan *p, struct err *e)
 	bool foreign = p->names == NAMING_META || naming_of(p->source) != NAMING_HF;
 	struct bytes text = { 0 };
 	int got = source_sibling(p->source, "config.json", &text, e), rc;
-	cJSON *o;
+	cJSON *o, *part = NULL;
 
 	if (got < 0 || (!got && !p->config))
 		return got;
 	foreign |= !got;
-	if (!foreign && !weights_change(p)) {
-		buf_add(out, text.p, text.n);
-		return buf_check(out, e);
-	}
 	o = foreign ? cJSON_CreateObject() : json_parse(text, e);
 	if (!o)
 		return foreign ? err_memory(e, sizeof *o) : err_in(e, "config.json");
+	if (!foreign && p->config && config_text_json(&part, o, e) < 0) {
+		cJSON_Delete(o);
+		return err_in(e, "config.json");
+	}
+	if (part) { /* the text model's, in place of the whole's */
+		cJSON_Delete(o);
+		o = part;
+	} else if (!foreign && !weights_change(p)) {
+		cJSON_Delete(o);
+		buf_add(out, text.p, text.n);
+		return buf_check(out, e);
+	}
 	rc = p->names == NAMING_META ? build_examples(o, p, e) :
 	     foreign                 ? build(o, p, e) :
 	                               change(o, p, e);

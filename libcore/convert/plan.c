@@ -83,7 +83,8 @@ static bool our_name(const struct plan *p, char out[NAME_ROOM], const char *name
 
 	if (from != NAMING_HF)
 		return config_name_in(p->config, out, NAME_ROOM, from, name);
-	return snprintf(out, NAME_ROOM, "%s", name) < NAME_ROOM;
+	name = config_text_ours(p->config, name);
+	return name && snprintf(out, NAME_ROOM, "%s", name) < NAME_ROOM;
 }
 
 /* MLX's codes of a weight that is known. */
@@ -236,11 +237,12 @@ static int collect(struct plan *p, struct err *e)
 		struct item *item = &p->item[p->n_items];
 		char ours[NAME_ROOM];
 
-		if (from == NAMING_HF)
-			snprintf(ours, sizeof ours, "%s", t->name);
-		else if (travels(p, t) ||
-		         !config_name_in(p->config, ours, sizeof ours, from, t->name))
+		if (from != NAMING_HF && travels(p, t))
 			continue;
+		if (!our_name(p, ours, t->name)) {
+			p->n_left_out += from == NAMING_HF;
+			continue;
+		}
 		if (is_left_out(p, t, ours))
 			continue;
 		item->weight = t;
@@ -250,6 +252,8 @@ static int collect(struct plan *p, struct err *e)
 		p->n_bytes += t->data.n;
 		p->n_items++;
 	}
+	if (p->n_left_out)
+		plan_note(p, "left out: %zu tensors that are not the text model's", p->n_left_out);
 	return 0;
 }
 

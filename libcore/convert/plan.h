@@ -71,6 +71,7 @@ struct plan {
 	struct item *item;           /* sorted by name, layers by number */
 	size_t n_items;
 	size_t n_bytes;              /* of the source's tensors that are read */
+	size_t n_left_out;           /* of them that are not the text model's */
 	struct target most;          /* of the output's triples; bits 0: there is none */
 	struct pool *pool;
 	struct fuse *fuse;           /* NULL: no adapters */

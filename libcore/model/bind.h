@@ -24,6 +24,10 @@ struct binder {
 	size_t used;      /* of them, that a row takes */
 	struct weight_desc *only; /* not NULL: what is found is described there, not uploaded */
 	const char *path; /* that was looked for last */
+	/* inventory.c: which tensors slots asked for, and names of those they missed */
+	bool *seen;
+	const char **missing;
+	size_t n_missing, room_missing;
 };
 
 /* The tensor PATH.LEAF in the file's own naming; `name` gets that name. */

@@ -6,6 +6,7 @@
 #include "model/bind.h"
 #include "model/coded.h"
 #include "model/family.h"
+#include "model/inventory.h"
 
 #include <stdio.h>
 
@@ -87,6 +88,7 @@ static int bind_pieces(struct binder *b, struct weight **out, size_t i, const ch
 	struct weight_piece *piece = arena_new(&b->w->arena, b->stack, sizeof *piece, e);
 	struct weight_desc d = { .name = part, .n_out = b->stack * n_out, .n_in = n_in,
 		                 .piece = piece };
+	bool lacking = false;
 	double bits;
 
 	if (!piece)
@@ -99,8 +101,11 @@ static int bind_pieces(struct binder *b, struct weight **out, size_t i, const ch
 		snprintf(path, sizeof path, "model.layers.%zu.%s.%zu.%s", i,
 		         b->c->family->experts[0], j, part);
 		t = bind_find(b, name, path, "weight");
-		if (!t)
-			return err_set(e, ERR_INPUT, "%s: missing", name);
+		lacking |= !t;
+		if (!t && inventory_missing(b, name, e))
+			return -1;
+		if (lacking)
+			continue;
 		codes = bind_find(b, scales, path, "scales");
 		if (j && codes != (d.form == FORM_AFFINE))
 			return bind_bad_shape(t, "what the first expert has", e);
@@ -108,6 +113,8 @@ static int bind_pieces(struct binder *b, struct weight **out, size_t i, const ch
 		            take_floats(b, &d, &piece[j], j, t, path, e))
 			return -1;
 	}
+	if (lacking)
+		return 0;
 	bits = d.form == FORM_AFFINE ?
 		d.bits + 16.0 * (double)dtype_info(d.dtype)->block_bytes / d.group :
 		8.0 * (double)dtype_info(d.dtype)->block_bytes;

@@ -102,7 +102,7 @@ static int bind_heads(struct binder *b, struct layer *l, size_t i, struct err *e
 {
 	const struct config *c = b->c;
 	char keys[NAME_ROOM], values[NAME_ROOM], both[NAME_ROOM], name[NAME_ROOM];
-	struct weight_desc d;
+	struct weight_desc d = { 0 };
 
 	snprintf(keys, sizeof keys, "model.layers.%zu.self_attn.embed_q", i);
 	snprintf(values, sizeof values, "model.layers.%zu.self_attn.unembed_out", i);
@@ -113,6 +113,8 @@ static int bind_heads(struct binder *b, struct layer *l, size_t i, struct err *e
 	b->stack = 0;
 	if (read_both(b, &d, both, e))
 		return -1;
+	if (!d.data)
+		return 0; /* missing, which is told with the others */
 	b->stack = c->n_heads;
 	return turn_keys(b, &l->embed_q, &d, e) || take_values(b, &l->unembed_out, &d, e);
 }

@@ -109,6 +109,7 @@ static int sizes_from_json(struct config *c, const cJSON *json, struct err *e)
 	if (json_get_size(json, "num_key_value_heads", &c->n_kv_heads, e) < 0 ||
 	    json_get_size(json, "head_dim", &c->head_dim, e) < 0 ||
 	    json_get_size(json, "max_position_embeddings", &c->max_pos, e) < 0 ||
+	    json_get_size(json, "num_nextn_predict_layers", &c->n_extra_layers, e) < 0 ||
 	    json_get_f64(json, "rms_norm_eps", &eps, e) < 0)
 		return -1;
 	c->norm_eps = (float)eps;
@@ -172,9 +173,14 @@ static int flags_from_json(struct config *c, struct source *s, const struct fami
 {
 	bool attention_bias = false;
 	const char *dtype = NULL;
+	char head[64];
 
-	c->tied = s ? !source_find(s, "lm_head.weight") && !source_find(s, "output.weight") :
-	              f->tied;
+	c->tied = f->tied;
+	if (s) {
+		config_text_find(c, f, s);
+		c->tied = config_text_name(c, head, sizeof head, "lm_head.weight") &&
+		          !source_find(s, head) && !source_find(s, "output.weight");
+	}
 	c->qkv_bias = f->qkv_bias;
 	c->qk_norm = f->qk_norm;
 	if (json_get_bool(json, "tie_word_embeddings", &c->tied, e) < 0 ||
@@ -193,7 +199,7 @@ static int flags_from_json(struct config *c, struct source *s, const struct fami
 	return 0;
 }
 
-int config_from_json(struct config *c, struct source *s, const cJSON *json, struct err *e)
+static int text_from_json(struct config *c, struct source *s, const cJSON *json, struct err *e)
 {
 	const char *type = NULL;
 	const struct family *f;
@@ -228,6 +234,15 @@ int config_from_json(struct config *c, struct source *s, const cJSON *json, stru
 		return -1;
 	c->bos = bos < 0 || bos >= MAX_VOCAB ? -1 : (int32_t)bos;
 	return 0;
+}
+
+int config_from_json(struct config *c, struct source *s, const cJSON *json, struct err *e)
+{
+	cJSON *part;
+	int bad = config_text_json(&part, json, e) < 0 || text_from_json(c, s, part ? part : json, e);
+
+	cJSON_Delete(part);
+	return bad ? -1 : 0;
 }
 
 /* ---- config.json as the mlx-examples wrote it beside weights.npz */

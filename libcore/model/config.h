@@ -9,6 +9,10 @@
 /* Each fills what its file says; config_read() checks the result once. */
 NEED int config_from_json(struct config *c, struct source *s, const cJSON *json, struct err *e);
 NEED int config_from_examples(struct config *c, struct source *s, const cJSON *json, struct err *e);
+/* config_text.c: where the source has a text model within a larger one sets text_at; our name to
+ * the one there. */
+void config_text_find(struct config *c, const struct family *f, struct source *s);
+bool config_text_name(const struct config *c, char *out, size_t room, const char *name);
 /* Parts of config_from_json(): the rotary embedding, and what differs between
  * layers; rope_scaling alone. */
 NEED int config_rope_json(struct config *c, const struct family *f, const cJSON *json,

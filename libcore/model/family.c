@@ -3,7 +3,7 @@
  *
  * Ours are the names of Hugging Face and mlx-lm. Layer numbers stand as {}
  * in the table; a name whose end is not in the table is left to the caller
- * (a tensor that the family does not know is ignored with a warning). */
+ * (inventory.c). */
 #include "model/family.h"
 
 #include "model/model.h"
@@ -136,8 +136,21 @@ int family_unknown(const char *what, const char *name, struct err *e)
 	               name, all);
 }
 
+/* Text models under the names that larger ones give them. */
+static const struct { const char *type, *family; } others[] = {
+	{ "gemma3", "gemma3_text" },       { "gemma4", "gemma4_text" },
+	{ "gemma4_unified", "gemma4_text" }, { "gemma4_unified_text", "gemma4_text" },
+	{ "qwen2_vl", "qwen2" },           { "qwen2_vl_text", "qwen2" },
+	{ "qwen2_5_vl", "qwen2" },         { "qwen2_5_vl_text", "qwen2" },
+	{ "qwen3_vl", "qwen3" },           { "qwen3_vl_text", "qwen3" },
+	{ "qwen3_vl_moe", "qwen3_moe" },   { "qwen3_vl_moe_text", "qwen3_moe" },
+};
+
 const struct family *family_find(const char *model_type)
 {
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (!strcmp(others[i].type, model_type))
+			model_type = others[i].family;
 	for (size_t i = 0; i < N_FAMILIES; i++)
 		if (!strcmp(families[i].name, model_type))
 			return &families[i];

@@ -6,6 +6,7 @@
 
 #include "format/format.h"
 #include "kv/kv.h"
+#include "util/json.h"
 
 enum rope_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN, ROPE_DYNAMIC, ROPE_LONG };
 /* what mixes positions in a layer */
@@ -16,6 +17,9 @@ struct config {
 	size_t n_layers, hidden, n_heads, n_kv_heads, head_dim, ffn, vocab, max_pos;
 	float norm_eps;
 	bool tied, qkv_bias, o_bias, mlp_bias, qk_norm;
+	const char *text_at;       /* where the text model is in a larger one: a prefix of its
+	                            * names; NULL: they stand alone */
+	size_t n_extra_layers;     /* past the last, which are not run */
 	bool rope_interleaved;     /* q and k rows lie in adjacent pairs (Meta, GGUF llama) */
 	bool rope_pairs_stay;      /* ... by the family's rule: containers do not reorder them */
 	enum rope_kind rope_kind;
@@ -61,6 +65,12 @@ NEED int config_read(struct config *c, struct source *s, struct err *e);
 /* A Hugging Face config.json alone, with no weights beside it. */
 NEED int config_parse(struct config *c, struct bytes json, struct err *e);
 void config_release(struct config *c);
+/* The text model's part of the config of one that sees or hears too: 1 and a new object, which
+ * says what a config of the text model alone would; 0: it is one. */
+NEED int config_text_json(cJSON **out, const cJSON *json, struct err *e);
+/* A tensor's name in such a model to its name in the text model alone, within it; NULL: it is not
+ * of it. A NULL config is no such model's. */
+const char *config_text_ours(const struct config *c, const char *name);
 /* Bytes of cache of a position: keys and values of `value` bytes, its share of states. */
 size_t config_cache_bytes(const struct config *c, size_t value);
 size_t config_state(const struct config *c, size_t layer); /* floats of its state; 0: none */

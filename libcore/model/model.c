@@ -223,6 +223,11 @@ const char *model_digest(const struct model *m)
 	return m->digest;
 }
 
+const char *model_left_out(const struct model *m)
+{
+	return m->weights.left_out;
+}
+
 size_t model_weight_bytes(const struct model *m)
 {
 	return m->weights.n_bytes;

@@ -86,6 +86,9 @@ void model_close(struct model *m);
 const struct config *model_config(const struct model *m);
 struct kv_pool *model_pool(struct model *m);
 const char *model_digest(const struct model *m);   /* hex, of config and tensor heads */
+/* What of the source makes no text and was left out, in words ("394 tensors of
+ * vision_tower, multi_modal_projector"); NULL: nothing. */
+const char *model_left_out(const struct model *m);
 size_t model_weight_bytes(const struct model *m);  /* in their compute form */
 size_t model_max_rows(const struct model *m);
 size_t model_max_out(const struct model *m);

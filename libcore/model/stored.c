@@ -7,7 +7,9 @@
 #include "model/bind.h"
 
 #include "model/coded.h"
+#include "model/config.h"
 #include "model/family.h"
+#include "model/inventory.h"
 
 #include <stdio.h>
 
@@ -22,11 +24,17 @@ const struct tensor *bind_find(struct binder *b, char name[NAME_ROOM], const cha
 	snprintf(ours, sizeof ours, "%s.%s", path, leaf);
 	if (!family_name_out(b->c->family, name, NAME_ROOM, b->naming, ours))
 		return NULL;
+	if (b->c->text_at) {
+		snprintf(ours, sizeof ours, "%s", name);
+		if (!config_text_name(b->c, name, NAME_ROOM, ours))
+			return NULL;
+	}
 	t = source_find(b->s, name);
 	if (!t && b->c->family->prefix) {
 		snprintf(ours, sizeof ours, "%s%s", b->c->family->prefix, name);
 		t = source_find(b->s, ours);
 	}
+	inventory_seen(b, t);
 	return t;
 }
 

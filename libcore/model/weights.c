@@ -8,6 +8,7 @@
 #include "model/bind.h"
 #include "model/coded.h"
 #include "model/family.h"
+#include "model/inventory.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -44,7 +45,7 @@ int bind_matrix(struct binder *b, struct weight **out, const char *path, size_t 
 		return made_matrix(b, out, path, n_out, n_in, e);
 	t = bind_find(b, name, path, "weight");
 	if (!t)
-		return err_set(e, ERR_INPUT, "%s: missing", name);
+		return inventory_missing(b, name, e);
 	if (bind_find(b, scales, path, "scales"))
 		return bind_triple(b, out, t, path, &d, e);
 	have = bind_flat(b, t);
@@ -84,7 +85,7 @@ int bind_vector(struct binder *b, struct weight **out, const char *path, const c
 	}
 	t = bind_find(b, name, path, leaf);
 	if (!t)
-		return err_set(e, ERR_INPUT, "%s: missing", name);
+		return inventory_missing(b, name, e);
 	if (t->shape.rank != 1 || t->shape.dim[0] != n || !dtype_info(t->dtype)->is_float) {
 		snprintf(want, sizeof want, "[%zu]", n);
 		return bind_bad_shape(t, want, e);
@@ -106,7 +107,7 @@ static int bind_taps(struct binder *b, struct weight **out, size_t i, const char
 		return bind_vector(b, out, path, "weight", n * taps, e);
 	t = bind_find(b, name, path, "weight");
 	if (!t)
-		return err_set(e, ERR_INPUT, "%s: missing", name);
+		return inventory_missing(b, name, e);
 	if (t->shape.rank != 3 || t->shape.dim[0] != n || t->shape.dim[1] * t->shape.dim[2] != taps ||
 	    (t->shape.dim[1] != 1 && t->shape.dim[2] != 1) || !dtype_info(t->dtype)->is_float) {
 		snprintf(want, sizeof want, "[%zu,1,%zu]", n, taps);
@@ -275,7 +276,7 @@ static int read_positions(struct binder *b, struct err *e)
 
 		snprintf(want, sizeof want, "floats, %zu rows of %zu", k ? (size_t)1 : rows, n);
 		if (!t)
-			return err_set(e, ERR_INPUT, "%s: missing", name);
+			return inventory_missing(b, name, e);
 		if (t->shape.rank != 2 || t->shape.dim[1] != n || t->shape.dim[0] < (k ? 1 : rows) ||
 		    !dtype_info(t->dtype)->is_float)
 			return bind_bad_shape(t, want, e);
@@ -323,7 +324,7 @@ static int open_all(struct binder *b, struct err *e)
 	                    NULL;
 	w->bound = w->all ? arena_new(&w->arena, c->n_layers * PER_LAYER + BESIDES,
 	                              sizeof *w->bound, e) : NULL;
-	if (!w->bound)
+	if (!w->bound || (b->s && inventory_open(b, e)))
 		goto fail;
 	if (bind_matrix(b, &w->embed, "model.embed_tokens", c->vocab, c->hidden, e))
 		goto fail;
@@ -335,7 +336,8 @@ static int open_all(struct binder *b, struct err *e)
 		if (bind_layer(b, i, e))
 			goto fail;
 	w->head = w->embed;
-	if (!c->tied && bind_matrix(b, &w->head, "lm_head", c->vocab, c->hidden, e))
+	if ((!c->tied && bind_matrix(b, &w->head, "lm_head", c->vocab, c->hidden, e)) ||
+	    (b->s && inventory_check(b, e)))
 		goto fail;
 	return 0;
 fail:

@@ -39,6 +39,7 @@ struct weights {
 	size_t n_all;
 	struct bound *bound; /* [n_bound] */
 	size_t n_bound;
+	const char *left_out; /* tensors of parts that make no text; NULL: none */
 	struct arena arena; /* what had to be unpacked or repacked */
 };
 

@@ -98,7 +98,7 @@ sub told
 	my $T = Test::More->builder;
 
 	$T->ok($r->{rc} == $rc && $r->{out} eq '' && $r->{err} =~ /^\Q$cmd[0]\E: [^\n]+\n\z/ &&
-	       $r->{err} =~ $want, $name) or
+	       scalar($r->{err} =~ $want), $name) or
 		$T->diag("rc $r->{rc}, signal $r->{signal}, stdout \"$r->{out}\", stderr \"$r->{err}\"");
 	return $r;
 }

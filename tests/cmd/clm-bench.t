@@ -130,7 +130,7 @@ misused(qr/--group: expected 16, 32, 64 or 128, found 48/, 'a group', $c, @tiny,
 misused(qr/--depth: expected values with commas between, found "1,,2"/, 'a list', $c, @tiny, '-d', '1,,2');
 misused(qr/--prompt: expected numbers from 0 to \d+, found "x"/, 'a number', $c, @tiny, '-p', 'x');
 misused(qr/--batch: expected numbers from 1 to 512, found 0/, 'no batch', $c, @tiny, '-b', 0);
-misused(qr/--runs: expected a number from 1/, 'no runs', $c, @tiny, '-r', 0);
+misused(qr/-r: expected a number from 1/, 'no runs', $c, @tiny, '-r', 0);
 misused(qr/--format: expected one of tsv jsonl md, found "csv"/, 'a format', $c, @tiny, '--format', 'csv');
 misused(qr/--exact and --fast are opposites/, 'opposites', $c, @tiny, qw(--exact --fast));
 refused(qr{^$c: /no/where: }, 'no such model', $c, '/no/where');
