@@ -50,7 +50,7 @@ static inline void convolve(__global const float *x, __global float *y, __global
 		store_some(act == GLU_SILU ? silu(total) : total, y + (ulong)row * channels, n);
 		for (int k = 0; k < taps - 1; k++)
 			h[k] = h[k + 1];
-		if (row + 1 < n_rows && pos % PAGE_SIZE != PAGE_SIZE - 1)
+		if (row + 1 < n_rows && pages[pos / PAGE_SIZE] == pages[(pos + 1) / PAGE_SIZE])
 			continue;
 		for (int k = 0; k < taps - 1; k++)
 			store_some(h[k], states + pages[pos / PAGE_SIZE] * size + (ulong)k * channels, n);

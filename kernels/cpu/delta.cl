@@ -130,7 +130,7 @@ KERNEL(delta)(ITEM __global const float *q, ulong q_step, __global const float *
 			turn_columns(state + c, unit_q, unit_k, gk, g, g_step,
 			             v + row * v_step + h * v_dim + from + c,
 			             beta[(ulong)row * n_heads + h], y + at + c, k_dim, n - c);
-		if (row + 1 == n_rows || pos % PAGE_SIZE == PAGE_SIZE - 1)
+		if (row + 1 == n_rows || pages[pos / PAGE_SIZE] != pages[(pos + 1) / PAGE_SIZE])
 			move_state(state, states + pages[pos / PAGE_SIZE] * size, k_dim, v_dim, n, true);
 	}
 }

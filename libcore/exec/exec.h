@@ -86,7 +86,8 @@ struct exec_kv_layer {
 	size_t n_heads, k_dim, v_dim;
 	unsigned group;        /* layers of a group share page tables (full, sliding, ...) */
 	/* A recurrent layer has states in place of keys and values: arrays of f32 of these sizes
-	 * (0: no such array). Its page is what they are after the last computed of its positions. */
+	 * (0: no such array). Its page is what they are after the last computed of its positions; a
+	 * list that names one page for many pages of positions keeps the last states alone. */
 	size_t state[KV_STATES][3];
 };
 /* Floats of the states before `part`; of all of them for KV_STATES. 0: keys and values. */

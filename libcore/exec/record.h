@@ -143,8 +143,9 @@ size_t kv_page_bytes(const struct exec_kv *k, size_t layer, bool values, size_t 
 size_t step_run(const struct step *s, size_t row);
 /* The page that position `pos` of a row's sequence lies in. */
 int32_t step_page(const struct step *s, unsigned group, size_t row, size_t pos);
-/* Whether the states of a row go to its page: the last of its run, or of the page. */
-bool step_keeps(const struct step *s, size_t row);
+/* Whether the states of a row go to its page: the last of its run, or of the page, where the
+ * next position has another (a list may name one page many times: states go on in it). */
+bool step_keeps(const struct step *s, unsigned group, size_t row);
 /* Where the matrix of a row begins, and the row's number in it. */
 struct weight_piece weight_rows(const struct weight_desc *d, size_t *row);
 /* Keeps the first failure of a record, under the op's name. */

@@ -277,7 +277,6 @@ Suite *recur_suite(void)
 	Suite *s = suite_create("recur");
 	TCase *t = tcase_create("recur");
 
-	tcase_set_timeout(t, 60); /* programs are built */
 	tcase_add_checked_fixture(t, start_portable, finish_check);
 	tcase_add_loop_test(t, convolutions, 0, 3 * sizeof convs / sizeof *convs);
 	tcase_add_loop_test(t, delta_rules, 0, 3 * sizeof deltas / sizeof *deltas);

@@ -36,7 +36,7 @@ static void convolve(const struct record *r, const struct op *op, const struct s
 			sum += (double)w[k] * (double)h[k];
 		ref_at(r, op->dst, row)[c] = (float)ref_activate(op->act, sum);
 		memmove(h, h + 1, (taps - 1) * sizeof *h);
-		for (size_t k = 0; step_keeps(s, row) && k + 1 < taps; k++)
+		for (size_t k = 0; step_keeps(s, r->kv->layer[op->layer].group, row) && k + 1 < taps; k++)
 			state_of(r, op, op->conv.part, s, row, (size_t)s->pos[row])[k * n + c] = h[k];
 	}
 }
@@ -117,7 +117,7 @@ static void delta_column(const struct record *r, const struct op *op, const stru
 		state[i] = state_of(r, op, d->part, s, row, pos - 1)[at + i * d->v_dim];
 	for (size_t end = row + n_rows; row < end; row++) {
 		delta_row(r, op, row, h, c, state);
-		for (size_t i = 0; step_keeps(s, row) && i < d->k_dim; i++)
+		for (size_t i = 0; step_keeps(s, r->kv->layer[op->layer].group, row) && i < d->k_dim; i++)
 			state_of(r, op, d->part, s, row, (size_t)s->pos[row])[at + i * d->v_dim] =
 				state[i];
 	}

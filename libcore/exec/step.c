@@ -41,10 +41,13 @@ int32_t step_page(const struct step *s, unsigned group, size_t row, size_t pos)
 	return s->pages[group * s->n_seqs + (size_t)s->seq[row]][pos / PAGE_POSITIONS];
 }
 
-bool step_keeps(const struct step *s, size_t row)
+bool step_keeps(const struct step *s, unsigned group, size_t row)
 {
+	size_t pos = (size_t)s->pos[row];
+
 	return row + 1 == s->n_rows || s->seq[row + 1] != s->seq[row] ||
-	       s->pos[row] % PAGE_POSITIONS == PAGE_POSITIONS - 1;
+	       (pos % PAGE_POSITIONS == PAGE_POSITIONS - 1 &&
+	        step_page(s, group, row, pos) != step_page(s, group, row, pos + 1));
 }
 
 /* States go from row to row: the rows of a sequence are one run. */

@@ -29,7 +29,7 @@ static struct kv_pool *pool;
 static inline void open_pool(size_t tokens, size_t window0, size_t window1, unsigned flags)
 {
 	size_t windows[2] = { window0, window1 };
-	struct kv_shape shape = { check_layers, N_LAYERS, 2, windows, NULL };
+	struct kv_shape shape = { check_layers, N_LAYERS, 2, windows, NULL, 0 };
 	struct exec_options o = { .device = "ref", .cache_dir = "", .flags = flags };
 	struct err e;
 

@@ -99,6 +99,11 @@ size_t kv_room(const struct kv_seq *s)
 	for (unsigned g = 0; g < s->pool->n_groups; g++) {
 		size_t left = pages_left(s->pool, g);
 
+		if (s->pool->group[g].state) {
+			if (states_needed(s, g) > left)
+				return 0;
+			continue;
+		}
 		if (last_is_shared(s, g)) {
 			if (!left)
 				return 0;
@@ -174,9 +179,15 @@ int kv_append(struct kv_seq *s, const int32_t *id, size_t n, struct err *e)
 		               n);
 	if (reserve(s, s->n + n, e) || own_last(s, e))
 		return -1;
-	for (unsigned g = 0; g < s->pool->n_groups; g++)
+	for (unsigned g = 0; g < s->pool->n_groups; g++) {
+		if (s->pool->group[g].state)
+			continue;
 		for (size_t i = pages_of(s->n); i < pages_of(s->n + n); i++)
 			s->table[g][i] = page_take(s->pool, g);
+	}
+	for (unsigned g = 0; g < s->pool->n_groups; g++)
+		if (s->pool->group[g].state)
+			states_append(s, g, pages_of(s->n), pages_of(s->n + n));
 	memcpy(s->id + s->n, id, n * sizeof *id);
 	s->n += n;
 	return 0;
@@ -191,10 +202,11 @@ static void publish(struct kv_seq *s)
 
 	while (!s->private && s->n_nodes < s->computed / PAGE_POSITIONS) {
 		size_t i = s->n_nodes;
-		int32_t *page[KV_GROUPS], node;
+		int32_t *page[KV_GROUPS], node, none = NONE;
 
-		for (size_t g = 0; g < p->n_groups; g++)
-			page[g] = &s->table[g][i];
+		for (unsigned g = 0; g < p->n_groups; g++)
+			page[g] = p->group[g].state && !states_rest(s, g, i) ? &none :
+			                                                       &s->table[g][i];
 		node = prefix_publish(p, i ? s->node[i - 1] : -1 - s->adapter, s->id + i * PAGE_POSITIONS,
 		                      page);
 		if (node == NONE)
@@ -212,11 +224,11 @@ static void slide(struct kv_seq *s)
 	for (unsigned g = 0; g < p->n_groups; g++) {
 		size_t keep = kv_first_seen(p->group[g].window, s->computed);
 
-		if (!keep)
+		if (p->group[g].state)
+			states_slide(s, g);
+		if (!keep || p->group[g].state)
 			continue;
 		keep = (keep - 1) / PAGE_POSITIONS;
-		if (p->group[g].state)
-			keep = keep > KEPT_STATES ? keep - KEPT_STATES : 0;
 		for (; s->given[g] < keep; s->given[g]++) {
 			page_drop(p, g, s->table[g][s->given[g]]);
 			s->table[g][s->given[g]] = NONE;
@@ -224,30 +236,50 @@ static void slide(struct kv_seq *s)
 	}
 }
 
+void kv_ready(struct kv_seq *s, size_t n)
+{
+	assert(n && n <= s->n - s->computed);
+	for (unsigned g = 0; g < s->pool->n_groups; g++)
+		if (s->pool->group[g].state)
+			states_ready(s, g, n);
+}
+
 void kv_done(struct kv_seq *s, size_t n)
 {
+	size_t from = s->computed;
+
 	s->computed += n;
+	for (unsigned g = 0; n && g < s->pool->n_groups; g++)
+		if (s->pool->group[g].state)
+			states_done(s, g, from);
 	publish(s);
 	slide(s);
 }
 
 /* ---- rewind */
 
-/* Takes back, from the prefix nodes, what sliding groups need for position
- * `pos` to be computed next. False where it is gone. */
+/* Takes back, from the prefix nodes, what sliding groups and states need for
+ * position `pos` to be computed next. False where it is gone. */
 static bool reach(struct kv_seq *s, size_t pos)
 {
 	struct kv_pool *p = s->pool;
 	size_t want[KV_GROUPS];
 
-	for (size_t g = 0; g < p->n_groups; g++) {
+	for (unsigned g = 0; g < p->n_groups; g++) {
 		want[g] = kv_first_seen(p->group[g].window, pos) / PAGE_POSITIONS;
+		if (p->group[g].state) {
+			if (!states_reach(s, g, pos))
+				return false;
+			continue;
+		}
 		for (size_t i = want[g]; i < s->given[g] && i < pages_of(pos); i++)
 			if (i >= s->n_nodes || p->node[s->node[i]].page[g] == NONE)
 				return false;
 	}
-	for (unsigned g = 0; g < p->n_groups; g++)
-		while (s->given[g] > want[g]) {
+	for (unsigned g = 0; g < p->n_groups; g++) {
+		if (p->group[g].state)
+			states_take_back(s, g, pos);
+		while (!p->group[g].state && s->given[g] > want[g]) {
 			size_t i = --s->given[g];
 
 			if (i >= pages_of(pos))
@@ -255,6 +287,7 @@ static bool reach(struct kv_seq *s, size_t pos)
 			s->table[g][i] = p->node[s->node[i]].page[g];
 			page_hold(p, g, s->table[g][i]);
 		}
+	}
 	return true;
 }
 
@@ -276,7 +309,9 @@ size_t kv_rewind(struct kv_seq *s, size_t pos)
 
 	pos = reachable(s, pos < s->n ? pos : s->n);
 	for (unsigned g = 0; g < p->n_groups; g++) {
-		for (size_t i = pages_of(s->n); i > pages_of(pos); i--)
+		if (p->group[g].state)
+			states_cut(s, g, pages_of(pos), pages_of(s->n));
+		for (size_t i = pages_of(s->n); !p->group[g].state && i > pages_of(pos); i--)
 			if (s->table[g][i - 1] != NONE)
 				page_drop(p, g, s->table[g][i - 1]);
 		if (s->given[g] > pages_of(pos))
@@ -309,7 +344,7 @@ int kv_fork(struct kv_seq **out, struct kv_seq *s, struct err *e)
 	}
 	for (unsigned g = 0; g < p->n_groups; g++) {
 		for (size_t i = 0; i < pages_of(n); i++) {
-			f->table[g][i] = s->table[g][i];
+			f->table[g][i] = p->group[g].state ? NONE : s->table[g][i];
 			if (f->table[g][i] != NONE)
 				page_hold(p, g, f->table[g][i]);
 		}
@@ -325,6 +360,11 @@ int kv_fork(struct kv_seq **out, struct kv_seq *s, struct err *e)
 	f->computed = s->computed;
 	f->private = s->private;
 	f->adapter = s->adapter;
+	for (unsigned g = 0; g < p->n_groups; g++)
+		if (p->group[g].state && states_fork(f, s, g, e)) {
+			kv_seq_close(f);
+			return -1;
+		}
 	if (kv_append(f, s->id + n, s->n - n, e)) {
 		kv_seq_close(f);
 		return -1;

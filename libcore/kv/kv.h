@@ -16,6 +16,7 @@ struct kv_shape {
 	size_t n_groups;
 	const size_t *window; /* [n_groups]: 0 full, else the sliding window in positions */
 	const bool *state;    /* [n_groups]: pages of recurrent states; NULL: none of them */
+	size_t state_bytes;   /* of these pages, at most, where 16 fit; 0: 1 GiB */
 };
 struct kv_pool;
 struct kv_seq;
@@ -50,6 +51,9 @@ size_t kv_room(const struct kv_seq *s);
  * copied first) and await computing. ERR_MACHINE: the pool is full (nothing
  * changed). */
 NEED int kv_append(struct kv_seq *s, const int32_t *id, size_t n, struct err *e);
+/* The next step will compute the next n appended positions: settles where its
+ * states are kept. Before the step takes kv_pages(). */
+void kv_ready(struct kv_seq *s, size_t n);
 /* The step that computed the next n appended positions has run: full pages
  * become findable by prefix, and pages wholly before a sliding window are
  * given back. */
@@ -57,8 +61,9 @@ void kv_done(struct kv_seq *s, size_t n);
 /* Forgets every position from `pos` on; pos <= kv_len(s). Gives the length
  * it reached: pos, or 0 where a sliding layer no longer holds what the
  * position needs. With recurrent layers a computed position is reached where
- * a state was kept: at the last border of a page before it that is still
- * there, or at 0. */
+ * a state was kept: at the last checkpoint before it that is still there, or
+ * at 0. Checkpoints lie at borders of pages: the last few behind the sequence,
+ * and as many more as the pool has room for. */
 size_t kv_rewind(struct kv_seq *s, size_t pos);
 /* Fills an empty sequence with the longest computed prefix of ids, at most n
  * - 1 positions, whole pages. Gives how many. Ids are compared one by one;

@@ -322,7 +322,7 @@ END_TEST
 START_TEST(shapes_are_checked)
 {
 	size_t window = 0;
-	struct kv_shape shape = { check_layers, N_LAYERS, 1, &window, NULL };
+	struct kv_shape shape = { check_layers, N_LAYERS, 1, &window, NULL, 0 };
 	struct exec_options o = { .device = "ref", .cache_dir = "" };
 	struct err e;
 

@@ -32,6 +32,24 @@ static int check_shape(const struct kv_shape *s, size_t tokens, struct err *e)
 	return 0;
 }
 
+enum { FEWEST_STATES = 16, STATE_BUDGET = 1 << 30 };
+
+/* Pages of states: as many as of positions, but under the budget few; then
+ * checkpoints lie so far apart that two pools' worth of them would fit. */
+static size_t count_states(const struct kv_shape *s, unsigned g, size_t n, size_t *stride)
+{
+	size_t budget = s->state_bytes ? s->state_bytes : STATE_BUDGET, bytes = 0, most;
+
+	for (size_t i = 0; i < s->n_layers; i++)
+		if (s->layer[i].group == g)
+			bytes += exec_kv_state(&s->layer[i], KV_STATES) * sizeof(float);
+	most = bytes ? budget / bytes : n;
+	if (most < FEWEST_STATES)
+		most = FEWEST_STATES;
+	*stride = most < n ? (2 * n + most - 1) / most : 1;
+	return most < n ? most : n;
+}
+
 /* All pages free, the first one first: a host touches no more than it uses. */
 static int open_group(struct kv_pool *p, struct group *g, size_t window, size_t n, struct err *e)
 {
@@ -67,12 +85,15 @@ int kv_pool_open(struct kv_pool **out, struct exec *x, const struct kv_shape *sh
 		goto fail;
 	for (size_t i = 0; i < p->n_layers; i++)
 		p->layer[i] = shape->layer[i];
-	for (size_t g = 0; g < p->n_groups; g++) {
+	for (unsigned g = 0; g < p->n_groups; g++) {
 		n_pages[g] = n;
 		p->group[g].state = shape->state && shape->state[g];
+		if (p->group[g].state)
+			n_pages[g] = count_states(shape, g, n, &p->group[g].stride);
 		p->recurs |= p->group[g].state;
 		p->all_slide &= shape->window[g] != 0 || p->group[g].state;
-		if (open_group(p, &p->group[g], p->group[g].state ? 2 : shape->window[g], n, e))
+		if (open_group(p, &p->group[g], p->group[g].state ? 2 : shape->window[g],
+		               n_pages[g], e))
 			goto fail;
 	}
 	p->n_nodes = p->all_slide ? 2 * n : n; /* a sliding chain outlives its pages */
@@ -111,10 +132,15 @@ size_t kv_pool_room(const struct kv_pool *p)
 {
 	size_t least = SIZE_MAX;
 
-	for (unsigned g = 0; g < p->n_groups; g++)
-		if (pages_left(p, g) < least)
-			least = pages_left(p, g);
-	return least * PAGE_POSITIONS;
+	for (unsigned g = 0; g < p->n_groups; g++) {
+		size_t room = pages_left(p, g) * PAGE_POSITIONS;
+
+		if (p->group[g].state) /* one serves any length */
+			room = room ? SIZE_MAX : 0;
+		if (room < least)
+			least = room;
+	}
+	return least;
 }
 
 size_t kv_pool_tokens(const struct kv_pool *p)

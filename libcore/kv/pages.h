@@ -19,6 +19,7 @@ struct page {
 struct group {
 	size_t window;        /* of states 2: the page of the position before, and the own */
 	bool state;
+	size_t stride;        /* of states: every so many borders a checkpoint is for others too */
 	struct page *page; /* [n] */
 	size_t n, n_free, n_idle;
 	int32_t free;           /* the first free page */
@@ -51,7 +52,7 @@ struct kv_pool {
 	struct arena arena;
 };
 
-/* Pages of states that a sequence keeps behind the last, to be rewound to. */
+/* Checkpoints that a sequence keeps behind its last page, to be rewound to. */
 enum { KEPT_STATES = 2 };
 
 /* The first position that position `pos` sees. */
@@ -77,10 +78,12 @@ int32_t prefix_publish(struct kv_pool *p, int32_t parent, const int32_t id[PAGE_
                        int32_t *const page[]);
 void prefix_use(struct kv_pool *p, int32_t node);
 void prefix_leave(struct kv_pool *p, int32_t node);
+/* A page of states leaves its node. */
+void prefix_forget(struct kv_pool *p, unsigned g, int32_t page);
 /* Takes an idle page away from its node. */
 void prefix_evict(struct kv_pool *p, unsigned g, int32_t page);
 
-/* ---- a sequence (kv.c), for snapshots */
+/* ---- a sequence (kv.c), for snapshots and states */
 struct kv_seq {
 	struct kv_pool *pool;
 	int32_t *id;
@@ -92,5 +95,24 @@ struct kv_seq {
 	size_t n_nodes;
 	bool private; /* holds what a file said: never published */
 };
+
+/* ---- pages of states (states.c). Entries are pages of positions.
+ * Pages that appending takes at least. */
+size_t states_needed(const struct kv_seq *s, unsigned g);
+/* Fills entries first .. end, of positions that are about to be appended. */
+void states_append(struct kv_seq *s, unsigned g, size_t first, size_t end);
+/* Checkpoints within the next n positions to be computed; after they are. */
+void states_ready(struct kv_seq *s, unsigned g, size_t n);
+void states_done(struct kv_seq *s, unsigned g, size_t from);
+/* Entry i, of computed positions, is no longer written to. */
+bool states_rest(const struct kv_seq *s, unsigned g, size_t i);
+void states_slide(struct kv_seq *s, unsigned g);
+/* Whether a border of pages has a checkpoint, here or with its prefix; takes it back from there. */
+bool states_reach(const struct kv_seq *s, unsigned g, size_t pos);
+void states_take_back(struct kv_seq *s, unsigned g, size_t pos);
+/* Lets go of entries keep .. end. */
+void states_cut(struct kv_seq *s, unsigned g, size_t keep, size_t end);
+/* What is computed, into an empty fork whose tables have room. */
+NEED int states_fork(struct kv_seq *f, const struct kv_seq *s, unsigned g, struct err *e);
 
 #endif

@@ -116,6 +116,14 @@ static void let_go(struct kv_pool *p, struct node *n, unsigned g)
 	page_forget(p, g, page);
 }
 
+void prefix_forget(struct kv_pool *p, unsigned g, int32_t page)
+{
+	int32_t i = p->group[g].page[page].node;
+
+	let_go(p, &p->node[i], g);
+	remove_empty(p, i);
+}
+
 void prefix_evict(struct kv_pool *p, unsigned g, int32_t page)
 {
 	int32_t i = p->group[g].page[page].node;

@@ -380,8 +380,11 @@ static void forget_states(struct kv_seq *s)
 
 	for (unsigned g = 0; g < p->n_groups; g++)
 		for (size_t last = (s->n - 1) / PAGE_POSITIONS; p->group[g].state && s->given[g] < last;) {
-			page_drop(p, g, s->table[g][s->given[g]]);
-			s->table[g][s->given[g]++] = NONE;
+			int32_t *t = &s->table[g][s->given[g]++];
+
+			if (*t != NONE)
+				page_drop(p, g, *t);
+			*t = NONE;
 		}
 }
 

@@ -50,7 +50,7 @@ static int open_pool(struct model *m, struct exec *x, size_t tokens, struct err 
 	bool state[N_KINDS] = { false };
 	struct exec_kv_layer *layer = arena_new(&m->arena, c->n_layers, sizeof *layer, e);
 	/* an encoder keeps nothing but its ids */
-	struct kv_shape shape = { layer, c->encoder ? 0 : c->n_layers, 0, window, state };
+	struct kv_shape shape = { layer, c->encoder ? 0 : c->n_layers, 0, window, state, 0 };
 
 	if (!layer)
 		return -1;
@@ -300,6 +300,8 @@ static int add_work(struct model *m, struct step *s, const struct model_work *w,
 
 static void add_tables(struct model *m, const struct model_work *work, size_t n_work)
 {
+	for (size_t i = 0; i < n_work; i++)
+		kv_ready(work[i].seq, work[i].n);
 	for (size_t g = 0; g < m->n_groups; g++)
 		for (size_t i = 0; i < n_work; i++)
 			m->pages[g * n_work + i] = kv_pages(work[i].seq, (unsigned)g,

@@ -14,7 +14,7 @@ static struct kv_pool *open_pool(void)
 	static const struct exec_kv_layer layers[] = { { 2, 4, 4, .group = 0 },
 	                                               { 1, 4, 4, .group = 1 } };
 	static const size_t windows[] = { 0, 8 };
-	struct kv_shape shape = { layers, 2, 2, windows, NULL };
+	struct kv_shape shape = { layers, 2, 2, windows, NULL, 0 };
 	struct exec_options o = { .device = "ref", .cache_dir = "" };
 	struct kv_pool *pool;
 	struct exec *x;
