@@ -86,7 +86,7 @@ struct trial {
 	const struct loaded *rows;
 	unsigned bits, group;
 	size_t stride;
-	float *room;            /* [threads][6 n_cols] */
+	float *room;            /* [threads][7 n_cols] */
 	double *cost;           /* [threads] */
 };
 
@@ -94,7 +94,7 @@ static void try_rows(void *arg, size_t begin, size_t end, int thread)
 {
 	const struct trial *t = arg;
 	size_t n = t->share->item->n_cols;
-	float *f = t->room + (size_t)thread * 6 * n, *scales = f + n, *biases = scales + n;
+	float *f = t->room + (size_t)thread * 7 * n, *scales = f + n, *biases = scales + n;
 	unsigned char *q = (unsigned char *)(biases + n);
 
 	for (size_t i = begin; i < end; i++) {
@@ -113,8 +113,9 @@ static int try_forms(struct shares *s, struct share *share, double factor)
 	struct trial trial = { .s = s, .share = share, .rows = &rows, .stride = t->n_rows / n };
 	int rc = load(&rows, s->plan, t, &a, s->e);
 
-	trial.room = rc ? NULL : arena_new(&a, threads * 6 * t->n_cols, sizeof(float), s->e);
-	trial.cost = trial.room ? arena_new(&a, threads, sizeof(double), s->e) : NULL;
+	trial.room = rc ? NULL : arena_new(&a, threads * 7 * t->n_cols, sizeof(float), s->e);
+	if (trial.room && moments_factor(share->moments, s->pool, s->e) == 0)
+		trial.cost = arena_new(&a, threads, sizeof(double), s->e);
 	for (size_t k = 0; k < N_FORMS && trial.cost; k++) {
 		double cost = 0;
 
@@ -129,6 +130,7 @@ static int try_forms(struct shares *s, struct share *share, double factor)
 		share->loss[k] = factor * cost * (double)t->n_rows / (double)n;
 	}
 	rc = trial.cost ? 0 : -1;
+	moments_forget_factor(share->moments);
 	arena_release(&a);
 	return rc;
 }
@@ -320,7 +322,6 @@ static int collect(struct shares *s, struct arena *arena)
 		for (size_t k = 0; k < N_FORMS; k++)
 			h->bits[k] = t->n_cols % forms[k].group ? INFINITY :
 			             n * (forms[k].bits + scale / forms[k].group);
-		moments_factor(h->moments, s->pool);
 		h->form = 1; /* groups of 64 are in all */
 		s->n++;
 	}

@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME_ROOM = 256 };
+enum { NAME_ROOM = 256, TALL = 4, WIDE = 8 };
 
 /* Of the mean of the diagonal, added to it: a text is a sample, and a table
  * that is the embedding as well must be good at every column. */
-static const float damping = 0.3f, damping_of_table = 1;
+static const float damping = 0.1f, damping_of_table = 1;
 
 struct named {
 	char name[NAME_ROOM];   /* ours */
@@ -33,6 +33,7 @@ static void moments_free(struct moments *m)
 	if (!m)
 		return;
 	free(m->h);
+	free(m->f);
 	free(m->diagonal);
 	free(m->pivot);
 	free(m);
@@ -61,25 +62,35 @@ struct sum {
 	size_t n_rows;
 };
 
-/* Rows begin .. end of H. */
+/* TALL rows of H by WIDE columns, which stay in registers over the rows of x. */
+static void add_tile(float *h, size_t stride, const float *x, size_t n_rows, size_t n_in,
+                     const float *left)
+{
+	float sum[TALL][WIDE] = { { 0 } };
+
+	for (size_t r = 0; r < n_rows; r++, x += n_in, left += n_in)
+		for (size_t i = 0; i < TALL; i++)
+			for (size_t j = 0; j < WIDE; j++)
+				sum[i][j] += left[i] * x[j];
+	for (size_t i = 0; i < TALL; i++)
+		for (size_t j = 0; j < WIDE; j++)
+			h[i * stride + j] += sum[i][j];
+}
+
+/* Rows begin .. end of H, TALL at a time, from the diagonal's tile on. */
 static void add_rows(void *arg, size_t begin, size_t end, int thread)
 {
 	const struct sum *s = arg;
 	const struct moments *m = s->m;
 
 	(void)thread;
-	for (size_t i = begin; i < end; i++) {
-		size_t first = i / m->block * m->block;
+	for (size_t t = begin; t < end; t++) {
+		size_t i = t * TALL, first = i / m->block * m->block;
 		size_t stop = first + m->block < m->n_in ? first + m->block : m->n_in;
-		float *h = m->h + i * m->block;
 
-		for (size_t r = 0; r < s->n_rows; r++) {
-			const float *x = s->x + r * m->n_in;
-			float v = x[i];
-
-			for (size_t j = i; j < stop; j++)
-				h[j - first] += v * x[j];
-		}
+		for (size_t j = i / WIDE * WIDE; j < stop; j += WIDE)
+			add_tile(m->h + i * m->block + (j - first), m->block, s->x + j, s->n_rows, m->n_in,
+			         s->x + i);
 	}
 }
 
@@ -131,12 +142,45 @@ static void seen(void *arg, const char *weight, size_t part, size_t n_rows, cons
 		set->failed = true;
 		return;
 	}
-	if (part || n->m->n_in != n_in)
+	if (part || n->m->n_in != n_in || n_in % WIDE)
 		return;
 	set->last = n->m;
 	n->m->table = !strcmp(name, "model.embed_tokens.weight");
 	n->m->n_rows += n_rows;
-	pool_for(set->pool, n_in, 16, add_rows, &(struct sum){ n->m, x, n_rows });
+	pool_for(set->pool, n_in / TALL, 4, add_rows, &(struct sum){ n->m, x, n_rows });
+}
+
+static void damp(struct moments *m, size_t first, size_t n)
+{
+	float mean = 0;
+
+	for (size_t i = 0; i < n; i++)
+		mean += m->diagonal[first + i] / (float)n;
+	mean = mean > 0 ? mean : 1;
+	for (size_t i = 0; i < n; i++)
+		m->h[(first + i) * m->block + i] += (m->table ? damping_of_table : damping) * mean;
+}
+
+/* Sums to means, and the lower half, once: products share what enters them. */
+static void finish(struct moments *m)
+{
+	float part = 1 / (float)(m->n_rows + !m->n_rows);
+
+	if (m->finished)
+		return;
+	m->finished = true;
+	for (size_t i = 0; i < m->n_in; i++) { /* the lower half is filled as its rows come */
+		size_t first = i / m->block * m->block;
+		float *h = m->h + i * m->block;
+
+		for (size_t j = i; j < m->n_in && j < first + m->block; j++) {
+			h[j - first] *= part;
+			m->h[j * m->block + i - first] = h[j - first];
+		}
+		m->diagonal[i] = h[i - first];
+	}
+	for (size_t first = 0; first < m->n_in; first += m->block)
+		damp(m, first, m->block < m->n_in - first ? m->block : m->n_in - first);
 }
 
 int moment_set_open(struct moment_set **out, struct source *s, const int32_t *id, size_t n,
@@ -161,12 +205,8 @@ int moment_set_open(struct moment_set **out, struct source *s, const int32_t *id
 		moment_set_close(set);
 		return -1;
 	}
-	for (size_t i = 0; i < set->n; i++) {
-		struct moments *m = set->item[i].m;
-
-		for (size_t k = 0; k < m->n_in; k++)
-			m->diagonal[k] = m->h[k * m->block + k % m->block] / (float)(m->n_rows + !m->n_rows);
-	}
+	for (size_t i = 0; i < set->n; i++)
+		finish(set->item[i].m);
 	*out = set;
 	return 0;
 }
@@ -192,7 +232,7 @@ struct moments *moment_set_find(const struct moment_set *set, const char *name)
 {
 	struct named *n = set ? lookup(set, name) : NULL;
 
-	return n ? n->m : NULL;
+	return n && n->m->n_rows ? n->m : NULL;
 }
 
 /* ---- H = R R^T with R upper, from the last column to the first */
@@ -206,11 +246,11 @@ static void column_rows(void *arg, size_t begin, size_t end, int thread)
 {
 	const struct column *c = arg;
 	size_t width = c->m->block;
-	const float *rj = c->m->h + (c->first + c->j) * width;
+	const float *rj = c->m->f + (c->first + c->j) * width;
 
 	(void)thread;
 	for (size_t i = begin; i < end; i++) {
-		float *ri = c->m->h + (c->first + i) * width, sum = ri[c->j];
+		float *ri = c->m->f + (c->first + i) * width, sum = ri[c->j];
 
 		for (size_t k = c->j + 1; k < c->n; k++)
 			sum -= ri[k] * rj[k];
@@ -220,80 +260,45 @@ static void column_rows(void *arg, size_t begin, size_t end, int thread)
 
 static void factor_block(struct moments *m, size_t first, size_t n, struct pool *pool)
 {
-	float mean = 0, damp;
+	float *f = m->f + first * m->block, least = 0;
 
 	for (size_t i = 0; i < n; i++)
-		mean += m->h[(first + i) * m->block + i] / (float)n;
-	damp = mean > 0 ? (m->table ? damping_of_table : damping) * mean : 1;
-	for (size_t i = 0; i < n; i++)
-		m->h[(first + i) * m->block + i] += damp;
+		least += f[i * m->block + i] / (float)n * 1e-4f;
 	for (size_t j = n; j-- > 0;) {
-		float *rj = m->h + (first + j) * m->block, sum = rj[j];
+		float *rj = f + j * m->block, sum = rj[j];
 		struct column c = { m, first, n, j };
 
 		for (size_t k = j + 1; k < n; k++)
 			sum -= rj[k] * rj[k];
-		rj[j] = sqrtf(sum > damp * 1e-3f ? sum : damp * 1e-3f);
+		rj[j] = sqrtf(sum > least ? sum : least);
 		pool_for(pool, j, 64, column_rows, &c);
 	}
 	for (size_t j = 0; j < n; j++) {
-		float r = m->h[(first + j) * m->block + j];
+		float r = f[j * m->block + j];
 
 		m->pivot[first + j] = r * r;
 		for (size_t i = 0; i < j; i++)
-			m->h[(first + i) * m->block + j] /= r;
+			f[i * m->block + j] /= r;
 	}
 }
 
-void moments_factor(struct moments *m, struct pool *pool)
+int moments_factor(struct moments *m, struct pool *pool, struct err *e)
 {
-	if (m->factored)
-		return;
+	size_t size = m->n_in * m->block * sizeof *m->f;
+
+	if (m->f)
+		return 0;
+	m->f = malloc(size);
+	if (!m->f)
+		return err_memory(e, size);
+	memcpy(m->f, m->h, size);
 	for (size_t first = 0; first < m->n_in; first += m->block)
 		factor_block(m, first, m->block < m->n_in - first ? m->block : m->n_in - first, pool);
-	for (size_t i = 0; i < m->n_in; i++)
-		m->pivot[i] /= (float)(m->n_rows + !m->n_rows);
-	m->factored = true;
+	return 0;
 }
 
-/* ---- a row */
-
-/* What column i's error adds to the aim of those after it in its block. */
-static void pass_on(float *aim, const struct moments *m, size_t i, float error)
+void moments_forget_factor(struct moments *m)
 {
-	size_t first = i / m->block * m->block;
-	size_t stop = first + m->block < m->n_in ? first + m->block : m->n_in;
-	const float *f = m->h + i * m->block;
-
-	for (size_t j = i + 1; j < stop; j++)
-		aim[j] += error * f[j - first];
-}
-
-double fit_row(void *q, float *scales, float *biases, const float *w, const struct moments *m,
-               unsigned bits, unsigned group, enum dtype t, float *room)
-{
-	uint8_t code[AFFINE_MAX_GROUP];
-	float *aim = room, top = (float)((1u << bits) - 1);
-	unsigned char *packed = q;
-	double cost = 0;
-
-	memcpy(aim, w, m->n_in * sizeof *aim);
-	for (size_t g = 0; g < m->n_in / group; g++, packed += group * bits / 8) {
-		size_t at = g * group;
-
-		affine_fit(code, &scales[g], &biases[g], aim + at, m->pivot + at, group, bits, t);
-		for (unsigned i = 0; i < group; i++) {
-			float v = rintf((aim[at + i] - biases[g]) / scales[g]), error;
-
-			v = v > 0 ? v : 0;
-			v = v < top ? v : top;
-			code[i] = (uint8_t)v;
-			v = scales[g] * v + biases[g];
-			error = aim[at + i] - v;
-			cost += (double)m->pivot[at + i] * (double)error * (double)error;
-			pass_on(aim, m, at + i, w[at + i] - v);
-		}
-		affine_pack(packed, code, group, bits);
-	}
-	return cost;
+	free(m->f);
+	m->f = NULL;
 }

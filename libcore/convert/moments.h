@@ -18,11 +18,11 @@ enum { MOMENT_BLOCK = 1024 };
 struct moments {
 	size_t n_in, block;     /* columns in all, and of a block (the last may be short) */
 	size_t n_rows;          /* that were summed */
-	float *h;               /* [n_in][block], upper: h[i][j - first of the block]; later F */
-	float *diagonal;        /* [n_in]: of H over n_rows */
-	float *pivot;           /* [n_in]: D, once factored */
+	float *h;               /* [n_in][block]: h[i][j - first of the block]; a mean, and damped */
+	float *diagonal;        /* [n_in]: of it, not damped */
+	float *f, *pivot;       /* F as h (upper half), D; between factor and forget */
 	bool table;             /* it is the embedding too */
-	bool factored;
+	bool finished;
 };
 struct moment_set;
 
@@ -32,12 +32,16 @@ NEED int moment_set_open(struct moment_set **out, struct source *s, const int32_
 void moment_set_close(struct moment_set *m);
 /* Of the weight of this name of ours; NULL: it was not seen. */
 struct moments *moment_set_find(const struct moment_set *m, const char *name);
-/* H to F and D, once. */
-void moments_factor(struct moments *m, struct pool *pool);
+/* H to F and D; kept until they are forgotten. */
+NEED int moments_factor(struct moments *m, struct pool *pool, struct err *e);
+void moments_forget_factor(struct moments *m);
 
-/* One row of n_in weights to codes of an affine form, each column making up
- * for the errors before it. scales, biases: as stored in t. room: 2 n_in
- * floats. Gives the row's error under H. */
+/* ---- fit_row.c */
+
+/* One row of n_in weights to codes of an affine form: each column makes up
+ * for the errors before it, then scales, biases and codes are changed one by
+ * one while the row's error under H falls. scales, biases: as stored in t.
+ * room: 3 n_in floats. Gives that error. */
 double fit_row(void *q, float *scales, float *biases, const float *w, const struct moments *m,
                unsigned bits, unsigned group, enum dtype t, float *room);
 

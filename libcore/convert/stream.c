@@ -17,7 +17,7 @@ struct own {
 	double error, norm;         /* as item's */
 	size_t bad_row;             /* the first that holds what the type cannot, + 1 */
 	float bad_value;
-	float *room;                /* [2 n_cols + 2 groups] */
+	float *room;                /* [4 n_cols] */
 };
 
 struct stream {
@@ -26,7 +26,7 @@ struct stream {
 	struct item *t;
 	struct arena arena;         /* of one weight */
 	struct bytes weight, scales, biases, tiles;
-	const struct moments *moments; /* NULL: the plain rule */
+	struct moments *moments;    /* NULL: the plain rule */
 	size_t block_rows, first;   /* first: of the block that is coded */
 	float *f32;                 /* [block_rows][n_cols] */
 	unsigned char *out;         /* what goes to the writer */
@@ -234,17 +234,16 @@ static int open_rows(struct stream *s)
 }
 
 /* Second moments, where the form can use them. */
-static void find_moments(struct stream *s)
+static int find_moments(struct stream *s)
 {
 	const struct item *t = s->t;
 	struct moments *m = moment_set_find(s->p->options->moments, t->name);
 
 	s->moments = NULL;
 	if (!m || m->n_in != t->n_cols || t->exact || t->out == OUT_FLOAT)
-		return;
+		return 0;
 	s->moments = m;
-	if (t->out == OUT_AFFINE)
-		moments_factor(m, s->p->pool);
+	return t->out == OUT_AFFINE ? moments_factor(m, s->p->pool, s->e) : 0;
 }
 
 static int rows(struct stream *s)
@@ -255,9 +254,8 @@ static int rows(struct stream *s)
 	if (row_is_unknown(t))
 		return err_set(s->e, ERR_INPUT, "%s is not decoded here",
 		               dtype_info(t->weight->dtype)->name);
-	if (open_rows(s))
+	if (open_rows(s) || find_moments(s))
 		return -1;
-	find_moments(s);
 	for (s->first = 0; s->first < t->n_rows; s->first += s->block_rows) {
 		size_t left = t->n_rows - s->first, n = left < s->block_rows ? left : s->block_rows;
 
@@ -269,6 +267,8 @@ static int rows(struct stream *s)
 		t->error += s->own[i].error;
 		t->norm += s->own[i].norm;
 	}
+	if (s->moments)
+		moments_forget_factor(s->moments);
 	return give(s, s->scales_out.p, s->scales_out.n) || give(s, s->biases_out.p, s->biases_out.n);
 }
 
