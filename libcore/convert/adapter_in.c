@@ -8,7 +8,7 @@
 
 #include "util/digest.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 struct found {
@@ -100,18 +100,6 @@ int modules_open(struct modules *out, const char *path, struct err *e)
 	return rc;
 }
 
-static char *cache_dir(struct arena *a, const char *key, struct err *e)
-{
-	const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-
-	if (base && *base)
-		return arena_printf(a, e, "%s/clm/adapters/%s", base, key);
-	if (home && *home)
-		return arena_printf(a, e, "%s/.cache/clm/adapters/%s", home, key);
-	err_set(e, ERR_MACHINE, "no place for the converted adapter: set XDG_CACHE_HOME");
-	return NULL;
-}
-
 static int make_parent(const char *path, struct err *e)
 {
 	struct arena a = { 0 };
@@ -138,13 +126,14 @@ static int convert(struct found *f, const char *out, bool to_peft, struct err *e
 
 static int open_cached(struct adapter **out, struct found *f, struct err *e)
 {
-	char key[DIGEST_TEXT], *dir, *file;
+	char key[DIGEST_TEXT], name[DIGEST_TEXT + 16], *dir, *file;
 
 	if (!source_count(f->source))
 		return err_set(e, ERR_INPUT, "%s: no tensors", source_path(f->source));
 	if (key_of(key, f, e))
 		return -1;
-	dir = cache_dir(&f->arena, key, e);
+	snprintf(name, sizeof name, "adapters/%s", key);
+	dir = file_cache_path(&f->arena, name, e);
 	file = dir ? file_join(&f->arena, dir, "adapters.safetensors", e) : NULL;
 	if (!file)
 		return -1;

@@ -138,6 +138,18 @@ bool file_is_dir(const char *path)
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+char *file_cache_path(struct arena *a, const char *name, struct err *e)
+{
+	const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+
+	if (base && *base)
+		return arena_printf(a, e, "%s/clm/%s", base, name);
+	if (home && *home)
+		return arena_printf(a, e, "%s/.cache/clm/%s", home, name);
+	err_set(e, ERR_MACHINE, "no place for a cache: set XDG_CACHE_HOME");
+	return NULL;
+}
+
 char *file_join(struct arena *a, const char *dir, const char *name, struct err *e)
 {
 	size_t n = strlen(dir);

@@ -34,6 +34,9 @@ NEED char *file_dir(struct arena *a, const char *path, struct err *e);
 const char *file_name(const char *path);
 /* Sorted names of a directory's entries, NULL-terminated. */
 NEED char **file_list(struct arena *a, const char *dir, size_t *n, struct err *e);
+/* NAME in the user's cache of ours, $XDG_CACHE_HOME/clm or ~/.cache/clm; nothing is made there.
+ * ERR_MACHINE: no place is known. */
+NEED char *file_cache_path(struct arena *a, const char *name, struct err *e);
 /* mkdir -p. */
 NEED int file_mkdirs(const char *path, struct err *e);
 
