@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* clm-score.c - how likely a model finds a text */
-#include <math.h>
+/* clm-score.c - how likely a model finds texts, and what it expects next */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "feed.h"
-#include "gen/gen.h"
 #include "open.h"
+#include "scoring.h"
 
-enum { TEXT_CEILING = 1 << 30, DEFAULT_WINDOW = 2048 };
+enum { TEXT_CEILING = 1 << 30, RECORD_CEILING = 32 << 20, DEFAULT_WINDOW = 2048, BATCH = 64 };
 
+enum definition { DEFINITION_OWN, DEFINITION_MLX_LM, DEFINITION_LLAMA_CPP };
+enum { DEFINED_WINDOW = 512 }; /* of both */
 struct args {
 	struct cli_common common;
 	struct open_options open;
 	struct feed_options feed;
-	size_t window, first;
-	const char *prompt;
-	int boundary;          /* 1: tokens */
-	bool tokens, ids, bos_each, whole_only, no_special;
+	size_t window, first, top;
+	const char *prompt, *trace;
+	int boundary, format, definition;
+	bool tokens, ids, jsonl, bos_each, whole_only, no_special, no_cache;
 };
 #define AT(member) offsetof(struct args, member)
 
@@ -28,7 +28,11 @@ static const struct cli_option options[] = {
 	{ 0, "boundary", "HOW", CLI_CHOICE, AT(boundary), .words = "text tokens",
 	  .help = "text: the prompt's tokens begin the whole's; tokens: joined" },
 	{ 0, "tokens", NULL, CLI_FLAG, AT(tokens),
-	  .help = "a line per scored token: text, place, id, ln p" },
+	  .help = "each scored token: text, place, id, ln p" },
+	{ 0, "top", "K", CLI_SIZE, AT(top), .min = 1, .max = (size_t)1 << 20,
+	  .help = "the K likeliest ids after each text, and what the others have" },
+	{ 0, "perplexity", "NAME", CLI_CHOICE, AT(definition), .words = "own mlx-lm llama.cpp",
+	  .help = "as that program defines it: own, mlx-lm or llama.cpp" },
 	{ 'w', "window", "N", CLI_SIZE, AT(window), .env = true, .min = 2, .max = (size_t)1 << 24,
 	  .help = "tokens that see each other; a longer text is cut (2048)" },
 	{ 0, "first", "K", CLI_SIZE, AT(first), .min = 1, .max = (size_t)1 << 24,
@@ -39,8 +43,14 @@ static const struct cli_option options[] = {
 	  .help = "leave out a last window that is not full" },
 	{ 0, "ids", NULL, CLI_FLAG, AT(ids),
 	  .help = "the input is token ids, a sequence per line" },
+	{ 0, "jsonl", NULL, CLI_FLAG, AT(jsonl), .help = "a JSON record per line in and out" },
+	{ 'f', "format", "FORMAT", CLI_CHOICE, AT(format), .words = "auto tsv jsonl",
+	  .help = "of the output: auto, tsv or jsonl" },
 	{ 0, "no-special", NULL, CLI_FLAG, AT(no_special),
 	  .help = "do not add what the tokenizer adds (BOS, ...)" },
+	{ 0, "no-cache", NULL, CLI_FLAG, AT(no_cache), .env = true,
+	  .help = "compute what is known from before, and keep nothing" },
+	{ 0, "trace", "FILE", CLI_TEXT, AT(trace), .help = "a record of every text's scoring" },
 };
 static const struct cli_group groups[] = {
 	{ .title = "Model", .option = open_model_table, .n = OPEN_MODEL_N, .base = AT(open) },
@@ -56,146 +66,177 @@ static const struct cli command = {
 	.n_groups = sizeof groups / sizeof *groups,
 };
 
-static void print_number(double v, char end)
+/* ---- perplexity as others define it */
+
+/* The tokenizer puts BOS before a text. */
+static int adds_bos(const struct opened *o, bool *yes, struct err *e)
 {
-	cli_printf("%.9g%c", v, end);
-}
+	struct ids v = { 0 };
+	int32_t bos = tokenizer_bos(o->tokenizer);
 
-/* The ids of prompt and text; where the text's begin. */
-static int encode(const struct args *a, const struct opened *o, struct bytes text, struct ids *ids,
-                  size_t *first, struct err *e)
-{
-	unsigned flags = ENCODE_PARSE_SPECIAL | (a->no_special ? 0u : ENCODE_ADD_SPECIAL);
-	struct bytes prompt = bytes_of(a->prompt);
-	struct ids alone = { 0 };
-	struct buf whole = { 0 };
-	int bad = tokenizer_encode(o->tokenizer, prompt, flags, a->boundary ? ids : &alone, e);
-
-	if (a->boundary) {
-		*first = ids->n;
-		bad = bad || tokenizer_encode(o->tokenizer, text, ENCODE_PARSE_SPECIAL, ids, e);
-	} else {
-		buf_add(&whole, prompt.p, prompt.n);
-		buf_add(&whole, text.p, text.n);
-		*first = alone.n;
-		bad = bad || buf_check(&whole, e) ||
-		      tokenizer_encode(o->tokenizer, buf_bytes(&whole), flags, ids, e);
-		if (!bad && (ids->n < alone.n ||
-		             memcmp(ids->id, alone.id, alone.n * sizeof *alone.id)))
-			bad = err_set(e, ERR_INPUT, "a token spans the end of the prompt: move the border, "
-			              "or give --boundary tokens");
-	}
-	if (!bad && !*first)
-		bad = err_set(e, ERR_INPUT, "--prompt: no tokens");
-	ids_release(&alone);
-	buf_release(&whole);
-	return bad ? -1 : 0;
-}
-
-static void show_token(void *arg, size_t at, int32_t id, double logprob)
-{
-	cli_printf("%zu\t%zu\t%d\t%.9g\n", *(const size_t *)arg, at, (int)id, logprob);
-}
-
-static int score_one(const struct args *a, const struct opened *o, struct bytes text, size_t number,
-                     struct ids *ids, struct err *e)
-{
-	struct score_options so = {
-		.window = a->window, .first = a->first, .whole_only = a->whole_only, .bos = -1
-	};
-	struct score s;
-	unsigned flags = ENCODE_PARSE_SPECIAL | (a->no_special ? 0u : ENCODE_ADD_SPECIAL);
-
-	ids->n = 0;
-	if (a->bos_each) {
-		so.bos = o->tokenizer ? tokenizer_bos(o->tokenizer) : model_config(o->model)->bos;
-		if (so.bos < 0)
-			return err_set(e, ERR_INPUT, "--bos-each: the model has no BOS token");
-	}
-	if (a->tokens) {
-		so.token = show_token;
-		so.arg = &number;
-	}
-	if (a->prompt ? encode(a, o, text, ids, &so.first, e) :
-	    a->ids    ? feed_ids(ids, text, e) :
-	                tokenizer_encode(o->tokenizer, text, flags, ids, e))
+	if (tokenizer_encode(o->tokenizer, (struct bytes){ 0 }, ENCODE_ADD_SPECIAL, &v, e))
 		return -1;
-	if (a->prompt && ids->n > a->window)
-		return err_set(e, ERR_INPUT, "prompt and text: at most the window's %zu tokens, found %zu",
-		               a->window, ids->n);
-	if (score_ids(o->model, ids->id, ids->n, &so, &s, e))
-		return -1;
-	if (a->tokens) {
-		cli_flush();
-		return 0;
-	}
-	cli_printf("%zu\t%zu\t", ids->n, s.n);
-	print_number(s.nll, '\t');
-	print_number(s.n ? exp(s.nll / (double)s.n) : NAN, '\n');
-	cli_flush();
+	*yes = bos >= 0 && v.n && v.id[0] == bos;
+	ids_release(&v);
 	return 0;
 }
 
-static int score_all(const struct args *a, const struct opened *o, char **files, struct err *e)
+/* mlx-lm: texts in a row, each ended by EOS, cut into whole windows, all but
+ * the first token of which are scored. llama.cpp: each text in whole windows
+ * that begin with BOS, of which the second half is scored. */
+static int define(struct scoring *s, const struct args *a, const struct opened *o, struct err *e)
 {
-	enum feed_cut cut = a->ids ? FEED_LINES : feed_cut(&a->feed);
-	struct feed *f = NULL;
-	struct ids ids = { 0 };
-	struct bytes text;
-	enum feed_result r = FEED_ERROR;
+	static const char *const names[] = { NULL, "mlx-lm", "llama.cpp" };
+	const struct config *c = model_config(o->model);
+	struct score_options *so = &s->rules.o;
+	bool bos = false;
 
-	cli_puts(a->tokens ? "text\tplace\tid\tlogprob\n" : "tokens\tscored\tnll\tppl\n");
-	if (feed_open(&f, files, cut, TEXT_CEILING, e) == 0)
-		while ((r = feed_next(f, true, &text, e)) == FEED_TEXT)
-			if (score_one(a, o, text, feed_number(f), &ids, e)) {
-				r = err_in(e, "%s: text %zu", feed_file(f), feed_number(f));
-				break;
-			}
-	if (r == FEED_LONG)
-		r = err_set(e, ERR_INPUT, "%s: text %zu: over %d bytes", feed_file(f),
-		            feed_number(f), TEXT_CEILING);
-	ids_release(&ids);
-	feed_close(f);
-	return r == FEED_ERROR ? -1 : 0;
+	if (a->definition == DEFINITION_OWN)
+		return 0;
+	s->tell.definition = names[a->definition];
+	so->whole_only = true;
+	if (a->definition == DEFINITION_MLX_LM) {
+		s->joined = true;
+		s->end = c->n_eos ? c->eos[0] : -1;
+		s->least = so->window;
+		return 0;
+	}
+	if (!a->ids && !a->no_special && adds_bos(o, &bos, e))
+		return -1;
+	so->bos = bos ? tokenizer_bos(o->tokenizer) : -1;
+	so->first = so->window / 2 + 1;
+	s->least = 2 * so->window;
+	return 0;
 }
 
-/* One window at a time, and no more of the cache than that. */
-static int open_all(struct opened *o, struct args *a, struct err *e)
+/* ---- opening */
+
+/* One text: a window, and no more of the cache than that. */
+static int open_model(struct opened *o, struct args *a, bool many, struct err *e)
 {
 	struct model_options m = { 0 };
 	struct config c;
+	size_t usual = a->definition ? DEFINED_WINDOW : DEFAULT_WINDOW;
 
-	if (open_files(o, &a->open, e) || (!a->ids && open_tokenizer(o, e)))
+	if (open_files(o, &a->open, e) || ((!a->ids || a->jsonl) && open_tokenizer(o, e)))
 		return -1;
 	if (config_read(&c, o->source, e))
 		return err_in(e, "%s", source_path(o->source));
 	if (!a->window)
-		a->window = c.max_pos < DEFAULT_WINDOW ? c.max_pos : DEFAULT_WINDOW;
+		a->window = c.max_pos < usual ? c.max_pos : usual;
 	config_release(&c);
 	if (a->first >= a->window)
 		cli_misuse("--first: expected less than the window's %zu, found %zu", a->window, a->first);
+	if (open_device(o, &a->open, a->common.verbose, e))
+		return -1;
 	m.kv_tokens = a->window + PAGE_POSITIONS;
-	return open_device(o, &a->open, a->common.verbose, e) ||
-	       open_weights(o, &m, a->common.quiet, e) ? -1 : 0;
+	if (many) {
+		size_t more = open_cache_tokens(o, BATCH, a->window, e);
+
+		if (!more)
+			return -1;
+		m.kv_tokens = more > m.kv_tokens ? more : m.kv_tokens;
+	}
+	return open_weights(o, &m, a->common.quiet, e);
+}
+
+static int set_rules(struct scoring *s, const struct args *a, const struct opened *o,
+                     struct err *e)
+{
+	struct task_rules *r = &s->rules;
+
+	r->tokenizer = o->tokenizer;
+	r->no_special = a->no_special;
+	r->ids = a->ids;
+	r->tokens = a->tokens;
+	r->boundary = a->boundary;
+	if (a->prompt)
+		r->prompt = bytes_of(a->prompt);
+	r->o = (struct score_options){ .window = a->window, .first = a->first, .bos = -1,
+		                       .whole_only = a->whole_only, .top = a->top,
+		                       .adapter = o->adapters.set.n > 0 };
+	if (!a->bos_each)
+		return 0;
+	r->o.bos = o->tokenizer ? tokenizer_bos(o->tokenizer) : model_config(o->model)->bos;
+	return r->o.bos >= 0 ? 0 : err_set(e, ERR_INPUT, "--bos-each: the model has no BOS token");
+}
+
+/* "base", or the adapters as they were named. */
+static int name_view(struct buf *out, const struct cli_texts *adapters, struct err *e)
+{
+	for (size_t i = 0; i < adapters->n; i++)
+		buf_printf(out, "%s%s", i ? " " : "", adapters->text[i]);
+	if (!adapters->n)
+		buf_add_text(out, "base");
+	return buf_check(out, e);
+}
+
+static int score(struct scoring *s, struct args *a, struct opened *o, char **files, struct err *e)
+{
+	enum feed_cut cut = a->jsonl || a->ids ? FEED_LINES : feed_cut(&a->feed);
+	bool many = a->jsonl || a->ids || a->feed.lines || a->feed.zero || (files[0] && files[1]);
+	struct buf view = { 0 };
+	int rc;
+
+	s->records = a->jsonl;
+	s->tell = (struct tell){ .records = a->format ? a->format == 2 : a->jsonl,
+		                 .ids = a->jsonl, .tokens = a->tokens, .top = a->top };
+	if (open_model(o, a, many && !a->definition, e) || set_rules(s, a, o, e) ||
+	    define(s, a, o, e) || name_view(&view, &a->open.adapters, e) ||
+	    (!a->no_cache && known_open(&s->known, o, &a->open, e)) ||
+	    known_trace(&s->known, a->trace, e) ||
+	    feed_open(&s->feed, files, cut, a->jsonl ? RECORD_CEILING : TEXT_CEILING, e)) {
+		buf_release(&view);
+		return -1;
+	}
+	s->known.view = (const char *)view.p;
+	cli_interrupt_softly();
+	rc = scoring_run(s, o->model, e);
+	if (rc == 0)
+		rc = known_close(&s->known, e);
+	if (a->common.verbose)
+		cli_warn("texts=%zu failed=%zu cached=%zu tokens=%zu passes=%zu", s->n_done, s->n_failed,
+		         s->known.n_known, s->n_tokens, s->n_passes);
+	buf_release(&view);
+	return rc;
+}
+
+static void check(const struct args *a, char **files)
+{
+	bool windows = a->bos_each || a->first > 1 || a->whole_only;
+
+	if (a->prompt && (a->ids || a->bos_each || a->first > 1))
+		cli_misuse("--prompt goes without --ids, --bos-each and --first");
+	if (a->boundary && !a->prompt && !a->jsonl)
+		cli_misuse("--boundary goes with --prompt");
+	if (a->jsonl && (a->prompt || a->ids || a->feed.lines || a->feed.zero || a->feed.raw))
+		cli_misuse("--jsonl takes prompts, texts and ids from records");
+	if (a->top && (a->prompt || a->tokens || windows))
+		cli_misuse("--top goes without --prompt, --tokens and options of windows");
+	if (a->definition && (a->prompt || a->top || windows || a->jsonl))
+		cli_misuse("--perplexity goes without --prompt, --top, --jsonl and options of windows "
+		           "but -w");
+	if (feed_would_wait(files))
+		cli_misuse("no text: give a FILE, or text on standard input");
 }
 
 int main(int argc, char **argv)
 {
 	struct args a = { .first = 1 };
+	struct scoring s = { 0 };
 	struct opened o = { 0 };
 	struct err e = { 0 };
 	char **files = cli_parse(argc, argv, &command, &a);
+	size_t failed;
 	int rc;
 
-	if (a.prompt && (a.ids || a.bos_each || a.first > 1))
-		cli_misuse("--prompt goes without --ids, --bos-each and --first");
-	if (a.boundary && !a.prompt)
-		cli_misuse("--boundary goes with --prompt");
-	if (feed_would_wait(files))
-		cli_misuse("no text: give a FILE, or text on standard input");
-	rc = open_all(&o, &a, &e) || score_all(&a, &o, files, &e);
+	check(&a, files);
+	rc = score(&s, &a, &o, files, &e);
+	failed = s.n_failed;
+	scoring_release(&s);
 	open_release(&o);
 	if (rc)
 		cli_die(&e);
-	return cli_finish();
+	rc = cli_finish();
+	return rc ? rc : failed ? 1 : 0;
 }

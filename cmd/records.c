@@ -9,7 +9,7 @@
 /* ---- in */
 
 /* The id goes back as it was written, digit for digit. */
-static int take_id(struct buf *out, struct bytes line, struct err *e)
+int record_take_id(struct buf *out, struct bytes line, struct err *e)
 {
 	struct json_pull pull;
 	struct bytes raw;
@@ -122,7 +122,7 @@ struct job *record_job(const struct record_rules *r, size_t number, struct bytes
 	record = json_parse(line, &why);
 	if (record && !cJSON_IsObject(record))
 		err_set(&why, ERR_INPUT, "expected an object, found %s", json_kind(record));
-	else if (record && take_id(&j->id, line, &why) == 0 && set_keys(r, j, record, &why) == 0)
+	else if (record && record_take_id(&j->id, line, &why) == 0 && set_keys(r, j, record, &why) == 0)
 		why.kind = ERR_NONE;
 	cJSON_Delete(record);
 	if (why.kind != ERR_NONE)

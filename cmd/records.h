@@ -19,6 +19,8 @@ NEED struct job *record_refused(const struct record_rules *r, size_t number, con
                                 struct err *e);
 /* {"id", "text", "ids", "finish_reason", ...} or {"id", "error"}, a line. */
 void record_put(const struct record_rules *r, struct job *j);
+/* A record's id, as it was written; what was there stays where it has none. */
+NEED int record_take_id(struct buf *out, struct bytes line, struct err *e);
 /* The member of a record that failed: , "error": {"type", "message"} */
 void record_add_error(struct buf *b, const struct err *why);
 

@@ -120,21 +120,7 @@ int32_t sampler_draw(struct sampler *s, const float *logits, const int32_t *hist
  * there. Gives how many. */
 size_t sampler_top(struct sampler *s, size_t n, int32_t *id, float *logprob);
 
-/* ---- score: log-probability of given tokens */
-struct score { double nll; size_t n; }; /* sum of -ln p over n scored tokens */
-/* Windows of `window` ids (0: one window), each on its own, `first` (>= 1) the
- * first scored position in a window; a final partial window is scored too
- * unless whole_only; bos >= 0 replaces the first id of each window. */
-struct score_options {
-	size_t window, first;
-	bool whole_only;
-	int32_t bos;
-	/* each scored token with its place in the ids; may be NULL */
-	void (*token)(void *arg, size_t at, int32_t id, double logprob);
-	void *arg;
-};
-NEED int score_ids(struct model *m, const int32_t *id, size_t n, const struct score_options *o,
-                   struct score *out, struct err *e);
+#include "gen/score.h"
 
 /* ---- embed: a vector per text, pooled from its hidden states */
 enum embed_pool { POOL_MEAN, POOL_CLS, POOL_LAST };

@@ -58,13 +58,49 @@ static double literal(const int32_t *w, size_t n, size_t first)
 	return nll;
 }
 
+static struct score_text text_of(const int32_t *ids, size_t n, const struct score_options *o)
+{
+	static double room[64][N];
+	static int32_t top_id[64][320];
+	static double top_logprob[64][320];
+	static size_t i;
+
+	i = (i + 1) % 64;
+	return (struct score_text){ .id = ids, .n = n, .o = *o, .logprob = room[i],
+		                    .top_id = top_id[i], .top_logprob = top_logprob[i] };
+}
+
+static void ended(void *arg, struct score_text *t, const struct err *err)
+{
+	ck_assert_msg(!err, "%s", err ? err->text : "");
+	ck_assert_ptr_eq(t->user, NULL);
+	t->user = t;
+	++*(size_t *)arg;
+}
+
+/* All of them in the same passes. */
+static void run(struct score_text *t, size_t n)
+{
+	struct scorer *s;
+	size_t n_ended = 0;
+	struct err e;
+
+	ck_assert(!scorer_open(&s, model, ended, &n_ended, &e));
+	for (size_t i = 0; i < n; i++)
+		ck_assert_msg(!scorer_add(s, &t[i], &e), "%s", e.text);
+	while (scorer_active(s))
+		ck_assert_msg(!scorer_step(s, &e), "%s", e.text);
+	ck_assert_uint_eq(n_ended, n);
+	scorer_close(s);
+	ck_assert_uint_eq(kv_pool_room(model_pool(model)), 256);
+}
+
 static void expect(size_t window, size_t first, bool whole_only, int32_t bos, size_t n)
 {
-	struct score_options o = { window, first, whole_only, bos, NULL, NULL };
-	struct score s;
+	struct score_options o = { window, first, whole_only, bos, 0, 0 };
+	struct score_text t = text_of(id, n, &o);
 	double want = 0;
 	size_t count = 0;
-	struct err e;
 
 	for (size_t at = 0; at < n; at += window) {
 		size_t len = n - at < window ? n - at : window;
@@ -78,9 +114,9 @@ static void expect(size_t window, size_t first, bool whole_only, int32_t bos, si
 		want += literal(w, len, first);
 		count += len > first ? len - first : 0;
 	}
-	ck_assert_msg(!score_ids(model, id, n, &o, &s, &e), "%s", e.text);
-	ck_assert_uint_eq(s.n, count);
-	ck_assert_double_eq_tol(s.nll, want, 1e-6 * (1 + want));
+	run(&t, 1);
+	ck_assert_uint_eq(t.n_scored, count);
+	ck_assert_double_eq_tol(t.nll, want, 1e-6 * (1 + want));
 }
 
 START_TEST(windows)
@@ -99,40 +135,141 @@ END_TEST
 
 START_TEST(no_window_is_one)
 {
-	struct score_options one = { N, 1, false, -1, NULL, NULL };
-	struct score_options none = { 0, 1, false, -1, NULL, NULL };
-	struct score a, b;
-	struct err e;
+	struct score_options o = { N, 1, false, -1, 0, 0 };
+	struct score_text t[3] = { text_of(id, N, &o), text_of(id, N, &o), text_of(id, 0, &o) };
 
-	ck_assert(!score_ids(model, id, N, &one, &a, &e));
-	ck_assert(!score_ids(model, id, N, &none, &b, &e));
-	ck_assert(a.nll == b.nll && a.n == b.n);
-	ck_assert(!score_ids(model, id, 0, &none, &b, &e));
-	ck_assert(b.n == 0 && b.nll == 0);
+	t[1].o.window = t[2].o.window = 0;
+	run(t, 3);
+	ck_assert(t[0].nll == t[1].nll && t[0].n_scored == t[1].n_scored);
+	ck_assert(t[2].n_scored == 0 && t[2].nll == 0);
 }
 END_TEST
 
+/* Texts of all kinds in the same passes, more than there are lanes and more
+ * than the cache holds at once: each to the bit as alone. */
+START_TEST(many_as_alone)
+{
+	enum { MANY = 24 };
+	struct score_text all[MANY], one[MANY];
+
+	for (size_t i = 0; i < MANY; i++) {
+		size_t n = 1 + i * 37 % N;
+		struct score_options o = { i % 3 ? 0 : 32, i % 4 ? 1 + n / 3 : 1, false, -1, 0, 0 };
+
+		o.first = o.window && o.first >= 32 ? 5 : o.first;
+		o.top = !o.window || n <= 32 ? i % 5 * 80 : 0;
+		all[i] = text_of(id + i % 2, n > N - 1 ? N - 1 : n, &o);
+		one[i] = text_of(all[i].id, all[i].n, &o);
+	}
+	run(all, MANY);
+	for (size_t i = 0; i < MANY; i++) {
+		const struct score_text *a = &all[i], *b = &one[i];
+
+		run(&one[i], 1);
+		ck_assert(a->nll == b->nll && a->n_scored == b->n_scored && a->n_top == b->n_top);
+		ck_assert(a->greedy == b->greedy && a->tail == b->tail &&
+		          !(a->tail_logprob != b->tail_logprob));
+		for (size_t k = 0; k < a->n; k++)
+			ck_assert(!memcmp(&a->logprob[k], &b->logprob[k], sizeof(double)));
+		for (size_t k = 0; k < a->n_top; k++)
+			ck_assert(a->top_id[k] == b->top_id[k] && a->top_logprob[k] == b->top_logprob[k]);
+	}
+}
+END_TEST
+
+/* Falling, of mass 1 with the tail; all ids leave no tail. */
+START_TEST(what_comes_next)
+{
+	struct score_options o = { 0, 10, false, -1, 0, 0 };
+	struct score_text some, all;
+	double mass = 0;
+
+	o.top = 7;
+	some = text_of(id, 10, &o);
+	o.top = 1000;
+	all = text_of(id, 10, &o);
+	run(&some, 1);
+	run(&all, 1);
+	ck_assert_uint_eq(some.n_top, 7);
+	ck_assert_uint_eq(some.n_scored, 0);
+	ck_assert_int_eq(some.tail, TAIL_MASS);
+	ck_assert_uint_eq(all.n_top, 320);
+	ck_assert_int_eq(all.tail, TAIL_NONE);
+	for (size_t i = 0; i < 320; i++) {
+		mass += exp(all.top_logprob[i]);
+		ck_assert(!i || all.top_logprob[i] <= all.top_logprob[i - 1]);
+		ck_assert(i >= 7 || (some.top_id[i] == all.top_id[i] &&
+		                     some.top_logprob[i] == all.top_logprob[i]));
+	}
+	ck_assert_double_eq_tol(mass, 1, 1e-6);
+	mass = exp(some.tail_logprob);
+	for (size_t i = 0; i < 7; i++)
+		mass += exp(some.top_logprob[i]);
+	ck_assert_double_eq_tol(mass, 1, 1e-6);
+}
+END_TEST
+
+static void refused(const int32_t *ids, size_t n, const struct score_options *o, const char *say)
+{
+	struct score_text t = text_of(ids, n, o);
+	struct scorer *s;
+	struct err e = { 0 };
+
+	ck_assert(!scorer_open(&s, model, ended, NULL, &e));
+	ck_assert_int_eq(scorer_add(s, &t, &e), -1);
+	ck_assert_msg(strstr(e.text, say) != NULL, "%s", e.text);
+	scorer_close(s);
+}
+
 START_TEST(refusals)
 {
-	struct score_options o = { 32, 0, false, -1, NULL, NULL };
-	struct score s;
-	struct err e;
+	struct score_options o = { 32, 0, false, -1, 0, 0 };
 
-	ck_assert(score_ids(model, id, N, &o, &s, &e));
-	ck_assert_str_eq(e.text, "the first scored position: expected 1 to 31, found 0");
+	refused(id, N, &o, "the first scored position: expected 1 to 31, found 0");
 	o.first = 32;
-	ck_assert(score_ids(model, id, N, &o, &s, &e));
+	refused(id, N, &o, "expected 1 to 31, found 32");
 	o.first = 1;
 	o.bos = 320;
-	ck_assert(score_ids(model, id, N, &o, &s, &e));
-	ck_assert_str_eq(e.text, "bos: expected an id from 0 to 319, found 320");
+	refused(id, N, &o, "bos: expected an id from 0 to 319, found 320");
 	o.bos = -1;
+	o.top = 3;
+	refused(id, N, &o, "what comes next: expected 1 to 32 tokens, found 90");
+	o.top = 0;
 	id[N - 1] = 320; /* scored, never fed */
-	ck_assert(score_ids(model, id, N, &o, &s, &e));
-	ck_assert_str_eq(e.text, "token 89: expected an id from 0 to 319, found 320");
+	refused(id, N, &o, "token 89: expected an id from 0 to 319, found 320");
 	o.window = 100000;
-	ck_assert(score_ids(model, id, 10, &o, &s, &e));
-	ck_assert_int_eq(e.kind, ERR_INPUT);
+	refused(id, 10, &o, "the model's context has");
+}
+END_TEST
+
+/* One that the cache never has room for fails alone. */
+static void one_failed(void *arg, struct score_text *t, const struct err *err)
+{
+	ck_assert(!err == (t->n < 90));
+	++*(size_t *)arg;
+}
+
+START_TEST(too_long_alone)
+{
+	struct score_options o = { 0, 1, false, -1, 0, 0 };
+	int32_t longer[300];
+	double room[300];
+	struct score_text t[3] = { text_of(id, 40, &o), text_of(longer, 300, &o),
+		                   text_of(id, 50, &o) };
+	struct scorer *s;
+	size_t n = 0;
+	struct err e;
+
+	for (size_t i = 0; i < 300; i++)
+		longer[i] = id[i % 80];
+	t[1].logprob = room;
+	ck_assert(!scorer_open(&s, model, one_failed, &n, &e));
+	for (size_t i = 0; i < 3; i++)
+		ck_assert(!scorer_add(s, &t[i], &e));
+	while (scorer_active(s))
+		ck_assert_msg(!scorer_step(s, &e), "%s", e.text);
+	ck_assert_uint_eq(n, 3);
+	scorer_close(s);
 }
 END_TEST
 
@@ -145,7 +282,10 @@ Suite *score_suite(void)
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, windows);
 	tcase_add_test(t, no_window_is_one);
+	tcase_add_test(t, many_as_alone);
+	tcase_add_test(t, what_comes_next);
 	tcase_add_test(t, refusals);
+	tcase_add_test(t, too_long_alone);
 	suite_add_tcase(s, t);
 	return s;
 }

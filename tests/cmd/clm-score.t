@@ -3,12 +3,14 @@
 use strict;
 use warnings;
 use lib 'tests/cmd';
+use JSON::PP ();
 use Run;
 use Test::More;
 
 my $m = demo();
-my @s = ('clm-score', '-m', $m, '--device', 'cpu');
 my $d = new_dir();
+$ENV{XDG_CACHE_HOME} = "$d/cache";
+my @s = ('clm-score', '-m', $m, '--device', 'cpu');
 
 sub score
 {
@@ -68,6 +70,83 @@ refused(qr{^clm-score: /no/where}, 'no such model', { in => 'x' }, 'clm-score', 
 	near($sum, $given->[2], '--tokens: they add up');
 	$r = run({ in => 'x' }, @s, '--boundary', 'tokens');
 	is($r->{rc}, 2, '--boundary without --prompt');
+}
+
+# ---- records: each as it would be alone, in order, failures told
+{
+	my @records = (
+		{ id => 'a', prompt => 'The hacker', completion => ' is a' },
+		{ id => 7, text => 'The hacker is a', tokens => JSON::PP::true },
+		{ prompt => 'The hacker', top => 4 },
+		{ prompt => 'The hacker', completion => '' },
+		{ prompt => 'The hac', completion => 'ker is' },
+		{ prompt => 'The hac', completion => 'ker is', boundary => 'tokens' },
+		{ ids => [5] }, { ids => [5, 1000000] }, { text => 'x', prompt => 'y' },
+		{ prompt_ids => [5, 6], completion_ids => [7] }, { text => 'x', bottom => 1 },
+		map { { text => substr($text, 97 * $_, 40 + 7 * $_) } } 1 .. 12);
+	my $json = JSON::PP->new->canonical;
+	my $in = join '', map { $json->encode($_) . "\n" } @records;
+	my @j = (@s, '--jsonl', '--no-cache');
+	my $r = run({ in => $in }, @j);
+	my @out = split /\n/, $r->{out};
+	is($r->{rc} . $r->{err}, '1', 'exit 1: some failed');
+	is(scalar @out, scalar @records, 'a record each');
+	for my $i (0 .. 2, 5, 6, 9, 11, 17) {
+		my %alone = %{ $records[$i] };
+		$alone{id} //= $i + 1;
+		is(run({ in => $json->encode(\%alone) }, @j)->{out}, "$out[$i]\n", "record $i, as alone");
+	}
+	my @o = map { $json->decode($_) } @out;
+	is($o[0]{id} . $o[1]{id} . $o[2]{id}, 'a73', 'ids come back');
+	my $sum = 0;
+	$sum += $_ for @{ $o[1]{logprobs} };
+	near($sum, $o[1]{logprob}, 'log-probabilities add up');
+	is(@{ $o[1]{ids} } . @{ $o[1]{logprobs} } . $o[1]{tokens}, '434', 'N ids, N - 1 of them');
+	near(-(split /\t/, (score({ in => ' is a' }, @s, '-p', 'The hacker'))[0][2])[0], $o[0]{logprob},
+		'a completion is a text given a prompt');
+	my $mass = exp $o[2]{tail_logprob};
+	$mass += exp for @{ $o[2]{logprobs} };
+	near($mass, 1, 'a distribution and its tail');
+	is_deeply([map { $_->{error} ? $_->{error}{type} : '' } @o[3, 4, 7, 8, 10]], [('input') x 5], 'refused');
+	like($o[3]{error}{message}, qr/adds no token to prompt "The hacker"/, 'an empty completion');
+	like($o[4]{error}{message}, qr/spans the end of the prompt/, 'a token across the border');
+	is($o[6]{scored} . '|' . $o[6]{logprob}, '0|0', 'one token: nothing is scored');
+
+	# from the cache the same bytes, with a trace of what was there
+	is(run({ in => $in }, @s, '--jsonl')->{out}, $r->{out}, 'kept');
+	my $again = run({ in => $in }, @s, '--jsonl', '--trace', "$d/trace");
+	is($again->{out}, $r->{out}, 'known');
+	my @t = map { $json->decode($_) } split /\n/, slurp("$d/trace");
+	is(scalar(grep { $_->{cached} } @t), scalar(grep { !$_->{error} } @o), '--trace: all were known');
+	is(join(' ', map { $_->{op} } @t[0 .. 2]), 'logprob_of rolling_logprob next_token_dist', '--trace: ops');
+	my ($pack) = glob "$d/cache/clm/scores/*";
+	spit($pack, substr slurp($pack), 0, 999);
+	is(run({ in => $in }, @s, '--jsonl')->{out}, $r->{out}, 'a spoilt cache is none');
+	isnt(run({ in => $in }, @s, '--jsonl', '--exact')->{out}, $r->{out}, 'other numbers have other keys');
+
+	my ($head, @rows) = split /\n/, run({ in => "The hacker\n" }, @s, '--top', 4)->{out};
+	is($head, "text\trank\tid\tlogprob", '--top: a header');
+	is(join(' ', map { (split /\t/)[2] } @rows), "@{ $o[2]{ids} } -", '--top: ids, and the tail');
+	is((split /\n/, run({ in => 'The' }, @s, '--top', '1m')->{out})[-1] =~ /tail/, '', 'all ids: no tail');
+	is(scalar(split /\n/, run({ in => "A b\nC d\n" }, @s, '--lines', '-f', 'jsonl')->{out}), 2, '-f jsonl');
+	misused(qr/--jsonl takes/, '--jsonl --lines', @s, '--jsonl', '--lines');
+	misused(qr/--top goes without/, '--top --tokens', @s, '--top', 2, '--tokens');
+}
+
+# ---- perplexity as others define it
+{
+	my @p = ({ in => $text }, @s, '-w', 128, '--perplexity');
+	my ($head, $row) = split /\n/, run(@p, 'llama.cpp')->{out};
+	is($head, "definition\ttokens\tscored\tnll\tppl\tstderr", 'a header');
+	my @l = split /\t/, $row;
+	is($l[2], 63 * int($l[1] / 128), 'llama.cpp: the second half of each window but one');
+	near($l[3], (score({ in => $text }, @s, '-w', 128, '--first', 65, '--whole-only'))[0][2], 'llama.cpp');
+	my @x = split /\t/, (split /\n/, run(@p, 'mlx-lm')->{out})[1];
+	is($x[2], 127 * int($x[1] / 128), 'mlx-lm: whole windows');
+	near($x[3], (score({ in => $text }, @s, '-w', 128, '--whole-only'))[0][2], 'mlx-lm') if $l[1] % 128 < 127;
+	ok($x[5] > 0 && $x[5] < $x[4], 'mlx-lm: how sure') or diag $x[5];
+	like(run({ in => 'A b' }, @s, '-w', 128, '--perplexity', 'llama.cpp')->{err},
+		qr/expected 256 tokens at least, found/, 'llama.cpp: too short');
 }
 
 done_testing;
