@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "diff.h"
 #include "open.h"
 #include "scoring.h"
 
@@ -16,7 +17,7 @@ struct args {
 	struct open_options open;
 	struct feed_options feed;
 	size_t window, first, top;
-	const char *prompt, *trace;
+	const char *prompt, *trace, *against, *scales;
 	int boundary, format, definition;
 	bool tokens, ids, jsonl, bos_each, whole_only, no_special, no_cache;
 };
@@ -52,15 +53,24 @@ static const struct cli_option options[] = {
 	  .help = "compute what is known from before, and keep nothing" },
 	{ 0, "trace", "FILE", CLI_TEXT, AT(trace), .help = "a record of every text's scoring" },
 };
+static const struct cli_option differing[] = {
+	{ 0, "against", "MODEL", CLI_TEXT, AT(against), .help = "diff: the model beside BASE" },
+	{ 0, "scale", "LIST", CLI_TEXT, AT(scales),
+	  .help = "diff: strengths of the adapters, 0,0.5,1 (1)" },
+};
 static const struct cli_group groups[] = {
 	{ .title = "Model", .option = open_model_table, .n = OPEN_MODEL_N, .base = AT(open) },
 	{ .title = "Model", .option = open_adapter_table, .n = OPEN_ADAPTER_N, .base = AT(open) },
 	{ .title = "Scoring", .option = options, .n = sizeof options / sizeof *options },
+	{ .title = "Difference", .option = differing,
+	  .n = sizeof differing / sizeof *differing },
 	{ .title = "Texts", .option = feed_table, .n = FEED_N, .base = AT(feed) },
 	{ .title = "Device", .option = open_device_table, .n = OPEN_DEVICE_N, .base = AT(open) },
 };
 static const struct cli command = {
-	.synopsis = "-m MODEL [OPTION...] [FILE...]",
+	.synopsis = "-m MODEL [OPTION...] [FILE...]\n"
+	            "diff BASE --adapter DIR [--scale LIST] [OPTION...] [FILE...]\n"
+	            "diff BASE --against MODEL [OPTION...] [FILE...]",
 	.about = "Prints how likely a model finds each text: tokens, scored tokens, -ln p, perplexity.",
 	.group = groups,
 	.n_groups = sizeof groups / sizeof *groups,
@@ -216,8 +226,31 @@ static void check(const struct args *a, char **files)
 	if (a->definition && (a->prompt || a->top || windows || a->jsonl))
 		cli_misuse("--perplexity goes without --prompt, --top, --jsonl and options of windows "
 		           "but -w");
+	if (a->against || a->scales)
+		cli_misuse("--against and --scale go with diff");
 	if (feed_would_wait(files))
 		cli_misuse("no text: give a FILE, or text on standard input");
+}
+
+/* ---- diff */
+
+/* Past "diff" and the base, unless -m names it. */
+static int diff(struct args *a, char **files, struct err *e)
+{
+	struct diff_options d = { .open = &a->open, .against = a->against, .scales = a->scales,
+		                  .window = a->window, .ids = a->ids, .no_special = a->no_special,
+		                  .records = a->format == 2, .quiet = a->common.quiet,
+		                  .verbose = a->common.verbose, .feed = a->feed };
+
+	files++;
+	if (!a->open.model)
+		a->open.model = *files ? *files++ : NULL;
+	if (a->prompt || a->tokens || a->top || a->definition || a->jsonl || a->bos_each ||
+	    a->whole_only || a->first > 1 || a->trace)
+		cli_misuse("diff takes --adapter, --scale, --against, -w, --ids, -f and options of texts");
+	if (feed_would_wait(files))
+		cli_misuse("no text: give a FILE, or text on standard input");
+	return diff_texts(&d, files, e);
 }
 
 int main(int argc, char **argv)
@@ -230,8 +263,12 @@ int main(int argc, char **argv)
 	size_t failed;
 	int rc;
 
-	check(&a, files);
-	rc = score(&s, &a, &o, files, &e);
+	if (files[0] && !strcmp(files[0], "diff")) {
+		rc = diff(&a, files, &e);
+	} else {
+		check(&a, files);
+		rc = score(&s, &a, &o, files, &e);
+	}
 	failed = s.n_failed;
 	scoring_release(&s);
 	open_release(&o);

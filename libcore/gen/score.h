@@ -45,4 +45,20 @@ NEED int scorer_add(struct scorer *s, struct score_text *t, struct err *e);
 size_t scorer_active(const struct scorer *s);
 NEED int scorer_step(struct scorer *s, struct err *e); /* one pass; -1: nothing can go on */
 
+/* ---- compare: how far views of one text lie apart, in nats */
+struct divergence { double kl, reverse, js; bool agree; }; /* KL(a|b), KL(b|a), Jensen-Shannon */
+void divergence_of(struct divergence *out, const float *a, const float *b, size_t n);
+/* A model under one of its adapters (0: none); views of one model side by side. */
+struct view { struct model *m; int32_t adapter; };
+struct view_sum {
+	size_t n, agree;       /* rows; of them, with the base's most likely token */
+	double nll;            /* sums: of -ln p of the tokens that follow, */
+	double kl, reverse, js; /* from the base, KL(base|view), ... */
+	double most;           /* the largest KL of a row */
+};
+/* Adds to sum[i] what view i makes of the ids, in windows; view 0 is the base. The pools hold
+ * a window of every view; ERR_INPUT where vocabularies differ. */
+NEED int compare_views(struct view_sum *sum, const struct view *v, size_t n, const int32_t *id,
+                       size_t n_ids, size_t window, struct err *e);
+
 #endif

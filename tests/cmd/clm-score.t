@@ -149,4 +149,29 @@ refused(qr{^clm-score: /no/where}, 'no such model', { in => 'x' }, 'clm-score', 
 		qr/expected 256 tokens at least, found/, 'llama.cpp: too short');
 }
 
+# ---- a model beside itself under an adapter, and beside another
+{
+	my ($g, $a) = map { "tests/data/golden/$_" } 'llama', 'adapters/peft_dora';
+	my $ids = { in => join(' ', map { $_ * 37 % 320 } 1 .. 70) . "\n" };
+	my @d = ($ids, 'clm-score', 'diff', $g, '--ids', '--device', 'ref', '-w', 32);
+	my ($head, @rows) = split /\n/, run(@d, '--adapter', "$a=2", '--scale', '0,0.25,0.5')->{out};
+	is($head, "scale\ttokens\tppl_base\tppl\tkl\tkl_reverse\tjs\tkl_most\ttop1", 'diff: a header');
+	my @r = map { [split /\t/] } @rows;
+	is("@{ $r[0] }[0, 1, 4 .. 8]", '0 67 0 0 0 0 1', 'at 0 it is the model');
+	is($r[0][3], $r[0][2], 'with its perplexity');
+	ok($r[2][4] > $r[1][4] && $r[1][4] > 0 && $r[2][6] < log 2, 'it goes away as the scale grows');
+	my @alone = ($ids, 'clm-score', '-m', $g, '--ids', '--device', 'ref', '-w', 32, '--adapter');
+	near($r[2][3], (split /\t/, (split /\n/, run(@alone, $a)->{out})[1])[3], 'a scale times the own one');
+	run('clm-convert', $g, '--adapter', $a, '--fuse', '--dtype', 'f32', '-o', "$d/fused");
+	my @f = split /\t/, (split /\n/, run(@d, '--against', "$d/fused")->{out})[1];
+	ok(abs($f[4] - $r[2][4]) < 1e-3 * $f[4], '--against the fused model') or diag "$f[4] $r[2][4]";
+	like(run(@d, '--adapter', $a, '-f', 'jsonl')->{out}, qr/^\{"scale": 1, .*"top1": [\d.]+\}\n\z/, 'as JSON');
+	misused(qr/expected --adapter, or --against/, 'diff of nothing', @d);
+	misused(qr/--scale: expected numbers/, 'no such scale', @d, '--adapter', $a, '--scale', '1,x');
+	misused(qr/go with diff/, '--scale without diff', { in => 'x' }, @s, '--scale', 1);
+	misused(qr/diff takes/, 'diff --tokens', @d, '--adapter', $a, '--tokens');
+	refused(qr/vocabularies of 4096 and 320/, 'other words', { in => 'x y' }, 'clm-score', 'diff', $m,
+		'--against', $g);
+}
+
 done_testing;
