@@ -30,7 +30,8 @@ struct walk {
 	size_t i;              /* the op that is read next */
 	const struct op *rope, *attention;
 	enum activation act;
-	bool gated;
+	bool gated, head_norms;
+	size_t normed;         /* the longest input of a norm before a product */
 	const struct slot *mixed; /* written by attention or a gate: f16 where slots are */
 	char form[128];
 };
@@ -168,6 +169,7 @@ static bool take_input(struct walk *w, struct phase *p, const struct slot **src)
 		    !put_vector(w, &p->g, norm->w))
 			return false;
 		p->input = INPUT_NORM;
+		w->normed = norm->src->n > w->normed ? norm->src->n : w->normed;
 		p->eps = norm->eps;
 		if (!picked)
 			p->x = floats_at(norm->src);
@@ -218,6 +220,7 @@ static bool take_head_norm(struct walk *w, struct phase *p, struct place *at,
 	    ((p->q_norm.given || p->k_norm.given) && op->eps != p->eps))
 		return false;
 	p->eps = op->eps;
+	w->head_norms = true;
 	w->i++;
 	return put_vector(w, at, op->w);
 }
@@ -291,20 +294,6 @@ static bool take_attention(struct walk *w)
 	return true;
 }
 
-/* Which weights come to the second cache while a phase runs: those of the
- * next product, and once these are there what follows them. */
-static void look_ahead(struct walk *w)
-{
-	for (size_t i = 0; i < w->n; i++) {
-		struct phase *p = &w->phase[i];
-		bool heads = p->kind == PHASE_ATTENTION, next = i + 1 < w->n;
-
-		p->ahead = i + 2 < w->n && (heads || w->phase[i + 1].kind == PHASE_ATTENTION) ? 2 : next;
-		if (i > 0 && w->phase[i - 1].kind == PHASE_ATTENTION)
-			p->skip = 1;
-	}
-}
-
 /* The ops from the first product on. */
 static bool take_all(struct walk *w)
 {
@@ -321,7 +310,6 @@ static bool take_all(struct walk *w)
 		if (heads ? !take_attention(w) : !take_product(w))
 			return false;
 	}
-	look_ahead(w);
 	return w->attention && *w->form;
 }
 
@@ -333,8 +321,9 @@ static void name_options(const struct walk *w, char *out, size_t room)
 	const char *act = w->gated ? act_options(&(struct op){ .act = w->act }) : "";
 
 	snprintf(out, room, "%s%s -DHEADS=%zu -DKV_HEADS=%zu -DK_DIM=%zu -DV_DIM=%zu -DK_STEP=8 "
-	         "-DDIMS=%zu%s %s", w->form, w->o->half ? " -DHALF_SLOTS" : "", a->n_heads, l->n_heads,
-	         l->k_dim, l->v_dim, rope->dims, rope->interleaved ? " -DINTERLEAVED" : "", act);
+	         "-DDIMS=%zu -DNORMED=%zu%s%s %s", w->form, w->o->half ? " -DHALF_SLOTS" : "",
+	         a->n_heads, l->n_heads, l->k_dim, l->v_dim, rope->dims, w->normed ? w->normed : 8,
+	         w->head_norms ? " -DHEAD_NORMS" : "", rope->interleaved ? " -DINTERLEAVED" : "", act);
 }
 
 /* bf16 weights take more of their inputs than f16 holds. */

@@ -32,11 +32,10 @@ struct phase {
 	struct place g;              /* the norm's weight */
 	struct place q_norm, k_norm, keys, values;
 	int pos_at, pages_at, angle_at, window;
-	int ahead, skip;             /* of the phase so far ahead, a group's row of tiles to fetch */
 	uint64_t spans_at;
 	struct phase_part part[PHASE_PARTS];
 };
 
-_Static_assert(sizeof(struct phase) == 480, "as the kernel has it");
+_Static_assert(sizeof(struct phase) == 472, "as the kernel has it");
 
 #endif
