@@ -128,6 +128,13 @@ static void tell_config(struct rows *r, const struct config *c)
 	row_bool(r, "tied_embeddings", c->tied);
 }
 
+/* What recurrent layers hold of a sequence, however long it is. */
+static void tell_states(struct rows *r, const struct config *c)
+{
+	if (config_state_bytes(c))
+		row_number(r, "state_per_sequence", config_state_bytes(c));
+}
+
 /* Groups of 64 codes of 4 bits with a scale and a bias, the rest in f16. */
 static void tell_needs(struct rows *r, const struct config *c, const struct config_size *s)
 {
@@ -136,6 +143,7 @@ static void tell_needs(struct rows *r, const struct config *c, const struct conf
 	row_number(r, "memory_f16", s->parameters * sizeof(uint16_t));
 	row_number(r, "memory_4bit", s->matrices / 2 + s->matrices / 64 * 4 + others);
 	row_number(r, "cache_per_token", config_cache_bytes(c, sizeof(uint16_t)));
+	tell_states(r, c);
 }
 
 static void tell_sums(struct rows *r, const struct sums *u, const struct config *c)
@@ -153,6 +161,7 @@ static void tell_sums(struct rows *r, const struct sums *u, const struct config 
 	row_number(r, "weights_bytes", u->file_bytes);
 	row_number(r, "weights_memory", u->memory);
 	row_number(r, "cache_memory_per_1k", 1024 * config_cache_bytes(c, sizeof(uint16_t)));
+	tell_states(r, c);
 }
 
 /* A config alone: what its model would have and need. */

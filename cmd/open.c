@@ -104,7 +104,8 @@ static size_t cache_memory(const struct opened *o)
 size_t open_cache_tokens(const struct opened *o, size_t batch, size_t context, struct err *e)
 {
 	struct config c;
-	size_t per_token, longest, want, most;
+	enum { STATES_HELD = 16 }; /* of sequences, and checkpoints of them */
+	size_t per_token, longest, want, most, states;
 
 	if (config_read(&c, o->source, e)) {
 		err_in(e, "%s", source_path(o->source));
@@ -114,7 +115,9 @@ size_t open_cache_tokens(const struct opened *o, size_t batch, size_t context, s
 	longest = context && context < c.max_pos ? context : c.max_pos;
 	want = batch * (longest < TEXT_TOKENS ? longest : TEXT_TOKENS);
 	want = want > longest ? want : longest;
-	most = cache_memory(o) / per_token;
+	most = cache_memory(o);
+	states = STATES_HELD * config_state_bytes(&c);
+	most = (most > 2 * states ? most - states : most / 2) / per_token;
 	config_release(&c);
 	return (want < most ? want : most) + 2 * PAGE_POSITIONS * batch;
 }

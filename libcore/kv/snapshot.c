@@ -64,7 +64,24 @@ struct shape state_shape(const struct exec_kv_layer *l, size_t part)
 	if (part == KV_STATES || !n[0])
 		return shape_of(0);
 	return n[0] == 1 ? shape_of(3, n[0], n[1], n[2]) :
-	                   shape_of(4, (size_t)1, n[0], n[1], n[2]);
+	                   shape_of(4, (size_t)1, n[0], n[2], n[1]);
+}
+
+void states_turn(const struct exec_kv_layer *l, float *states, float *room, bool out)
+{
+	for (size_t part = 0; part < KV_STATES; part++) {
+		size_t heads = l->state[part][0], rows = l->state[part][out ? 1 : 2];
+		size_t columns = l->state[part][out ? 2 : 1], n = heads * rows * columns;
+
+		for (size_t i = 0; heads > 1 && i < n; i++) {
+			size_t h = i / (rows * columns), r = i / columns % rows, c = i % columns;
+
+			room[(h * columns + c) * rows + r] = states[i];
+		}
+		if (heads > 1)
+			memcpy(states, room, n * sizeof *room);
+		states += n;
+	}
 }
 
 static int declare_states(struct save *v, size_t i, struct err *e)
@@ -220,10 +237,18 @@ static int write_states(struct save *v, size_t i, struct err *e)
 	size_t n = exec_kv_state(l, KV_STATES) * sizeof(float);
 	int32_t page = v->s->table[l->group][(v->s->computed - 1) / PAGE_POSITIONS];
 
-	if (sized(&v->page[0], n, e) ||
+	if (sized(&v->page[0], n, e) || sized(&v->page[1], n, e) ||
 	    exec_kv_export(v->s->pool->store, i, page, 0, 1, v->page[0].p, NULL, e))
 		return -1;
-	return writer_data(v->w, v->page[0].p, n, e);
+	states_turn(l, (float *)(void *)v->page[0].p, (float *)(void *)v->page[1].p, true);
+	for (size_t part = 0; part < KV_STATES; part++) {
+		size_t at = exec_kv_state(l, part) * sizeof(float);
+		size_t end = exec_kv_state(l, part + 1) * sizeof(float);
+
+		if (end > at && writer_data(v->w, v->page[0].p + at, end - at, e))
+			return -1;
+	}
+	return 0;
 }
 
 static int write_layer(struct save *v, size_t i, struct err *e)

@@ -7,7 +7,7 @@
  *             cache also L.3 keep, L.4 max_size, L.5 idx (scalars)
  *             a recurrent layer its states, f32, and nothing else: a
  *             convolution's last inputs [1, taps - 1, channels], a rule's
- *             [1, heads, k_dim, v_dim]
+ *             [1, heads, v_dim, k_dim]
  *   metadata  0.KEY what the user gave, 1.L class, 2.0 "",
  *             2.K.0 and 2.K.1 the name of the K-th scalar and "scalar"
  *
@@ -28,5 +28,7 @@ enum { SCALAR_OFFSET = 2, SCALAR_KEEP, SCALAR_SIZE, SCALAR_INDEX };
 
 /* The shape of a layer's state in the file; rank 0: it has no such state. */
 struct shape state_shape(const struct exec_kv_layer *l, size_t part);
+/* A layer's states into the order of the file, or out of it; `room` as long as they are. */
+void states_turn(const struct exec_kv_layer *l, float *states, float *room, bool out);
 
 #endif

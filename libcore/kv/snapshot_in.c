@@ -370,6 +370,12 @@ static int import_states(struct load *l, size_t layer, int32_t page, struct err 
 		if (n)
 			dtype_to_f32(t->dtype, (float *)(void *)(l->page[0].p + at), t->data.p, n);
 	}
+	buf_clear(&l->page[1]);
+	buf_add_zeros(&l->page[1], l->page[0].n);
+	if (buf_check(&l->page[1], e))
+		return -1;
+	states_turn(&l->s->pool->layer[layer], (float *)(void *)l->page[0].p,
+	            (float *)(void *)l->page[1].p, false);
 	return exec_kv_import(l->s->pool->store, layer, page, 0, 1, l->page[0].p, NULL, e);
 }
 

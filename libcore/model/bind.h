@@ -20,6 +20,7 @@ struct binder {
 	struct config_size *size; /* not NULL: they are only counted */
 	/* the rows wanted of a matrix that holds several; total 0: all of it */
 	size_t first, total;
+	bool whole;       /* norms are not less one, whatever the family's rule */
 	size_t stack;     /* matrices of the stack that is bound; 0: none */
 	size_t used;      /* of them, that a row takes */
 	struct weight_desc *only; /* not NULL: what is found is described there, not uploaded */
@@ -64,6 +65,12 @@ NEED int bind_rows(struct binder *b, struct weight **w, size_t i, const char *mo
                    size_t first, size_t n_out, size_t total, size_t n_in, struct err *e);
 NEED int bind_norm(struct binder *b, struct weight **w, struct weight **bias, size_t i,
                    const char *module, size_t n, struct err *e);
+
+/* bind_recur.c: short convolutions, the delta rule; whether taps lie as MLX turns them */
+NEED int bind_conv(struct binder *b, struct layer *l, size_t i, struct err *e);
+NEED int bind_delta(struct binder *b, struct layer *l, size_t i, struct err *e);
+NEED int bind_kda(struct binder *b, struct layer *l, size_t i, struct err *e);
+bool bind_turned(struct binder *b);
 
 /* bind_latent.c */
 NEED int bind_latent(struct binder *b, struct layer *l, size_t i, struct err *e);

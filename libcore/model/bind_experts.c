@@ -144,9 +144,11 @@ int bind_experts(struct binder *b, struct layer *l, size_t i, struct err *e)
 {
 	const struct config *c = b->c;
 	size_t n = c->expert_ffn, d = c->hidden, shared = c->shared_ffn;
-	char path[NAME_ROOM];
+	char path[NAME_ROOM], name[NAME_ROOM];
 
-	snprintf(path, sizeof path, "model.layers.%zu.mlp.gate", i);
+	snprintf(path, sizeof path, "model.layers.%zu.mlp", i); /* MLX's place of some families */
+	if (!c->choice_bias || !b->s || !bind_find(b, name, path, "e_score_correction_bias"))
+		snprintf(path, sizeof path, "model.layers.%zu.mlp.gate", i);
 	if (bind_linear(b, &l->router, NULL, i, "mlp.gate", c->n_experts, d, false, e) ||
 	    (c->choice_bias &&
 	     bind_vector(b, &l->router_bias, path, "e_score_correction_bias", c->n_experts, e)) ||
@@ -156,6 +158,9 @@ int bind_experts(struct binder *b, struct layer *l, size_t i, struct err *e)
 		return -1;
 	if (!shared)
 		return 0;
+	if (c->family->gated_shared &&
+	    bind_linear(b, &l->share, NULL, i, "mlp.shared_expert_gate", 1, d, false, e))
+		return -1;
 	return bind_linear(b, &l->gate, NULL, i, "mlp.shared_experts.gate_proj", shared, d, false, e) ||
 	       bind_linear(b, &l->up, NULL, i, "mlp.shared_experts.up_proj", shared, d, false, e) ||
 	       bind_linear(b, &l->down, NULL, i, "mlp.shared_experts.down_proj", d, shared, false, e) ?

@@ -20,6 +20,11 @@ struct pass {
 	struct slot *logits, *chosen, *gates, *ups, *each, *shared_gate, *shared_up; /* experts */
 	/* latent attention: queries before and after their matrices, the cached, what comes out */
 	struct slot *low, *heads, *nope, *seen, *query, *latent, *pe, *key, *mixed, *values;
+	struct slot *asked, *ask;     /* queries with their gates, and these */
+	struct slot *share, *shares;  /* of the shared expert: its logit; as experts are weighed */
+	/* the delta rule: what goes in and what its convolution gives (q, k, v each), its
+	 * gates, low ranks of them, what comes out */
+	struct slot *qkvz, *ba, *raw[3], *qkv[3], *decay, *beta, *outer, *ranks[2], *told;
 	struct slot *b, *u;           /* short convolution; its outer gate is y */
 };
 
@@ -48,6 +53,9 @@ void latent_slots(struct pass *p);
 void latent_block(struct pass *p, const struct layer *l, size_t i);
 void conv_slots(struct pass *p);
 void conv_block(struct pass *p, const struct layer *l, size_t i);
+void delta_slots(struct pass *p);
+void delta_block(struct pass *p, const struct layer *l, size_t i);
+void kda_block(struct pass *p, const struct layer *l, size_t i);
 void encoder_embed(struct pass *p);
 void encoder_block(struct pass *p, const struct layer *l, size_t i);
 void encoder_ffn(struct pass *p, const struct layer *l);

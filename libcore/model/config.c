@@ -108,6 +108,7 @@ static int sizes_from_json(struct config *c, const cJSON *json, struct err *e)
 	c->head_dim = c->n_heads ? c->hidden / c->n_heads : 0;
 	if (json_get_size(json, "num_key_value_heads", &c->n_kv_heads, e) < 0 ||
 	    json_get_size(json, "head_dim", &c->head_dim, e) < 0 ||
+	    json_get_size(json, "model_max_length", &c->max_pos, e) < 0 ||
 	    json_get_size(json, "max_position_embeddings", &c->max_pos, e) < 0 ||
 	    json_get_size(json, "num_nextn_predict_layers", &c->n_extra_layers, e) < 0 ||
 	    json_get_f64(json, "rms_norm_eps", &eps, e) < 0)

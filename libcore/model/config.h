@@ -19,6 +19,11 @@ NEED int config_rope_json(struct config *c, const struct family *f, const cJSON 
                           struct err *e);
 NEED int config_layers_json(struct config *c, const struct family *f, const cJSON *json,
                             struct err *e);
+/* The delta rule, of families that have it; which layers, where layer_types does not say. */
+NEED int config_recur_json(struct config *c, const struct family *f, const cJSON *json,
+                           struct err *e);
+NEED int config_recur_blocks(struct config *c, const struct family *f, const cJSON *json,
+                             struct err *e);
 /* Latent attention, of families that have it. */
 NEED int config_latent_json(struct config *c, const struct family *f, const cJSON *json,
                             struct err *e);

@@ -57,6 +57,19 @@ void config_cache_layer(const struct config *c, size_t i, struct exec_kv_layer *
 		out->k_dim = c->pe_dim + c->kv_rank;
 		out->v_dim = c->kv_rank;
 		break;
+	case BLOCK_DELTA:
+		*out = (struct exec_kv_layer){ .state = {
+			{ 1, c->conv_taps - 1, 2 * c->delta_key_heads * c->delta_k +
+			                       c->delta_heads * c->delta_v },
+			{ c->delta_heads, c->delta_k, c->delta_v } } };
+		break;
+	case BLOCK_KDA:
+		*out = (struct exec_kv_layer){ .state = {
+			{ 1, c->conv_taps - 1, c->delta_heads * c->delta_k },
+			{ 1, c->conv_taps - 1, c->delta_heads * c->delta_k },
+			{ 1, c->conv_taps - 1, c->delta_heads * c->delta_v },
+			{ c->delta_heads, c->delta_k, c->delta_v } } };
+		break;
 	case BLOCK_ENCODER: /* keeps its ids alone */
 	case BLOCK_ATTENTION:
 		break;
@@ -73,15 +86,22 @@ size_t config_state(const struct config *c, size_t layer)
 
 size_t config_cache_bytes(const struct config *c, size_t value)
 {
-	size_t values = 0, states = 0;
+	size_t values = 0;
 
 	for (size_t i = 0; i < c->n_layers; i++) {
 		struct exec_kv_layer l;
 
 		config_cache_layer(c, i, &l);
-		states += exec_kv_state(&l, KV_STATES);
 		values += c->encoder ? 0 : l.n_heads * (l.k_dim + l.v_dim);
 	}
-	values = values * value + states * sizeof(float) / PAGE_POSITIONS;
-	return values ? values : sizeof(int32_t);
+	return values ? values * value : sizeof(int32_t);
+}
+
+size_t config_state_bytes(const struct config *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_layers; i++)
+		n += config_state(c, i) * sizeof(float);
+	return n;
 }

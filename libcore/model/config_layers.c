@@ -219,6 +219,8 @@ static int blocks(struct config *c, const struct family *f, const cJSON *json, s
 	c->block = arena_new(&c->arena, c->n_layers, sizeof *c->block, e);
 	if (!c->block)
 		return -1;
+	if (!types && !full)
+		return config_recur_blocks(c, f, json, e);
 	if (!listed && (!cJSON_IsArray(types) || (size_t)cJSON_GetArraySize(types) != c->n_layers))
 		return err_set(e, ERR_INPUT, "layer_types: expected %zu entries, found %s", c->n_layers,
 		               types ? json_kind(types) : "nothing");
@@ -278,7 +280,9 @@ int config_layers_json(struct config *c, const struct family *f, const cJSON *js
 {
 	if (f->shrunk_ffn && shrink_ffn(c, json, e))
 		return -1;
-	if (f->block_name && (blocks(c, f, json, e) || short_convolutions(c, json, e)))
+	if ((f->block_name && blocks(c, f, json, e)) ||
+	    (f->block == BLOCK_CONV && short_convolutions(c, json, e)) ||
+	    config_recur_json(c, f, json, e))
 		return -1;
 	return sliding(c, f, json, e) || unrotated(c, f, json, e) ? -1 : 0;
 }

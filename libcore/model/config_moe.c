@@ -22,6 +22,7 @@ static int any_size(const cJSON *json, const char *const key[3], size_t *out, st
 static int which_layers(struct config *c, const cJSON *json, struct err *e)
 {
 	const cJSON *dense = json_get(json, "mlp_only_layers"), *v;
+	const cJSON *types = json_get(json, "mlp_layer_types"); /* before all other rules */
 	size_t step = 1, first = 0, every = 1;
 
 	c->sparse = arena_new(&c->arena, c->n_layers, sizeof *c->sparse, e);
@@ -37,6 +38,14 @@ static int which_layers(struct config *c, const cJSON *json, struct err *e)
 	cJSON_ArrayForEach(v, dense)
 		if (cJSON_IsNumber(v) && v->valuedouble >= 0 && v->valuedouble < (double)c->n_layers)
 			c->sparse[(size_t)v->valuedouble] = false;
+	if (!cJSON_IsArray(types))
+		return 0;
+	if ((size_t)cJSON_GetArraySize(types) != c->n_layers)
+		return err_set(e, ERR_INPUT, "mlp_layer_types: expected %zu entries, found %d",
+		               c->n_layers, cJSON_GetArraySize(types));
+	step = 0;
+	cJSON_ArrayForEach(v, types)
+		c->sparse[step++] = cJSON_IsString(v) && !strcmp(v->valuestring, "sparse");
 	return 0;
 }
 
@@ -83,6 +92,8 @@ int config_experts_json(struct config *c, const struct family *f, const cJSON *j
 {
 	static const char *const all[] = { "num_experts", "num_local_experts", "n_routed_experts" };
 	static const char *const used[] = { "num_experts_per_tok", "num_experts_per_token", NULL };
+	static const char *const beside[] = { "n_shared_experts", "num_shared_experts", NULL };
+	static const char *const groups[] = { "n_group", "num_expert_group", NULL };
 	size_t shared = 0;
 	double scale = 1;
 	struct routing *r = &c->routing;
@@ -95,15 +106,18 @@ int config_experts_json(struct config *c, const struct family *f, const cJSON *j
 	if (check_names(f, json, e) || any_size(json, all, &c->n_experts, e) < 0 ||
 	    any_size(json, used, &r->k, e) < 0 ||
 	    json_get_size(json, "moe_intermediate_size", &c->expert_ffn, e) < 0 ||
-	    json_get_size(json, "n_shared_experts", &shared, e) < 0 ||
-	    json_get_size(json, "n_group", &r->n_groups, e) < 0 ||
+	    any_size(json, beside, &shared, e) < 0 ||
+	    any_size(json, groups, &r->n_groups, e) < 0 ||
 	    json_get_size(json, "topk_group", &r->top_groups, e) < 0 ||
 	    json_get_f64(json, "routed_scaling_factor", &scale, e) < 0 ||
-	    json_get_bool(json, "norm_topk_prob", &r->normalize, e) < 0)
+	    json_get_bool(json, "norm_topk_prob", &r->normalize, e) < 0 ||
+	    json_get_bool(json, "moe_renormalize", &r->normalize, e) < 0)
 		return -1;
 	if (shared > 64)
 		return err_set(e, ERR_INPUT, "n_shared_experts: expected at most 64, found %zu", shared);
 	r->scale = (float)scale;
 	c->shared_ffn = shared * c->expert_ffn;
+	if (json_get_size(json, "shared_expert_intermediate_size", &c->shared_ffn, e) < 0)
+		return -1;
 	return config_check_experts(c, e) || which_layers(c, json, e) ? -1 : 0;
 }

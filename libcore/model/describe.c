@@ -19,6 +19,8 @@ static const struct {
 	{ offsetof(struct family, biased), "biases everywhere" },
 	{ offsetof(struct family, ungated), "no gate in the feed-forward" },
 	{ offsetof(struct family, embed_by_width), "scaled embeddings" },
+	{ offsetof(struct family, gated_query), "a gate of each head's attention" },
+	{ offsetof(struct family, gated_shared), "a gate of the shared expert" },
 	{ offsetof(struct family, window_everywhere), "a sliding window in every layer" },
 	{ offsetof(struct family, window_by_flag), "a sliding window where the config asks for it" },
 };
@@ -49,7 +51,9 @@ void family_has(struct buf *out, size_t i)
 		buf_printf(out, "%sa sliding window in all but every %u%s layer",
 		           n++ ? ", " : "", f->window_pattern,
 		           f->window_pattern == 2 ? "nd" : "th");
-	if (f->unrotated_every)
+	if (f->unrotated_every == 1)
+		join(out, &n, "no rotation");
+	else if (f->unrotated_every)
 		buf_printf(out, "%sno rotation in every %uth layer", n++ ? ", " : "",
 		           f->unrotated_every);
 	if (f->block == BLOCK_ENCODER)
@@ -58,6 +62,10 @@ void family_has(struct buf *out, size_t i)
 		join(out, &n, "attention over a latent vector of each position");
 	if (f->block == BLOCK_CONV)
 		join(out, &n, "short convolutions between layers of attention");
+	if (f->block == BLOCK_DELTA)
+		join(out, &n, "the gated delta rule between layers of attention");
+	if (f->block == BLOCK_KDA)
+		join(out, &n, "the delta rule with a decay per channel between them");
 	if (f->experts[0])
 		join(out, &n, "a mixture of experts for feed-forward");
 	if (!n)

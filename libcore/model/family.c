@@ -49,6 +49,28 @@ static const struct alias mixtral_names[] = {
 	{ NULL, NULL },
 };
 
+static const struct alias qwen3_next_names[] = {
+	{ "mlp.shared_experts.gate_proj", "mlp.shared_expert.gate_proj" },
+	{ "mlp.shared_experts.up_proj", "mlp.shared_expert.up_proj" },
+	{ "mlp.shared_experts.down_proj", "mlp.shared_expert.down_proj" },
+	{ NULL, NULL },
+};
+
+/* MLX's, and those of a first dense layer as published, are ours. */
+static const struct alias kimi_linear_names[] = {
+	{ "self_attn.q_conv.conv", "self_attn.q_conv1d" },
+	{ "self_attn.k_conv.conv", "self_attn.k_conv1d" },
+	{ "self_attn.v_conv.conv", "self_attn.v_conv1d" },
+	{ "mlp.gate", "block_sparse_moe.gate" },
+	{ "mlp.gate_proj", "block_sparse_moe.gate_proj" },
+	{ "mlp.up_proj", "block_sparse_moe.up_proj" },
+	{ "mlp.down_proj", "block_sparse_moe.down_proj" },
+	{ "mlp.shared_experts.gate_proj", "block_sparse_moe.shared_experts.gate_proj" },
+	{ "mlp.shared_experts.up_proj", "block_sparse_moe.shared_experts.up_proj" },
+	{ "mlp.shared_experts.down_proj", "block_sparse_moe.shared_experts.down_proj" },
+	{ NULL, NULL },
+};
+
 #define EXPERTS { "mlp.experts", "gate_proj", "up_proj", "down_proj" }
 
 #define LATENT_MIXTURE .norm = NORMS_BEFORE, .interleaved = true, .block = BLOCK_LATENT, \
@@ -74,6 +96,16 @@ static const struct family families[] = {
 	  .experts = { "block_sparse_moe.experts", "w1", "w3", "w2" }, .alias = mixtral_names },
 	{ .name = "deepseek_v3", .class = "DeepseekV3ForCausalLM", LATENT_MIXTURE },
 	{ .name = "kimi_k2", .class = "DeepseekV3ForCausalLM", LATENT_MIXTURE },
+	{ .name = "qwen3_next", .class = "Qwen3NextForCausalLM",
+	  .norm = NORMS_BEFORE, .qk_norm = true, .norm_plus_one = true, .whole_if_turned = true,
+	  .block = BLOCK_DELTA, .block_name = "linear_attention", .full_every = 4,
+	  .gated_query = true, .experts = EXPERTS, .normalize = true, .gated_shared = true,
+	  .alias = qwen3_next_names },
+	{ .name = "kimi_linear", .class = "KimiLinearForCausalLM",
+	  .norm = NORMS_BEFORE, .unrotated_every = 1,
+	  .block = BLOCK_KDA, .block_name = "linear_attention", .others = BLOCK_LATENT,
+	  .experts = { "block_sparse_moe.experts", "w1", "w3", "w2" }, .score = SCORE_SIGMOID,
+	  .normalize = true, .choice_bias = true, .alias = kimi_linear_names },
 	{ .name = "gemma", .class = "GemmaForCausalLM",
 	  .gguf = "gemma", .norm = NORMS_BEFORE, .norm_plus_one = true,
 	  .embed_by_width = true, .tied = true, .act = ACT_GELU_TANH },

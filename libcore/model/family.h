@@ -35,6 +35,10 @@ struct family {
 	enum block block;          /* of layers that layer_types calls by another name */
 	const char *block_name;    /* that name; NULL: all layers are such blocks */
 	enum block others;         /* where there are others */
+	unsigned full_every;       /* without layer_types every such layer is of the others */
+	bool gated_query;          /* behind each query of q_proj, a gate of the head's result */
+	bool gated_shared;         /* mlp.shared_expert_gate weighs the shared expert */
+	bool whole_if_turned;      /* norms are not less one where taps lie as MLX turns them */
 	float latent_eps;          /* of the norms in latent attention; 0: as the others */
 	const char *layers;        /* what model.layers is called; NULL: that */
 	const char *prefix;        /* that names may have in front */

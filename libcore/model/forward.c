@@ -34,6 +34,7 @@ static void open_slots(struct pass *p)
 	p->y = record_slot(p->r, "y", p->c->hidden);
 	attention_slots(p);
 	latent_slots(p);
+	delta_slots(p);
 	conv_slots(p);
 	ffn_slots(p);
 	moe_slots(p);
@@ -47,6 +48,8 @@ static const struct {
 	[BLOCK_CONV] = { conv_block, ffn_block },
 	[BLOCK_ENCODER] = { encoder_block, encoder_ffn },
 	[BLOCK_LATENT] = { latent_block, ffn_block },
+	[BLOCK_DELTA] = { delta_block, ffn_block },
+	[BLOCK_KDA] = { kda_block, ffn_block },
 };
 
 static void layers(struct pass *p)

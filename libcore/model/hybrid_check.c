@@ -3,7 +3,8 @@
  * latent vectors */
 #include "model/check.h"
 
-static const char *const families[] = { "lfm2", "qwen3_moe", "deepseek_v3" };
+static const char *const families[] = { "lfm2", "qwen3_moe", "deepseek_v3", "qwen3_next",
+	                                "kimi_linear" };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
 /* What a file keeps of a sequence, in another model's pool: it goes on, and

@@ -10,7 +10,8 @@
 
 enum rope_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN, ROPE_DYNAMIC, ROPE_LONG };
 /* what mixes positions in a layer */
-enum block { BLOCK_ATTENTION, BLOCK_CONV, BLOCK_ENCODER, BLOCK_LATENT };
+enum block { BLOCK_ATTENTION, BLOCK_CONV, BLOCK_ENCODER, BLOCK_LATENT, BLOCK_DELTA,
+             BLOCK_KDA };
 struct config {
 	char model_type[64];
 	const struct family *family; /* its row */
@@ -40,6 +41,8 @@ struct config {
 	bool *sliding;             /* [n_layers]: this layer slides */
 	enum block *block;         /* [n_layers] */
 	size_t conv_taps;          /* of short convolutions */
+	/* the gated delta rule, delta_heads 0: none */
+	size_t delta_heads, delta_key_heads, delta_k, delta_v;
 	/* latent attention, kv_rank 0: none; q_rank 0: queries at once. Heads are nope_dim and
 	 * pe_dim wide, pe_dim of them rotated, and give value_dim */
 	size_t q_rank, kv_rank, nope_dim, pe_dim, value_dim;
@@ -71,8 +74,9 @@ NEED int config_text_json(cJSON **out, const cJSON *json, struct err *e);
 /* A tensor's name in such a model to its name in the text model alone, within it; NULL: it is not
  * of it. A NULL config is no such model's. */
 const char *config_text_ours(const struct config *c, const char *name);
-/* Bytes of cache of a position: keys and values of `value` bytes, its share of states. */
+/* Bytes of cache of a position: keys and values of `value` bytes; of a sequence: its states. */
 size_t config_cache_bytes(const struct config *c, size_t value);
+size_t config_state_bytes(const struct config *c);
 size_t config_state(const struct config *c, size_t layer); /* floats of its state; 0: none */
 /* What a model of this config has and needs, told without its weights. */
 struct config_size {

@@ -7,7 +7,8 @@
 #include "model/config.h"
 
 static const char *const families[] = { "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2",
-	"gemma3_text", "glm4", "olmo2", "phi3", "smollm3", "qwen3_moe", "deepseek_v3", "lfm2" };
+	"gemma3_text", "glm4", "olmo2", "phi3", "smollm3", "qwen3_moe", "deepseek_v3", "lfm2",
+	"qwen3_next", "kimi_linear" };
 enum {
 	N_FAMILIES = sizeof families / sizeof *families,
 };
@@ -161,7 +162,8 @@ END_TEST
 START_TEST(batch_bits)
 {
 	const char *device = backends[3 + _i % 3].device;
-	static const char *const kinds[] = { "llama", "lfm2", "qwen3_moe", "deepseek_v3" };
+	static const char *const kinds[] = { "llama", "lfm2", "qwen3_moe", "deepseek_v3",
+		                             "qwen3_next", "kimi_linear" };
 	const char *family = kinds[_i / 3];
 	struct golden g;
 	struct rig r;
@@ -316,7 +318,7 @@ Suite *model_suite(void)
 	tcase_add_loop_test(g, golden_logits, 0, N_FAMILIES * N_BACKENDS);
 	tcase_add_loop_test(g, golden_gguf, 0, 6);
 	tcase_add_loop_test(t, same_bits, 0, N_FAMILIES * 3);
-	tcase_add_loop_test(t, batch_bits, 0, 12);
+	tcase_add_loop_test(t, batch_bits, 0, 18);
 	tcase_add_loop_test(t, demo_bits, 0, 2);
 	suite_add_tcase(s, g);
 	suite_add_tcase(s, t);

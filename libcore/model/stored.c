@@ -34,6 +34,10 @@ const struct tensor *bind_find(struct binder *b, char name[NAME_ROOM], const cha
 		snprintf(ours, sizeof ours, "%s%s", b->c->family->prefix, name);
 		t = source_find(b->s, ours);
 	}
+	if (!t && b->naming == NAMING_HF && b->c->family->alias) { /* as MLX has it, our name */
+		snprintf(ours, sizeof ours, "%s.%s", path, leaf);
+		t = source_find(b->s, ours);
+	}
 	inventory_seen(b, t);
 	return t;
 }

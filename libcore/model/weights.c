@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PER_LAYER = 34, BESIDES = 6 };
+enum { PER_LAYER = 40, BESIDES = 6 };
 
 /* ---- slots */
 
@@ -93,29 +93,6 @@ int bind_vector(struct binder *b, struct weight **out, const char *path, const c
 	return bind_float(b, out, t, &d, e);
 }
 
-/* A channel's taps, [n, 1, taps], or as MLX turns them [n, taps, 1]. */
-static int bind_taps(struct binder *b, struct weight **out, size_t i, const char *module, size_t n,
-                     struct err *e)
-{
-	char path[NAME_ROOM], name[NAME_ROOM], want[64];
-	size_t taps = b->c->conv_taps;
-	const struct tensor *t;
-	struct weight_desc d = { .name = name, .n_out = 1, .n_in = n * taps };
-
-	snprintf(path, sizeof path, "model.layers.%zu.%s", i, module);
-	if (!b->s)
-		return bind_vector(b, out, path, "weight", n * taps, e);
-	t = bind_find(b, name, path, "weight");
-	if (!t)
-		return inventory_missing(b, name, e);
-	if (t->shape.rank != 3 || t->shape.dim[0] != n || t->shape.dim[1] * t->shape.dim[2] != taps ||
-	    (t->shape.dim[1] != 1 && t->shape.dim[2] != 1) || !dtype_info(t->dtype)->is_float) {
-		snprintf(want, sizeof want, "[%zu,1,%zu]", n, taps);
-		return bind_bad_shape(t, want, e);
-	}
-	return bind_float(b, out, t, &d, e);
-}
-
 int bind_linear(struct binder *b, struct weight **w, struct weight **bias, size_t i,
                        const char *module, size_t n_out, size_t n_in, bool has_bias, struct err *e)
 {
@@ -145,7 +122,8 @@ static int bind_gain(struct binder *b, struct weight **w, const char *path, size
 {
 	char name[NAME_ROOM];
 	/* a GGUF has them whole */
-	bool less_one = b->s && b->c->family->norm_plus_one && b->naming != NAMING_GGUF;
+	bool less_one = b->s && b->c->family->norm_plus_one && b->naming != NAMING_GGUF &&
+	                !b->whole;
 	const struct tensor *t = less_one ?
 	                         bind_find(b, name, path, "weight") : NULL;
 	struct weight_desc d = { .name = name, .form = FORM_FLOAT, .dtype = DT_F32, .n_out = 1,
@@ -190,6 +168,8 @@ static int bind_qkv(struct binder *b, struct layer *l, size_t i, struct err *e)
 		return bind_rows(b, &l->q, i, "self_attn.qkv_proj", 0, nq, all, c->hidden, e) ||
 		       bind_rows(b, &l->k, i, "self_attn.qkv_proj", nq, nk, all, c->hidden, e) ||
 		       bind_rows(b, &l->v, i, "self_attn.qkv_proj", nq + nk, nk, all, c->hidden, e);
+	if (c->family->gated_query)
+		nq *= 2;
 	return bind_linear(b, &l->q, &l->q_bias, i, "self_attn.q_proj", nq, c->hidden, has, e) ||
 	       bind_linear(b, &l->k, &l->k_bias, i, "self_attn.k_proj", nk, c->hidden, has, e) ||
 	       bind_linear(b, &l->v, &l->v_bias, i, "self_attn.v_proj", nk, c->hidden, has, e);
@@ -228,22 +208,13 @@ static int bind_attention(struct binder *b, struct layer *l, size_t i, struct er
 	               -1 : 0;
 }
 
-static int bind_conv(struct binder *b, struct layer *l, size_t i, struct err *e)
-{
-	size_t n = b->c->hidden;
-
-	for (size_t k = 0; k < 3; k++)
-		if (bind_rows(b, &l->in[k], i, "conv.in_proj", k * n, n, 3 * n, n, e))
-			return -1;
-	return bind_taps(b, &l->conv, i, "conv.conv", n, e) ||
-	       bind_linear(b, &l->o, NULL, i, "conv.out_proj", n, n, false, e);
-}
-
 static int (*const bind_block[])(struct binder *, struct layer *, size_t, struct err *) = {
 	[BLOCK_ATTENTION] = bind_attention,
 	[BLOCK_CONV] = bind_conv,
 	[BLOCK_ENCODER] = bind_attention,
 	[BLOCK_LATENT] = bind_latent,
+	[BLOCK_DELTA] = bind_delta,
+	[BLOCK_KDA] = bind_kda,
 };
 
 static int bind_layer(struct binder *b, size_t i, struct err *e)
@@ -326,6 +297,7 @@ static int open_all(struct binder *b, struct err *e)
 	                              sizeof *w->bound, e) : NULL;
 	if (!w->bound || (b->s && inventory_open(b, e)))
 		goto fail;
+	b->whole = c->family->whole_if_turned && b->s && bind_turned(b);
 	if (bind_matrix(b, &w->embed, "model.embed_tokens", c->vocab, c->hidden, e))
 		goto fail;
 	w->embed_bytes = w->n_bytes;

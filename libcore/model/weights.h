@@ -15,8 +15,13 @@ struct layer {
 	 * stacks of a matrix for every head */
 	struct weight *low, *low_norm, *latent, *pe, *latent_norm, *embed_q, *unembed_out;
 	struct weight *in[3], *conv; /* a short convolution: both gates, the input, the taps */
+	/* the delta rule: q, k, v and the outer gate in one, beta and decay in one; or q, k, v each
+	 * with taps, and beta, decay and outer gate by low ranks */
+	struct weight *qkvz, *ba, *taps[3], *beta, *decay[2], *outer[2];
+	struct weight *rate, *rate_bias, *head_norm;
 	struct weight *gate, *up, *down, *gate_bias, *up_bias, *down_bias; /* or of the shared expert */
 	struct weight *router, *router_bias, *experts[3]; /* stacks: gate, up, down */
+	struct weight *share; /* weighs the shared expert */
 };
 /* A matrix and the path it was found by; rows first .. of `total` where the
  * tensor has more than it (0: it has them alone). */
