@@ -411,6 +411,7 @@ size_t kv_match(struct kv_seq *s, const int32_t *id, size_t n)
 			break;
 		s->node[found++] = at;
 	}
+	s->shared = found;
 	found = usable(s, found);
 	for (; s->n_nodes < found; s->n_nodes++)
 		prefix_use(p, s->node[s->n_nodes]);

@@ -93,6 +93,7 @@ struct kv_seq {
 	size_t given[KV_GROUPS];   /* entries from the front that were given back */
 	int32_t *node;             /* [n_nodes] prefix nodes of the first pages */
 	size_t n_nodes;
+	size_t shared;             /* first pages whose ids others had too when it began */
 	bool private; /* holds what a file said: never published */
 };
 

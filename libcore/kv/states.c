@@ -10,8 +10,9 @@
  *
  * States may be megabytes, so their pages are few: a checkpoint is kept while
  * that leaves pages for new sequences, and of one sequence the last few. Those
- * at every `stride`-th border stay for others to find, as long as there is
- * room; the others go with the sequence. */
+ * at every `stride`-th border, and where a sequence left what others had begun
+ * with too, stay for others to find, as long as there is room; the rest goes
+ * with the sequence. */
 #include "kv/pages.h"
 
 static size_t last_entry(size_t n)
@@ -34,6 +35,12 @@ static bool spare(const struct kv_pool *p, unsigned g)
 		if (!p->group[k].state && pages_left(p, k) < least)
 			least = pages_left(p, k);
 	return left && (2 * left > p->group[g].n || left > least);
+}
+
+/* A checkpoint after `pages` of positions is for others too. */
+static bool for_others(const struct kv_seq *s, unsigned g, size_t pages)
+{
+	return pages % s->pool->group[g].stride == 0 || pages == s->shared;
 }
 
 size_t states_needed(const struct kv_seq *s, unsigned g)
@@ -80,11 +87,11 @@ static void branch(struct kv_seq *s, unsigned g, size_t at)
 
 void states_ready(struct kv_seq *s, unsigned g, size_t n)
 {
-	size_t last = last_entry(s->computed + n), stride = s->pool->group[g].stride;
+	size_t last = last_entry(s->computed + n);
 	bool ends = s->computed + n == s->n;
 
 	for (size_t i = s->computed / PAGE_POSITIONS + 1; i <= last; i++)
-		if (i % stride == 0 || (ends && i == last))
+		if (for_others(s, g, i) || (ends && i == last))
 			branch(s, g, i);
 }
 
@@ -93,7 +100,7 @@ void states_done(struct kv_seq *s, unsigned g, size_t from)
 	size_t at = last_entry(s->computed);
 	int32_t *t = s->table[g];
 
-	if (s->computed % PAGE_POSITIONS == 0 && (at + 1) % s->pool->group[g].stride == 0)
+	if (s->computed % PAGE_POSITIONS == 0 && for_others(s, g, at + 1))
 		branch(s, g, at + 1);
 	for (size_t i = from ? last_entry(from) : 0; i < at; i++)
 		if (t[i] == t[i + 1])
@@ -118,7 +125,7 @@ void states_slide(struct kv_seq *s, unsigned g)
 
 		if (!page || ++kept <= KEPT_STATES)
 			continue;
-		if ((i + 1) % p->group[g].stride && page->node != NONE && is_own(page))
+		if (!for_others(s, g, i + 1) && page->node != NONE && is_own(page))
 			prefix_forget(p, g, t[i]);
 		page_drop(p, g, t[i]);
 		t[i] = NONE;

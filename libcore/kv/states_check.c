@@ -52,6 +52,8 @@ static void step(struct kv_seq *s, size_t n)
 	const int32_t *id = kv_ids(s), *t;
 	struct err e;
 
+	if (chance(4) == 0)
+		kv_ready(s, 1 + chance((uint32_t)(kv_len(s) - from))); /* a step that failed */
 	kv_ready(s, n);
 	t = kv_pages(s, 1, &n_pages);
 	if (from)
@@ -231,6 +233,28 @@ START_TEST(checkpoints)
 }
 END_TEST
 
+/* Where a text leaves another's beginning a checkpoint is left for a third. */
+START_TEST(beginnings)
+{
+	int32_t a[400];
+	struct kv_seq *s;
+	struct err e;
+
+	open_states(TOKENS, 1);
+	for (int32_t who = 0; who < 3; who++) {
+		for (int32_t i = 0; i < 400; i++)
+			a[i] = i < 200 ? i : 1000 * who + i;
+		s = open_seq();
+		ck_assert_uint_eq(kv_match(s, a, 400), who < 2 ? 0 : 192);
+		ck_assert(!kv_append(s, a + kv_len(s), 400 - kv_len(s), &e));
+		settle(s, 150);
+		check(s, a, 400);
+		kv_seq_close(s);
+	}
+	close_pool();
+}
+END_TEST
+
 Suite *states_suite(void);
 Suite *states_suite(void)
 {
@@ -239,6 +263,7 @@ Suite *states_suite(void)
 
 	tcase_add_test(t, walks);
 	tcase_add_test(t, checkpoints);
+	tcase_add_test(t, beginnings);
 	suite_add_tcase(s, t);
 	return s;
 }
