@@ -166,25 +166,39 @@ static void check(const struct args *a, char **files)
 		cli_misuse("no text: give a FILE, or text on standard input");
 }
 
+static void tell(const char *what, double opening, const struct encode_totals *t)
+{
+	cli_warn("%s; opened in %.3f s", what, opening);
+	if (t->n_texts)
+		cli_warn("%zu texts, %zu bytes, %zu ids in %.4f s (%.4f s of processor): %.1f MB/s",
+		         t->n_texts, t->n_bytes, t->n_ids, t->seconds, t->processor,
+		         (double)t->n_bytes / 1e6 / (t->seconds > 0 ? t->seconds : 1));
+}
+
 int main(int argc, char **argv)
 {
 	struct args a = { 0 };
 	struct opened o = { 0 };
 	struct tokens k;
 	struct err e = { 0 };
-	size_t failed = 0;
+	struct encode_totals totals = { 0 };
 	char **files = cli_parse(argc, argv, &command, &a);
 	bool streams = a.tokens.decode && !a.tokens.jsonl && !a.tokens.pieces;
+	double opening;
 	int rc;
 
 	check(&a, files);
+	opening = cli_seconds();
 	rc = open_texts(&o, &a.open, &e) || tokens_begin(&k, &a.tokens, o.tokenizer, &e);
+	opening = cli_seconds() - opening;
 	if (!rc)
 		rc = streams ? decode(&a, o.tokenizer, files, &e) :
-		               encode_files(&k, &a.feed, a.threads, files, &failed, &e);
+		               encode_files(&k, &a.feed, a.threads, files, &totals, &e);
+	if (!rc && a.common.verbose)
+		tell(tokenizer_describe(o.tokenizer), opening, &totals);
 	open_release(&o);
 	if (rc)
 		cli_die(&e);
 	rc = cli_finish();
-	return rc ? rc : failed != 0;
+	return rc ? rc : totals.n_failed != 0;
 }

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "util/thread.h"
 
@@ -24,7 +25,8 @@ struct encoding {
 	const struct tokens *k;
 	struct pool *pool;
 	struct text *text;
-	size_t n, n_bytes, n_failed;
+	size_t n, n_bytes;
+	struct encode_totals *totals;
 };
 
 /* ---- a batch */
@@ -49,9 +51,14 @@ static void encode_some(void *arg, size_t begin, size_t end, int thread)
 static int flush(struct encoding *c, struct err *e)
 {
 	size_t n = c->n;
+	double from = cli_seconds();
+	clock_t began = clock();
 
 	c->n = c->n_bytes = 0;
 	pool_for(c->pool, n, 1, encode_some, c);
+	c->totals->seconds += cli_seconds() - from;
+	c->totals->processor += (double)(clock() - began) / CLOCKS_PER_SEC;
+	c->totals->n_texts += n;
 	for (size_t i = 0; i < n; i++) {
 		struct text *x = &c->text[i];
 
@@ -59,7 +66,9 @@ static int flush(struct encoding *c, struct err *e)
 			*e = x->err;
 			return err_in(e, "%s: text %zu", x->file, x->number);
 		}
-		c->n_failed += x->failed;
+		c->totals->n_failed += x->failed;
+		c->totals->n_bytes += x->in.n;
+		c->totals->n_ids += x->ids.n;
 		cli_put(x->out.p, x->out.n);
 	}
 	return 0;
@@ -123,9 +132,9 @@ static int run(struct encoding *c, struct feed *f, struct err *e)
 }
 
 int encode_files(const struct tokens *k, const struct feed_options *feed, int threads, char **files,
-                 size_t *failed, struct err *e)
+                 struct encode_totals *totals, struct err *e)
 {
-	struct encoding c = { .k = k };
+	struct encoding c = { .k = k, .totals = totals };
 	bool lines = k->o->jsonl || k->o->decode;
 	struct feed *f = NULL;
 	int rc = -1;
@@ -144,6 +153,5 @@ int encode_files(const struct tokens *k, const struct feed_options *feed, int th
 	free(c.text);
 	pool_close(c.pool);
 	feed_close(f);
-	*failed = c.n_failed;
 	return rc;
 }

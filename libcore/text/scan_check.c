@@ -6,8 +6,10 @@
 #include "util/buf.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 Suite *scan_suite(void);
 
@@ -92,10 +94,8 @@ static size_t regex_piece(const struct regex *r, struct regex_room *room, struct
 	return m.begin > at ? m.begin : m.end;
 }
 
-START_TEST(scanners_are_their_expressions)
+static void compare(const struct scan *s, uint32_t seed, int rounds)
 {
-	const struct scan *s = scan_at((size_t)_i);
-	uint32_t seed = 1 + (uint32_t)_i;
 	struct regex *r = NULL;
 	struct err e = { 0 };
 	struct buf b = { 0 };
@@ -107,7 +107,7 @@ START_TEST(scanners_are_their_expressions)
 	find_known(known);
 	ck_assert_int_eq(regex_open(&r, bytes_of(s->pattern), REGEX_OURS, &e), 0);
 	ck_assert_ptr_eq(scan_find(bytes_of(s->pattern)), s);
-	for (int round = 0; round < 20000; round++) {
+	for (int round = 0; round < rounds; round++) {
 		struct bytes t;
 
 		random_text(&b, known, &seed);
@@ -126,6 +126,21 @@ START_TEST(scanners_are_their_expressions)
 	regex_close(r);
 	regex_room_release(&room);
 	free(known);
+}
+
+START_TEST(scanners_are_their_expressions)
+{
+	compare(scan_at((size_t)_i), 1 + (uint32_t)_i, 10000);
+}
+END_TEST
+
+/* Many texts, from a seed that tells the day's run from others. */
+START_TEST(scanners_are_their_expressions_for_long)
+{
+	uint32_t seed = (uint32_t)time(NULL) + (uint32_t)_i;
+
+	printf("%s: seed %u\n", scan_at((size_t)_i)->pattern, seed);
+	compare(scan_at((size_t)_i), seed, 1000000);
 }
 END_TEST
 
@@ -378,6 +393,11 @@ Suite *scan_suite(void)
 	tcase_add_loop_test(c, endless_matching_ends, 0, 2);
 	tcase_add_test(c, ways_of_cutting_by_name);
 	tcase_add_test(c, expressions_cut_by_name);
+	suite_add_tcase(s, c);
+	c = tcase_create("scan for long");
+	tcase_set_tags(c, "bench");
+	tcase_set_timeout(c, 600);
+	tcase_add_loop_test(c, scanners_are_their_expressions_for_long, 0, n);
 	suite_add_tcase(s, c);
 	return s;
 }
