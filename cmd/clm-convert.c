@@ -1,25 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* clm-convert.c - models to models */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "adapters.h"
-#include "convert/convert.h"
+#include "making.h"
 
 enum format { FORMAT_AUTO, FORMAT_MLX, FORMAT_HF, FORMAT_SAFETENSORS, FORMAT_NPZ, FORMAT_GGUF };
-enum dtype_word { WORD_KEEP, WORD_F16, WORD_BF16, WORD_F32 };
 
 struct args {
 	struct cli_common common;
-	const char *out;
+	const char *out, *to;
 	int format, dtype;
-	size_t bits, group, shard;
+	size_t group, shard;
 	bool dequantize, deflate, fuse;
 	struct cli_texts adapters;
 	struct fuse_use use[CLI_TEXTS_MAX];
 	char *dir[CLI_TEXTS_MAX];
-	struct progress progress;
+	struct making making;
 };
 #define AT(member) offsetof(struct args, member)
 
@@ -29,8 +27,9 @@ static const struct cli_option options[] = {
 	{ 'f', "format", "FORMAT", CLI_CHOICE, AT(format),
 	  .words = "auto mlx hf safetensors npz gguf",
 	  .help = "auto, mlx, hf, safetensors, npz or gguf" },
-	{ 'q', "quantize", "BITS", CLI_SIZE, AT(bits), .min = 2, .max = 8,
-	  .help = "products and embeddings in 2, 3, 4, 5, 6 or 8 bits" },
+	{ 'q', "quantize", "FORM", CLI_TEXT, AT(to),
+	  .words = "4 3 8 mxfp4 mxfp8 nvfp4 mixed_3_6 q4_0 q8_0 q4_k_m q6_k iq4_xs",
+	  .help = "products and embeddings in BITS, or in a form of clm-quantize" },
 	{ 'g', "group-size", "N", CLI_SIZE, AT(group), .min = 32, .max = 128,
 	  .help = "weights that share a scale: 32, 64 or 128 (64)" },
 	{ 0, "dtype", "TYPE", CLI_CHOICE, AT(dtype), .words = "keep f16 bf16 f32",
@@ -56,25 +55,6 @@ static const struct cli command = {
 	.n_groups = 1,
 };
 
-static void on_progress(void *arg, size_t done, size_t all)
-{
-	struct args *a = arg;
-	char text[64];
-
-	snprintf(text, sizeof text, "%.0f of %.0f MiB", (double)done / 0x1p20, (double)all / 0x1p20);
-	progress_at(&a->progress, (double)done, (double)all, text);
-}
-
-static void on_note(void *arg, const char *text)
-{
-	struct args *a = arg;
-
-	if (a->common.quiet)
-		return;
-	progress_clear(&a->progress);
-	cli_warn("note: %s", text);
-}
-
 static bool ends(const char *name, const char *end)
 {
 	return bytes_ends(bytes_of(name), end);
@@ -87,10 +67,6 @@ static void translate(struct convert_options *o, struct args *a)
 		[FORMAT_HF] = CONVERT_SAFETENSORS, [FORMAT_SAFETENSORS] = CONVERT_SAFETENSORS,
 		[FORMAT_NPZ] = CONVERT_NPZ,        [FORMAT_GGUF] = CONVERT_GGUF,
 	};
-	static const enum dtype dtypes[] = { [WORD_KEEP] = DT_COUNT,
-		                             [WORD_F16] = DT_F16,
-		                             [WORD_BF16] = DT_BF16,
-		                             [WORD_F32] = DT_F32 };
 
 	convert_options_init(o);
 	o->format = formats[a->format];
@@ -98,21 +74,21 @@ static void translate(struct convert_options *o, struct args *a)
 	            (a->format == FORMAT_NPZ && !ends(a->out, ".npz") && strcmp(a->out, "-")) ||
 	            (a->format == FORMAT_SAFETENSORS && !ends(a->out, ".safetensors") &&
 	             strcmp(a->out, "-"));
-	o->dtype = dtypes[a->dtype];
-	o->bits = (unsigned)a->bits;
+	o->dtype = making_dtype(a->dtype);
+	if (a->to)
+		making_form(o, "-q", a->to, making_is_gguf(a->out, a->format == FORMAT_GGUF));
+	if (a->group && (!o->bits || o->coding != CODING_AFFINE || strchr(a->to, ':')))
+		cli_misuse("--group-size goes with -q BITS");
 	o->group = a->group ? (unsigned)a->group : o->group;
 	o->dequantize = a->dequantize;
 	o->deflate = a->deflate;
 	o->shard_bytes = a->shard;
-	o->progress = on_progress;
-	o->note = on_note;
-	o->arg = a;
 }
 
 /* An adapter goes to the other layout, or to the one that is named. */
 static int turn_adapter(const char *in, const struct args *a, struct err *e)
 {
-	if (a->bits || a->dequantize || a->fuse || a->dtype || !strcmp(a->out, "-") ||
+	if (a->to || a->dequantize || a->fuse || a->dtype || !strcmp(a->out, "-") ||
 	    (a->format != FORMAT_AUTO && a->format != FORMAT_MLX && a->format != FORMAT_HF))
 		cli_misuse("%s: an adapter goes to a directory, with -f mlx, -f hf or nothing", in);
 	return convert_adapter(in, a->out,
@@ -152,8 +128,6 @@ int main(int argc, char **argv)
 		cli_misuse("-o - needs a --format");
 	if (!strcmp(a.out, "-") && a.format != FORMAT_GGUF && a.format != FORMAT_SAFETENSORS)
 		cli_misuse("-o -: only a GGUF or a safetensors file can go to a pipe");
-	if (a.group && !a.bits)
-		cli_misuse("--group-size goes with -q");
 	if (a.fuse != (a.adapters.n > 0))
 		cli_misuse("--adapter DIR and --fuse go together");
 	translate(&o, &a);
@@ -162,9 +136,9 @@ int main(int argc, char **argv)
 			cli_die(&e);
 		return cli_finish();
 	}
-	progress_begin(&a.progress, "converting", &a.common);
+	making_begin(&a.making, &o, "converting", &a.common);
 	rc = take_adapters(&o, &a, &e) || convert_model(in[0], a.out, &o, &e);
-	progress_clear(&a.progress);
+	progress_clear(&a.making.progress);
 	for (size_t i = 0; i < a.adapters.n; i++)
 		free(a.dir[i]);
 	if (rc)

@@ -4,12 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
-#include "convert/convert.h"
+#include "making.h"
 #include "util/file.h"
 
 enum { TEXT_CEILING = 64 << 20, PLAN_CEILING = 1 << 20, ALL_BITS = 16 };
-enum dtype_word { WORD_KEEP, WORD_F16, WORD_BF16, WORD_F32 };
 
 struct args {
 	struct cli_common common;
@@ -17,7 +15,7 @@ struct args {
 	int format, dtype, threads;
 	size_t shard, window, tokens;
 	bool dequantize;
-	struct progress progress;
+	struct making making;
 	struct buf plan_text, calibrate_text, evaluate_text;
 	struct arena arena;
 };
@@ -71,24 +69,6 @@ static const struct cli command = {
 	.n_groups = sizeof groups / sizeof *groups,
 };
 
-static void on_progress(void *arg, size_t done, size_t all)
-{
-	struct args *a = arg;
-	char text[64];
-
-	snprintf(text, sizeof text, "%.0f of %.0f MiB", (double)done / 0x1p20, (double)all / 0x1p20);
-	progress_at(&a->progress, (double)done, (double)all, text);
-}
-
-static void on_note(void *arg, const char *text)
-{
-	struct args *a = arg;
-
-	progress_clear(&a->progress);
-	if (!a->common.quiet)
-		cli_warn("%s", text);
-}
-
 /* "4.5bpw" or "4.5" */
 static double size_of(const char *text)
 {
@@ -101,57 +81,27 @@ static double size_of(const char *text)
 	return v;
 }
 
-static bool ends_gguf(const struct args *a)
+static bool is_gguf(const struct args *a)
 {
-	size_t n = strlen(a->out);
-
-	return a->format == 3 || (!a->format && n > 5 && !strcmp(a->out + n - 5, ".gguf"));
-}
-
-static void choose_form(struct convert_options *o, const struct args *a)
-{
-	struct target t;
-	bool gguf;
-
-	if (!a->to)
-		return;
-	if (recipe_is_known(a->to, &gguf) && gguf == ends_gguf(a)) {
-		o->recipe = a->to;
-		return;
-	}
-	if (!target_parse(&t, a->to) || (!t.bits && t.blocks == DT_COUNT))
-		cli_misuse("--to %s: %s", a->to, recipe_is_known(a->to, &gguf) && gguf ?
-		           "is for a GGUF" : "no such form; see the manual");
-	if (!t.bits && !ends_gguf(a))
-		cli_misuse("--to %s: is for a GGUF", a->to);
-	o->bits = t.bits;
-	o->group = t.bits ? t.group : o->group;
-	o->coding = t.coding;
-	o->blocks = t.blocks;
+	return making_is_gguf(a->out, a->format == 3);
 }
 
 static int translate(struct quantize_options *q, struct args *a, struct err *e)
 {
 	static const enum convert_format formats[] = { CONVERT_AUTO, CONVERT_MLX, CONVERT_NPZ,
 		                                       CONVERT_GGUF };
-	static const enum dtype dtypes[] = { [WORD_KEEP] = DT_COUNT,
-		                             [WORD_F16] = DT_F16,
-		                             [WORD_BF16] = DT_BF16,
-		                             [WORD_F32] = DT_F32 };
 	static const unsigned char none[1];
 	struct convert_options *o = &q->convert;
 	struct rule *rule = NULL;
 
 	convert_options_init(o);
 	o->format = formats[a->format];
-	o->dtype = dtypes[a->dtype];
+	o->dtype = making_dtype(a->dtype);
 	o->dequantize = a->dequantize;
 	o->shard_bytes = a->shard;
 	o->threads = a->threads;
-	o->progress = on_progress;
-	o->note = on_note;
-	o->arg = a;
-	choose_form(o, a);
+	if (a->to)
+		making_form(o, "--to", a->to, is_gguf(a));
 	if (a->plan && (file_read(&a->plan_text, a->plan, PLAN_CEILING, e) ||
 	                rules_parse(&rule, &o->n_rules, buf_bytes(&a->plan_text), &a->arena, e)))
 		return err_in(e, "%s", a->plan);
@@ -199,7 +149,7 @@ static void check(const struct args *a, char **in)
 		cli_misuse("--size chooses the forms itself");
 	if (a->size && !a->calibrate)
 		cli_misuse("--size needs a text to measure by: --calibrate FILE");
-	if (a->size && ends_gguf(a))
+	if (a->size && is_gguf(a))
 		cli_misuse("--size: a GGUF holds no such forms");
 }
 
@@ -214,10 +164,10 @@ int main(int argc, char **argv)
 
 	check(&a, in);
 	rc = translate(&q, &a, &e);
-	progress_begin(&a.progress, "quantizing", &a.common);
+	making_begin(&a.making, &q.convert, "quantizing", &a.common);
 	rc = rc || quantize_model(&r, in[0], a.out, &q, &e) ||
 	     (a.json && write_json(a.json, &r.json, &e));
-	progress_clear(&a.progress);
+	progress_clear(&a.making.progress);
 	if (rc == 0)
 		cli_put(r.table.p, r.table.n);
 	buf_release(&r.table);
