@@ -150,6 +150,24 @@ static size_t side_row(const struct item *t, size_t r)
 	return d ? r - i + i % 2 * (d / 2) + i / 2 : r;
 }
 
+/* Remembers a finite number that f16 would make an infinite one. */
+static void check_row(struct own *own, const float *f, size_t n, size_t row)
+{
+	float most[8] = { 0 };
+	size_t i = 0;
+
+	for (; i + 8 <= n; i += 8)
+		for (size_t k = 0; k < 8; k++)
+			most[k] = fabsf(f[i + k]) > most[k] ? fabsf(f[i + k]) : most[k];
+	for (size_t k = 1; k < 8; k++)
+		most[0] = most[k] > most[0] ? most[k] : most[0];
+	for (i = most[0] >= 65520.0f ? 0 : i; i < n; i++)
+		if (fabsf(f[i]) >= 65520.0f && isfinite(f[i]) && !own->bad_row) {
+			own->bad_row = row + 1;
+			own->bad_value = f[i];
+		}
+}
+
 /* Row i of the block: decoded, coded, and what that lost. */
 static void code_row(struct stream *s, size_t i, struct own *own)
 {
@@ -172,11 +190,8 @@ static void code_row(struct stream *s, size_t i, struct own *own)
 	row_decode(f, &in);
 	if (t->fused)
 		fuse_row(t->fused, f, side_row(t, r), own->room);
-	for (size_t k = 0; t->dtype == DT_F16 && k < t->n_cols; k++)
-		if (fabsf(f[k]) >= 65520.0f && isfinite(f[k]) && !own->bad_row) {
-			own->bad_row = r + 1;
-			own->bad_value = f[k];
-		}
+	if (t->dtype == DT_F16 && !own->bad_row)
+		check_row(own, f, t->n_cols, r);
 	row_encode(&out, f, &own->error, &own->norm);
 }
 

@@ -40,6 +40,31 @@ START_TEST(halves_to_floats)
 }
 END_TEST
 
+/* Many at once, from an odd address, and some left over: the same bits. */
+START_TEST(halves_to_floats_in_rows)
+{
+	static const enum dtype types[] = { DT_F16, DT_BF16 };
+	unsigned char raw[2 * 259 + 1];
+	float row[259];
+
+	for (size_t t = 0; t < 2; t++)
+		for (unsigned first = 0; first < 65536; first += 256) {
+			for (unsigned i = 0; i < 259; i++) {
+				uint16_t h = (uint16_t)(first + i);
+
+				memcpy(raw + 1 + 2 * i, &h, sizeof h);
+			}
+			ck_assert(dtype_to_f32(types[t], row, raw + 1, 259));
+			for (unsigned i = 0; i < 259; i++) {
+				uint16_t h = (uint16_t)(first + i);
+				float want = t ? bf16_to_f32(h) : f16_to_f32(h);
+
+				ck_assert_msg(!memcmp(&row[i], &want, sizeof want), "%04x", (unsigned)h);
+			}
+		}
+}
+END_TEST
+
 /* Each half, the middle between it and the next (to even), and both sides. */
 START_TEST(floats_to_halves)
 {
@@ -192,6 +217,7 @@ Suite *dtype_suite(void)
 	TCase *t = tcase_create("dtype");
 
 	tcase_add_test(t, halves_to_floats);
+	tcase_add_test(t, halves_to_floats_in_rows);
 	tcase_add_test(t, floats_to_halves);
 	tcase_add_test(t, bfloats);
 	tcase_add_test(t, eight_bit_floats);

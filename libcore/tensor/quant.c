@@ -165,12 +165,19 @@ static void choose_codes(uint8_t *restrict code, const float *restrict w, unsign
 	/* past 2^23 a float has no fraction: adding rounds half to even */
 	const float whole = 12582912.0f;
 
-	for (unsigned i = 0; i < n; i++) {
-		float v = (w[i] - bias) / scale;
+	for (unsigned i = 0; i < n; i += 8) {
+		uint32_t bits[8];
 
-		v = v > 0 ? v : 0; /* a NaN becomes 0 */
-		v = v < top ? v : top;
-		code[i] = (uint8_t)bits_of_float(v + whole);
+		for (unsigned k = 0; k < 8; k++) {
+			float v = (w[i + k] - bias) / scale;
+
+			v = v > 0 ? v : 0; /* a NaN becomes 0 */
+			v = v < top ? v : top;
+			v += whole;
+			memcpy(&bits[k], &v, sizeof v);
+		}
+		for (unsigned k = 0; k < 8; k++)
+			code[i + k] = (uint8_t)bits[k];
 	}
 }
 
