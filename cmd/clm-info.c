@@ -101,7 +101,8 @@ static void tell_rope(struct rows *r, const struct config *c)
 	static const char *const kinds[] = { [ROPE_PLAIN] = "plain", [ROPE_LINEAR] = "linear",
 	                                     [ROPE_LLAMA3] = "llama3", [ROPE_YARN] = "yarn",
 	                                     [ROPE_DYNAMIC] = "dynamic",
-	                                     [ROPE_LONG] = "longrope" };
+	                                     [ROPE_LONG] = "longrope",
+	                                     [ROPE_PART] = "proportional" };
 	char text[64];
 
 	snprintf(text, sizeof text, "%s, base %.9g",

@@ -137,6 +137,7 @@ static int rope(struct out *o, const struct config *c)
 	switch (c->rope_kind) {
 	case ROPE_PLAIN:
 	case ROPE_LLAMA3: /* in rope_freqs.weight */
+	case ROPE_PART:
 		return 0;
 	case ROPE_LONG: /* and two tensors */
 		return text(o, key(o, "rope.scaling.type"), "longrope") ||

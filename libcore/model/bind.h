@@ -74,6 +74,12 @@ bool bind_turned(struct binder *b);
 
 /* bind_latent.c */
 NEED int bind_latent(struct binder *b, struct layer *l, size_t i, struct err *e);
+/* bind_own.c: ones, for a norm without weights; what layers have of their own. */
+NEED int bind_ones(struct binder *b, struct weight **out, const char *name, size_t n,
+                   struct err *e);
+NEED int bind_own_layer(struct binder *b, struct layer *l, size_t i, struct err *e);
+NEED int bind_own_ends(struct binder *b, struct err *e);
+
 /* bind_experts.c */
 NEED int bind_experts(struct binder *b, struct layer *l, size_t i, struct err *e);
 

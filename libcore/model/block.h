@@ -16,7 +16,10 @@ struct pass {
 	struct rope rope, local;      /* of full layers; of those that slide */
 	struct slot *x, *h, *y;       /* the residual stream; its norm; what joins it normed */
 	struct slot *q, *k, *v, *mix; /* attention */
+	struct slot *full_q, *full_k, *full_v, *full_mix; /* of full layers */
 	struct slot *gate, *up;       /* feed-forward */
+	struct slot *wide_gate, *wide_up; /* of layers whose is wider */
+	struct slot *owns, *own_given, *own, *own_gate; /* embeddings of the layers */
 	struct slot *logits, *chosen, *gates, *ups, *each, *shared_gate, *shared_up; /* experts */
 	/* latent attention: queries before and after their matrices, the cached, what comes out */
 	struct slot *low, *heads, *nope, *seen, *query, *latent, *pe, *key, *mixed, *values;
@@ -61,6 +64,9 @@ void encoder_block(struct pass *p, const struct layer *l, size_t i);
 void encoder_ffn(struct pass *p, const struct layer *l);
 void ffn_slots(struct pass *p);
 void ffn_block(struct pass *p, const struct layer *l);
+void own_slots(struct pass *p);
+void own_embed(struct pass *p);
+void own_block(struct pass *p, const struct layer *l, size_t i);
 void moe_slots(struct pass *p);
 void moe_block(struct pass *p, const struct layer *l);
 

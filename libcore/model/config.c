@@ -225,7 +225,8 @@ static int text_from_json(struct config *c, struct source *s, const cJSON *json,
 		return err_set(e, ERR_INPUT, "num_hidden_layers: expected at most %d, found %zu",
 		               MAX_LAYERS, c->n_layers);
 	c->sliding = arena_new(&c->arena, c->n_layers, sizeof *c->sliding, e);
-	if (!c->sliding || config_layers_json(c, f, json, e) || config_rope_json(c, f, json, e) ||
+	if (!c->sliding || config_layers_json(c, f, json, e) ||
+	    config_kinds_json(c, f, json, e) || config_rope_json(c, f, json, e) ||
 	    config_experts_json(c, f, json, e) ||
 	    ids_from_json(c, json_get(json, "eos_token_id"), e) ||
 	    quantization_from_json(c, json, e))
@@ -332,7 +333,8 @@ static int check(const struct config *c, struct err *e)
 	if (!(c->norm_eps >= 0 && c->norm_eps < 1))
 		return err_set(e, ERR_INPUT, "rms_norm_eps: expected 0 to 1, found %g",
 		               (double)c->norm_eps);
-	if (c->rope_kind != ROPE_PLAIN && c->rope_kind != ROPE_LONG && !(c->rope_factor > 0))
+	if (c->rope_kind != ROPE_PLAIN && c->rope_kind != ROPE_LONG && c->rope_kind != ROPE_PART &&
+	    !(c->rope_factor > 0))
 		return err_set(e, ERR_INPUT, "rope factor: expected more than 0, found %g",
 		               c->rope_factor);
 	if (c->rope_kind == ROPE_LLAMA3 && !(c->rope_low > 0 && c->rope_high > c->rope_low))
@@ -385,6 +387,8 @@ static int complete(struct config *c, struct err *e)
 	c->rope_pairs_stay = c->family->interleaved;
 	if (!c->rope_dims)
 		c->rope_dims = c->head_dim;
+	if (c->family->unscaled)
+		c->attn_scale = 1;
 	if (!(c->attn_scale > 0) && c->head_dim)
 		c->attn_scale = (float)(1 / sqrt((double)c->head_dim));
 	if (c->kv_rank && c->rope_kind == ROPE_YARN && c->rope_mscale_all > 0) {
@@ -409,6 +413,8 @@ static int finish(struct config *c, struct err *e)
 	}
 	if (c->rope_kind == ROPE_LLAMA3)
 		config_llama3_divisors(c);
+	if (c->rope_kind == ROPE_PART && !c->has_rope_divisor)
+		config_part_divisors(c);
 	return 0;
 }
 

@@ -29,6 +29,10 @@ NEED int config_latent_json(struct config *c, const struct family *f, const cJSO
                             struct err *e);
 /* What layer i keeps of a position, in group 0. */
 void config_cache_layer(const struct config *c, size_t i, struct exec_kv_layer *out);
+/* Layers of two kinds, after config_layers_json() (config_kinds.c); rope_divisor of ROPE_PART. */
+NEED int config_kinds_json(struct config *c, const struct family *f, const cJSON *json,
+                           struct err *e);
+void config_part_divisors(struct config *c);
 /* Experts, of families that have them. */
 NEED int config_experts_json(struct config *c, const struct family *f, const cJSON *json,
                              struct err *e);

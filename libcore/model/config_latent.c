@@ -46,8 +46,9 @@ int config_latent_json(struct config *c, const struct family *f, const cJSON *js
 
 void config_cache_layer(const struct config *c, size_t i, struct exec_kv_layer *out)
 {
-	*out = (struct exec_kv_layer){ .n_heads = c->n_kv_heads, .k_dim = c->head_dim,
-		                       .v_dim = c->head_dim };
+	*out = (struct exec_kv_layer){ .n_heads = config_kv_heads(c, i),
+		                       .k_dim = config_head_dim(c, i),
+		                       .v_dim = config_head_dim(c, i) };
 	switch (c->block[i]) {
 	case BLOCK_CONV:
 		*out = (struct exec_kv_layer){ .state = { { 1, c->conv_taps - 1, c->hidden } } };
@@ -88,7 +89,7 @@ size_t config_cache_bytes(const struct config *c, size_t value)
 {
 	size_t values = 0;
 
-	for (size_t i = 0; i < c->n_layers; i++) {
+	for (size_t i = 0; i < config_caches(c); i++) {
 		struct exec_kv_layer l;
 
 		config_cache_layer(c, i, &l);

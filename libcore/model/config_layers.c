@@ -18,6 +18,7 @@ static const struct {
 	{ "default", ROPE_PLAIN },   { "none", ROPE_PLAIN },    { "mrope", ROPE_PLAIN },
 	{ "linear", ROPE_LINEAR },   { "llama3", ROPE_LLAMA3 }, { "yarn", ROPE_YARN },
 	{ "dynamic", ROPE_DYNAMIC }, { "longrope", ROPE_LONG }, { "su", ROPE_LONG },
+	{ "proportional", ROPE_PART },
 };
 
 static int rope_kind_of(enum rope_kind *out, const char *name, struct err *e)
@@ -139,6 +140,12 @@ int config_rope_json(struct config *c, const struct family *f, const cJSON *json
 		return err_set(e, ERR_INPUT, "partial_rotary_factor: expected 0 to 1, found %g",
 		               c->rope_partial);
 	c->rope_dims = c->pe_dim ? c->pe_dim : (size_t)((double)c->head_dim * c->rope_partial);
+	if (c->full_head_dim) {
+		c->rope_local_dims = c->head_dim;
+		c->rope_dims = c->full_head_dim;
+	}
+	if (c->full_head_dim && c->rope_kind != ROPE_PART)
+		return err_set(e, ERR_INPUT, "rope_type: expected proportional in full layers");
 	return c->rope_kind == ROPE_LONG ? long_factors(c, json, e) : 0;
 }
 

@@ -11,6 +11,11 @@ static const struct {
 	{ offsetof(struct family, qkv_bias), "biases of q, k and v" },
 	{ offsetof(struct family, qk_norm), "norms of q and k" },
 	{ offsetof(struct family, qk_norm_row), "over all heads at once" },
+	{ offsetof(struct family, value_norm), "norms of v without weights" },
+	{ offsetof(struct family, unscaled), "scores without a scale" },
+	{ offsetof(struct family, two_kinds), "heads of another size in full layers, last layers that "
+	  "use the cache of earlier ones, an embedding of the token for each layer" },
+	{ offsetof(struct family, layer_scalar), "a scalar at the end of a layer" },
 	{ offsetof(struct family, fused_qkv), "q, k and v in one matrix" },
 	{ offsetof(struct family, fused_gate_up), "gate and up in one matrix" },
 	{ offsetof(struct family, interleaved), "rotation of adjacent pairs" },

@@ -40,6 +40,10 @@ struct family {
 	bool gated_shared;         /* mlp.shared_expert_gate weighs the shared expert */
 	bool whole_if_turned;      /* norms are not less one where taps lie as MLX turns them */
 	float latent_eps;          /* of the norms in latent attention; 0: as the others */
+	bool two_kinds;            /* full layers may have heads of their own, see config_kinds.c */
+	bool unscaled;             /* scores are q k, times nothing */
+	bool value_norm;           /* a norm without weights per head of v */
+	bool layer_scalar;         /* a layer ends in a product with a number */
 	const char *layers;        /* what model.layers is called; NULL: that */
 	const char *prefix;        /* that names may have in front */
 	bool norm_bias;            /* norms with a mean and a bias */

@@ -38,6 +38,7 @@ static void open_slots(struct pass *p)
 	conv_slots(p);
 	ffn_slots(p);
 	moe_slots(p);
+	own_slots(p);
 }
 
 static const struct {
@@ -59,6 +60,7 @@ static void layers(struct pass *p)
 
 		blocks[p->c->block[i]].mix(p, l, i);
 		(l->router ? moe_block : blocks[p->c->block[i]].feed)(p, l);
+		own_block(p, l, i);
 	}
 }
 
@@ -98,6 +100,7 @@ int forward_record(struct record **out, struct exec *x, struct exec_kv *kv, cons
 		op_scale(p.r, p.x, c->embed_scale, 0);
 	if (c->encoder)
 		encoder_embed(&p);
+	own_embed(&p);
 	layers(&p);
 	head(&p, l->hidden);
 	if (record_end(p.r, e)) {

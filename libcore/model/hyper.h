@@ -8,7 +8,9 @@
 #include "kv/kv.h"
 #include "util/json.h"
 
-enum rope_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN, ROPE_DYNAMIC, ROPE_LONG };
+enum rope_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN, ROPE_DYNAMIC, ROPE_LONG,
+                 ROPE_PART };
+#define NEVER_TURNED 1e30f /* a divisor of frequencies */
 /* what mixes positions in a layer */
 enum block { BLOCK_ATTENTION, BLOCK_CONV, BLOCK_ENCODER, BLOCK_LATENT, BLOCK_DELTA,
              BLOCK_KDA };
@@ -36,10 +38,17 @@ struct config {
 	size_t rope_dims;          /* of a head, the first ones */
 	float rope_far_divisor[256]; /* LONG: from position rope_original on */
 	double rope_local_theta;   /* of layers that slide, unscaled; 0: as the others */
+	size_t rope_local_dims;    /* of their heads; 0: as the others */
 	bool *unrotated;           /* [n_layers]: this layer has no rotary embedding; NULL: none */
 	size_t window;             /* sliding window, 0: none */
 	bool *sliding;             /* [n_layers]: this layer slides */
 	enum block *block;         /* [n_layers] */
+	/* where full and sliding layers differ, of the full ones; 0: they do not */
+	size_t full_head_dim, full_kv_heads;
+	bool keys_are_values;      /* in full layers, before their norms */
+	size_t n_shared;           /* last layers that use the cache of earlier ones */
+	size_t wide_ffn;           /* of these; 0: as the others */
+	size_t own_dim, own_vocab; /* of embeddings that each layer has of its own; 0: none */
 	size_t conv_taps;          /* of short convolutions */
 	/* the gated delta rule, delta_heads 0: none */
 	size_t delta_heads, delta_key_heads, delta_k, delta_v;
@@ -77,6 +86,12 @@ const char *config_text_ours(const struct config *c, const char *name);
 /* Bytes of cache of a position: keys and values of `value` bytes; of a sequence: its states. */
 size_t config_cache_bytes(const struct config *c, size_t value);
 size_t config_state_bytes(const struct config *c);
+/* What layer i has: see full_head_dim, n_shared, wide_ffn; the layer whose cache it reads. */
+size_t config_head_dim(const struct config *c, size_t i);
+size_t config_kv_heads(const struct config *c, size_t i);
+size_t config_ffn(const struct config *c, size_t i);
+size_t config_cache_of(const struct config *c, size_t i);
+size_t config_caches(const struct config *c); /* first layers that have a cache of their own */
 size_t config_state(const struct config *c, size_t layer); /* floats of its state; 0: none */
 /* What a model of this config has and needs, told without its weights. */
 struct config_size {

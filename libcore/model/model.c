@@ -50,11 +50,11 @@ static int open_pool(struct model *m, struct exec *x, size_t tokens, struct err 
 	bool state[N_KINDS] = { false };
 	struct exec_kv_layer *layer = arena_new(&m->arena, c->n_layers, sizeof *layer, e);
 	/* an encoder keeps nothing but its ids */
-	struct kv_shape shape = { layer, c->encoder ? 0 : c->n_layers, 0, window, state, 0 };
+	struct kv_shape shape = { layer, c->encoder ? 0 : config_caches(c), 0, window, state, 0 };
 
 	if (!layer)
 		return -1;
-	for (size_t i = 0; i < c->n_layers; i++)
+	for (size_t i = 0; i < config_caches(c); i++)
 		count[kind_of(c, i)]++;
 	for (size_t k = 0; k < N_KINDS; k++) {
 		if (!count[k])
@@ -63,7 +63,7 @@ static int open_pool(struct model *m, struct exec *x, size_t tokens, struct err 
 		window[group[k]] = k == KIND_SLIDING ? c->window : 0;
 		state[group[k]] = k == KIND_STATE;
 	}
-	for (size_t i = 0; i < c->n_layers; i++) {
+	for (size_t i = 0; i < config_caches(c); i++) {
 		config_cache_layer(c, i, &layer[i]);
 		layer[i].group = group[kind_of(c, i)];
 	}
@@ -255,7 +255,8 @@ void model_cost(struct model_cost *out, const struct model *m, size_t pos)
 		.coded = w->coded_bytes > w->n_bytes / 2,
 	};
 	out->flop = w->flop - (c->tied ? 0 : out->out_flop);
-	for (size_t i = 0; i < c->n_layers && !c->encoder; i++) {
+	for (size_t k = 0; k < c->n_layers && !c->encoder; k++) {
+		size_t i = config_cache_of(c, k);
 		size_t seen = c->sliding[i] && pos + 1 > c->window ? c->window : pos + 1;
 		struct exec_kv_layer l;
 

@@ -75,13 +75,16 @@ static void yarn(const struct config *c, struct rope *out)
 void config_rope(const struct config *c, struct rope *out, bool local)
 {
 	double theta = local ? c->rope_local_theta : c->rope_theta;
+	size_t dims = local && c->rope_local_dims ? c->rope_local_dims : c->rope_dims;
 
-	*out = (struct rope){ .dims = c->rope_dims, .interleaved = c->rope_interleaved, .scale = 1 };
-	for (size_t i = 0; i < c->rope_dims / 2; i++) {
-		out->inv_freq[i] = pow(theta, -2.0 * (double)i / (double)c->rope_dims);
+	*out = (struct rope){ .dims = dims, .interleaved = c->rope_interleaved, .scale = 1 };
+	for (size_t i = 0; i < dims / 2; i++) {
+		out->inv_freq[i] = pow(theta, -2.0 * (double)i / (double)dims);
 		if (local)
 			continue;
-		if (c->has_rope_divisor)
+		if (c->has_rope_divisor && c->rope_divisor[i] >= NEVER_TURNED)
+			out->inv_freq[i] = 0;
+		else if (c->has_rope_divisor)
 			out->inv_freq[i] /= (double)c->rope_divisor[i];
 		if (c->rope_kind == ROPE_LINEAR)
 			out->inv_freq[i] /= c->rope_factor;

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PER_LAYER = 40, BESIDES = 6 };
+enum { PER_LAYER = 44, BESIDES = 10 };
 
 /* ---- slots */
 
@@ -161,13 +161,19 @@ int bind_norm(struct binder *b, struct weight **w, struct weight **bias, size_t 
 static int bind_qkv(struct binder *b, struct layer *l, size_t i, struct err *e)
 {
 	const struct config *c = b->c;
-	size_t nq = c->n_heads * c->head_dim, nk = c->n_kv_heads * c->head_dim, all = nq + 2 * nk;
+	size_t dim = config_head_dim(c, i), nq = c->n_heads * dim, nk = config_kv_heads(c, i) * dim;
+	size_t all = nq + 2 * nk;
 	bool has = c->qkv_bias;
 
 	if (c->family->fused_qkv && b->s)
 		return bind_rows(b, &l->q, i, "self_attn.qkv_proj", 0, nq, all, c->hidden, e) ||
 		       bind_rows(b, &l->k, i, "self_attn.qkv_proj", nq, nk, all, c->hidden, e) ||
 		       bind_rows(b, &l->v, i, "self_attn.qkv_proj", nq + nk, nk, all, c->hidden, e);
+	if (i >= config_caches(c)) /* an earlier layer's keys and values are used */
+		return bind_linear(b, &l->q, &l->q_bias, i, "self_attn.q_proj", nq, c->hidden, has, e);
+	if (c->keys_are_values && !c->sliding[i])
+		return bind_linear(b, &l->q, &l->q_bias, i, "self_attn.q_proj", nq, c->hidden, has, e) ||
+		       bind_linear(b, &l->k, &l->k_bias, i, "self_attn.k_proj", nk, c->hidden, has, e);
 	if (c->family->gated_query)
 		nq *= 2;
 	return bind_linear(b, &l->q, &l->q_bias, i, "self_attn.q_proj", nq, c->hidden, has, e) ||
@@ -178,9 +184,10 @@ static int bind_qkv(struct binder *b, struct layer *l, size_t i, struct err *e)
 static int bind_feed_forward(struct binder *b, struct layer *l, size_t i, struct err *e)
 {
 	const struct config *c = b->c;
-	size_t n = c->ffn, d = c->hidden;
+	size_t n = config_ffn(c, i), d = c->hidden;
 	bool has = c->mlp_bias;
 
+	l->wide = n != c->ffn;
 	if (bind_linear(b, &l->down, &l->down_bias, i, "mlp.down_proj", d, n, has, e))
 		return -1;
 	if (c->family->ungated)
@@ -196,16 +203,19 @@ static int bind_attention(struct binder *b, struct layer *l, size_t i, struct er
 {
 	const struct config *c = b->c;
 	bool row = c->family->qk_norm_row;
-	size_t nq = c->n_heads * c->head_dim, nk = c->n_kv_heads * c->head_dim;
+	size_t dim = config_head_dim(c, i), nq = c->n_heads * dim, nk = config_kv_heads(c, i) * dim;
 
 	if (bind_qkv(b, l, i, e) ||
 	    bind_linear(b, &l->o, &l->o_bias, i, "self_attn.o_proj", c->hidden, nq, c->o_bias, e))
 		return -1;
+	if (c->family->value_norm && bind_ones(b, &l->v_norm, "v_norm", dim, e))
+		return -1;
 	if (!c->qk_norm)
 		return 0;
-	return bind_norm(b, &l->q_norm, NULL, i, "self_attn.q_norm", row ? nq : c->head_dim, e) ||
-	       bind_norm(b, &l->k_norm, NULL, i, "self_attn.k_norm", row ? nk : c->head_dim, e) ?
-	               -1 : 0;
+	if (bind_norm(b, &l->q_norm, NULL, i, "self_attn.q_norm", row ? nq : dim, e))
+		return -1;
+	return i < config_caches(c) ?
+	       bind_norm(b, &l->k_norm, NULL, i, "self_attn.k_norm", row ? nk : dim, e) : 0;
 }
 
 static int (*const bind_block[])(struct binder *, struct layer *, size_t, struct err *) = {
@@ -227,7 +237,8 @@ static int bind_layer(struct binder *b, size_t i, struct err *e)
 		if (bind_norm(b, &l->norm[k], &l->norm_bias[k], i, f->norm[k], c->hidden, e))
 			return -1;
 	return bind_block[c->block[i]](b, l, i, e) ||
-	       (c->sparse && c->sparse[i] ? bind_experts : bind_feed_forward)(b, l, i, e) ? -1 : 0;
+	       (c->sparse && c->sparse[i] ? bind_experts : bind_feed_forward)(b, l, i, e) ||
+	       bind_own_layer(b, l, i, e) ? -1 : 0;
 }
 
 /* A table of positions, to each of which the first type of tokens is added:
@@ -278,7 +289,7 @@ static int bind_ends(struct binder *b, struct err *e)
 	size_t n = b->c->hidden;
 
 	if (!b->c->encoder)
-		return bind_gain(b, &w->norm, "model.norm", n, e);
+		return bind_gain(b, &w->norm, "model.norm", n, e) || bind_own_ends(b, e) ? -1 : 0;
 	return bind_positions(b, e) || bind_gain(b, &w->embed_norm, "model.embed_norm", n, e) ||
 	       bind_vector(b, &w->embed_norm_bias, "model.embed_norm", "bias", n, e) ? -1 : 0;
 }

@@ -10,7 +10,10 @@ struct layer {
 	struct weight *norm[4]; /* before and after attention, before and after feed-forward */
 	struct weight *norm_bias[4];
 	struct weight *q, *k, *v, *o, *q_bias, *k_bias, *v_bias, *o_bias;
-	struct weight *q_norm, *k_norm;
+	struct weight *q_norm, *k_norm, *v_norm;
+	struct weight *own_gate, *own_out, *own_norm; /* of the layer's own embedding */
+	float scalar;
+	bool wide;           /* its feed-forward is */
 	/* latent attention: queries by way of `low`, the latent vector, the key that is rotated;
 	 * stacks of a matrix for every head */
 	struct weight *low, *low_norm, *latent, *pe, *latent_norm, *embed_q, *unembed_out;
@@ -33,6 +36,7 @@ struct bound {
 };
 struct weights {
 	struct weight *embed, *norm, *head; /* head is embed where they are tied */
+	struct weight *own_table, *own_in, *own_norm; /* embeddings of the layers */
 	struct weight *positions, *embed_norm, *embed_norm_bias; /* of an encoder */
 	struct layer *layer;
 	size_t n_layers;

@@ -58,4 +58,6 @@ for my $name (sort keys %unknown) {
 	refused(qr{model_type: "$unknown{$name}" is not among the families known here: llama },
 		"$name: refused by name", 'clm-info', "$dir/$name.config.json");
 }
+refused(qr/enable_moe_block: mixtures of gemma4_text are not read/, 'a mixture of a family that is read without',
+	'clm-info', "$dir/google--gemma-4-26B-A4B.config.json");
 done_testing;
