@@ -310,6 +310,17 @@ static bool put_facts(cJSON *o, const struct config *c, const struct family_file
 	       (!c->unrotated || put_rotated(o, c));
 }
 
+/* The count under both names that families have for it. */
+static bool put_experts(cJSON *o, const struct config *c)
+{
+	return !c->n_experts ||
+	       (put_number(o, "num_experts", (double)c->n_experts) &&
+	        put_number(o, "num_local_experts", (double)c->n_experts) &&
+	        put_number(o, "num_experts_per_tok", (double)c->routing.k) &&
+	        put_number(o, "moe_intermediate_size", (double)c->expert_ffn) &&
+	        put_bool(o, "norm_topk_prob", c->routing.normalize));
+}
+
 static int build(cJSON *o, const struct plan *p, struct err *e)
 {
 	struct config c = *p->config;
@@ -323,6 +334,7 @@ static int build(cJSON *o, const struct plan *p, struct err *e)
 	cJSON_AddItemToArray(classes, cJSON_CreateString(f.class));
 	if (!put(o, "architectures", classes) || !put_text(o, "model_type", c.model_type) ||
 	    !put_sizes(o, &c) || !put_activation(o, &c) || !put_facts(o, &c, &f) ||
+	    !put_experts(o, &c) ||
 	    !put_bool(o, "tie_word_embeddings", c.tied && !p->untied) ||
 	    (!f.qkv_bias && !put_bool(o, "attention_bias", c.qkv_bias)) ||
 	    (!strcmp(c.model_type, "llama") && !put_bool(o, "mlp_bias", c.mlp_bias)) ||

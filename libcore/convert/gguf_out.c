@@ -114,6 +114,15 @@ static int sizes(struct out *o, const struct config *c)
 	       f32(o, key(o, "rope.freq_base"), c->rope_theta);
 }
 
+static int experts(struct out *o, const struct config *c)
+{
+	if (!c->n_experts)
+		return 0;
+	return u32(o, key(o, "expert_count"), c->n_experts) ||
+	       u32(o, key(o, "expert_used_count"), c->routing.k) ||
+	       u32(o, key(o, "expert_feed_forward_length"), c->expert_ffn);
+}
+
 static int yarn(struct out *o, const struct config *c)
 {
 	double gain = c->rope_factor > 1 ? 0.1 * log(c->rope_factor) + 1 : 1,
@@ -373,6 +382,7 @@ int gguf_metadata(const struct plan *p, struct writer *w, struct err *e)
 	snprintf(o.arch, sizeof o.arch, "%s", arch);
 	if (text(&o, "general.architecture", arch) || text(&o, "general.type", "model") || general(&o))
 		return -1;
-	return sizes(&o, p->config) || rope(&o, p->config) || window(&o, p->config) ||
+	return sizes(&o, p->config) || experts(&o, p->config) ||
+	       rope(&o, p->config) || window(&o, p->config) ||
 	       unrotated(&o, p->config) || bounds(&o, p->config) || tokenizer(&o);
 }

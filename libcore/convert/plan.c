@@ -73,7 +73,10 @@ bool plan_knows(const struct plan *p, const char *name)
 {
 	char out[NAME_ROOM];
 
-	return p->config && config_name_out(p->config, out, sizeof out, NAMING_GGUF, name);
+	char in[NAME_ROOM];
+
+	return p->config && config_name_in(p->config, in, sizeof in, NAMING_HF, name) &&
+	       config_name_out(p->config, out, sizeof out, NAMING_GGUF, in);
 }
 
 /* The name that a tensor of the source has here; false: none. */
@@ -84,6 +87,8 @@ static bool our_name(const struct plan *p, char out[NAME_ROOM], const char *name
 	if (from != NAMING_HF)
 		return config_name_in(p->config, out, NAME_ROOM, from, name);
 	name = config_text_ours(p->config, name);
+	if (name && p->format == CONVERT_GGUF)
+		return config_name_in(p->config, out, NAME_ROOM, NAMING_HF, name);
 	return name && snprintf(out, NAME_ROOM, "%s", name) < NAME_ROOM;
 }
 
@@ -93,7 +98,8 @@ static bool is_packed(const struct plan *p, const struct tensor *w)
 	const struct tensor *s = beside(p, w, "scales");
 	char name[NAME_ROOM];
 
-	return w->dtype == DT_U32 && w->shape.rank == 2 && s && s->shape.rank == 2 &&
+	return w->dtype == DT_U32 && (w->shape.rank == 2 || w->shape.rank == 3) && s &&
+	       s->shape.rank == w->shape.rank &&
 	       (s->dtype == DT_U8 || beside(p, w, "biases")) && our_name(p, name, w->name) &&
 	       plan_knows(p, name);
 }
@@ -113,6 +119,10 @@ static size_t width_of(const struct config *c, const char *name)
 {
 	if (strstr(name, ".o_proj."))
 		return c->n_heads * c->head_dim;
+	if (c->n_experts && strstr(name, ".down_proj.") && strstr(name, "expert"))
+		return strstr(name, "shared") ? c->shared_ffn : c->expert_ffn;
+	if (strstr(name, "switch_mlp.down_proj.") || strstr(name, ".w2."))
+		return c->expert_ffn ? c->expert_ffn : c->ffn;
 	return strstr(name, ".down_proj.") ? c->ffn : c->hidden;
 }
 
@@ -124,7 +134,7 @@ static int see_affine(const struct plan *p, struct item *t, struct err *e)
 	t->scales = beside(p, t->weight, "scales");
 	t->biases = beside(p, t->weight, "biases");
 	s = &t->scales->shape;
-	groups = s->dim[1];
+	groups = s->rank ? s->dim[s->rank - 1] : 0;
 	t->n_cols = width_of(p->config, t->name);
 	if (!words || !groups || !t->n_cols || words > t->n_cols || words * 32 % t->n_cols ||
 	    t->n_cols % groups || s->dim[0] != w->dim[0] ||
@@ -134,7 +144,7 @@ static int see_affine(const struct plan *p, struct item *t, struct err *e)
 		return err_set(e, ERR_INPUT, "%s: weight, scales and biases do not fit %zu columns",
 		               t->weight->name, t->n_cols);
 	t->in = IN_AFFINE;
-	t->shape.dim[1] = t->n_cols;
+	t->shape.dim[t->shape.rank - 1] = t->n_cols;
 	t->in_bits = (unsigned)(words * 32 / t->n_cols);
 	t->in_group = (unsigned)(t->n_cols / groups);
 	if (t->biases)
@@ -211,6 +221,17 @@ static int see(const struct plan *p, struct item *t, struct err *e)
 
 /* ---- all of them */
 
+/* One that has its name in the output as a part of a stack. */
+static bool expert_of(const struct plan *p, const char *name)
+{
+	struct family_files f;
+	const char *at = p->config && p->config->n_experts &&
+	                 family_files(&f, p->config->model_type) && f.experts[0] ?
+	                 strstr(name, f.experts[0]) : NULL;
+
+	return at && at[strlen(f.experts[0])] == '.';
+}
+
 static bool is_left_out(const struct plan *p, const struct tensor *t, const char *name)
 {
 	char out[NAME_ROOM];
@@ -220,7 +241,7 @@ static bool is_left_out(const struct plan *p, const struct tensor *t, const char
 	if (p->config && p->config->tied && !strncmp(name, "lm_head.", 8) &&
 	    (p->format != CONVERT_SAFETENSORS || p->untied))
 		return true;
-	if (p->names == NAMING_HF ||
+	if (p->names == NAMING_HF || expert_of(p, name) ||
 	    config_name_out(p->config, out, sizeof out, p->names, name))
 		return false;
 	if (!strstr(name, "rotary_emb") && !strstr(name, "masked_bias"))
@@ -341,7 +362,7 @@ int item_path(const struct plan *p, const struct item *t, char *out, size_t room
 	char *dot;
 	int n = 0;
 
-	if (p->names == NAMING_HF || t->in == IN_MADE)
+	if (t->in == IN_MADE || !p->config)
 		n = snprintf(out, room, "%s", t->name);
 	else if (!config_name_out(p->config, out, room, p->names, t->name))
 		n = -1;
@@ -407,6 +428,8 @@ int plan_open(struct plan *p, struct source *s, const struct config *c,
 	if (!p->item || collect(p, e))
 		goto fail;
 	complete(p);
+	if (plan_stacks(p, e))
+		goto fail;
 	if ((p->fuse && fuse(p, e)) || plan_choose(p, e))
 		goto fail;
 	qsort(p->item, p->n_items, sizeof *p->item, by_name);

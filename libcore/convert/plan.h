@@ -46,6 +46,10 @@ struct item {
 	unsigned bits, group;        /* OUT_AFFINE, OUT_CODED */
 	enum coding coding;          /* OUT_CODED */
 	bool exact;                  /* codes move over, nothing is rounded */
+	/* of a stack: the matrices one by one, each on its own in the source; or it is one of
+	 * n_parts equal parts of its tensors; 0: neither */
+	const struct item *piece;
+	size_t n_pieces, part, n_parts;
 	struct fused *fused;         /* what adapters do to its rows; NULL: nothing */
 	size_t pairs;                /* rows of a head, where they lie in pairs in the output */
 	double error, norm;          /* squares of what was lost, and of what was */
@@ -86,6 +90,8 @@ void plan_note(const struct plan *p, const char *fmt, ...) PRINTF(2, 3);
 
 /* The family has a tensor of this name of ours. */
 bool plan_knows(const struct plan *p, const char *name);
+/* experts.c: experts as the output has them. */
+NEED int plan_stacks(struct plan *p, struct err *e);
 /* choose.c: the form that each item leaves in. */
 NEED int plan_choose(struct plan *p, struct err *e);
 /* Whether the item's weight comes out with scales beside it, and its form. */

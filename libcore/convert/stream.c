@@ -26,6 +26,7 @@ struct stream {
 	struct item *t;
 	struct arena arena;         /* of one weight */
 	struct bytes weight, scales, biases, tiles;
+	struct piece { struct bytes weight, scales, biases; } *piece; /* of a stack */
 	struct moments *moments;    /* NULL: the plain rule */
 	size_t block_rows, first;   /* first: of the block that is coded */
 	float *f32;                 /* [block_rows][n_cols] */
@@ -126,8 +127,55 @@ static int copy_rows(struct stream *s, struct bytes data)
 
 static int load(struct stream *s, const struct tensor *t, struct bytes *out)
 {
+	size_t n = s->t->n_parts;
+
 	*out = (struct bytes){ 0 };
-	return t ? source_data(s->p->source, t, out, &s->arena, s->e) : 0;
+	if (t && source_data(s->p->source, t, out, &s->arena, s->e))
+		return -1;
+	if (t && n)
+		*out = (struct bytes){ out->p + s->t->part * (out->n / n), out->n / n };
+	return 0;
+}
+
+static int load_pieces(struct stream *s)
+{
+	const struct item *t = s->t;
+
+	s->piece = t->n_pieces ? arena_new(&s->arena, t->n_pieces, sizeof *s->piece, s->e) : NULL;
+	for (size_t j = 0; s->piece && j < t->n_pieces; j++)
+		if (load(s, t->piece[j].weight, &s->piece[j].weight) ||
+		    load(s, t->piece[j].scales, &s->piece[j].scales) ||
+		    load(s, t->piece[j].biases, &s->piece[j].biases))
+			return -1;
+	return t->n_pieces && !s->piece ? -1 : 0;
+}
+
+/* A row of a stack lies in its piece. */
+static struct row_in row_of_piece(const struct stream *s, size_t r)
+{
+	size_t n = s->t->n_rows / s->t->n_pieces, at = r % n;
+	const struct piece *p = &s->piece[r / n];
+	struct row_in in = { .t = s->t, .row = r, .weight = p->weight.p + at * (p->weight.n / n) };
+
+	if (p->scales.p)
+		in.scales = p->scales.p + at * (p->scales.n / n);
+	if (p->biases.p)
+		in.biases = p->biases.p + at * (p->biases.n / n);
+	return in;
+}
+
+/* A stack's pieces as they are. */
+static int copy_pieces(struct stream *s)
+{
+	for (size_t k = 0; k < 3; k++)
+		for (size_t j = 0; j < s->t->n_pieces; j++) {
+			const struct piece *p = &s->piece[j];
+			struct bytes data = k == 0 ? p->weight : k == 1 ? p->scales : p->biases;
+
+			if (data.n && give(s, data.p, data.n))
+				return -1;
+		}
+	return 0;
 }
 
 static struct row_in row_of(const struct stream *s, size_t r)
@@ -172,7 +220,7 @@ static void check_row(struct own *own, const float *f, size_t n, size_t row)
 static void code_row(struct stream *s, size_t i, struct own *own)
 {
 	const struct item *t = s->t;
-	struct row_in in = row_of(s, s->first + i);
+	struct row_in in = t->n_pieces ? row_of_piece(s, s->first + i) : row_of(s, s->first + i);
 	float *f = s->f32 + i * t->n_cols;
 	size_t wide = row_bytes_out(t), groups = t->group ? t->n_cols / t->group : 0;
 	size_t scale = groups * dtype_info(t->dtype)->block_bytes, r = s->first + i;
@@ -292,10 +340,12 @@ static int one(struct stream *s)
 	const struct item *t = s->t;
 
 	if (load(s, t->weight, &s->weight) || load(s, t->scales, &s->scales) ||
-	    load(s, t->biases, &s->biases) || load(s, t->tile_scales, &s->tiles))
+	    load(s, t->biases, &s->biases) || load(s, t->tile_scales, &s->tiles) || load_pieces(s))
 		return -1;
 	if (t->out != OUT_SAME)
 		return rows(s);
+	if (t->n_pieces)
+		return copy_pieces(s);
 	if (copy_rows(s, s->weight))
 		return -1;
 	return (t->scales && copy_rows(s, s->scales)) || (t->biases && copy_rows(s, s->biases)) ? -1

@@ -202,6 +202,36 @@ static int ends(struct config *c, struct source *s, struct err *e)
 	return 0;
 }
 
+/* All layers have them: the architectures read here know no others. */
+static int experts(struct config *c, const struct family *f, struct source *s, struct keys *k,
+                   struct err *e)
+{
+	if (!f->experts[0])
+		return 0;
+	c->routing = (struct routing){ .score = f->score, .normalize = true, .scale = 1 };
+	c->expert_ffn = c->ffn;
+	if (need(s, key(k, "expert_count"), &c->n_experts, e) ||
+	    need(s, key(k, "expert_used_count"), &c->routing.k, e) ||
+	    source_meta_size(s, key(k, "expert_feed_forward_length"), &c->expert_ffn, e) < 0)
+		return -1;
+	c->sparse = arena_new(&c->arena, c->n_layers, sizeof *c->sparse, e);
+	for (size_t i = 0; c->sparse && i < c->n_layers; i++)
+		c->sparse[i] = true;
+	return c->sparse ? config_check_experts(c, e) : -1;
+}
+
+/* An architecture may be that of a family with experts and of one without. */
+static const struct family *with_experts(const struct family *f)
+{
+	for (size_t i = 0; i < family_count(); i++) {
+		const struct family *o = family_at(i);
+
+		if (o->gguf && o->experts[0] && !strcmp(o->gguf, f->gguf))
+			return o;
+	}
+	return f;
+}
+
 int config_from_gguf(struct config *c, struct source *s, struct err *e)
 {
 	struct keys k = { 0 };
@@ -217,6 +247,8 @@ int config_from_gguf(struct config *c, struct source *s, struct err *e)
 	f = family_of_gguf(k.arch);
 	if (!f)
 		return family_unknown("general.architecture", k.arch, e);
+	if (source_meta(s, key(&k, "expert_count")))
+		f = with_experts(f);
 	snprintf(c->model_type, sizeof c->model_type, "%s", f->name);
 	if (sizes(c, s, &k, e))
 		return -1;
@@ -225,7 +257,7 @@ int config_from_gguf(struct config *c, struct source *s, struct err *e)
 		               key(&k, "block_count"), c->n_layers);
 	c->sliding = arena_new(&c->arena, c->n_layers, sizeof *c->sliding, e);
 	if (!c->sliding || rope(c, s, &k, e) || factors(c, s, e) || window(c, f, s, &k, e) ||
-	    implied(c, f, s, &k, e) || ends(c, s, e))
+	    implied(c, f, s, &k, e) || experts(c, f, s, &k, e) || ends(c, s, e))
 		return -1;
 	c->qk_norm = f->qk_norm;
 	c->rope_interleaved = f->gguf_interleaved || f->interleaved;

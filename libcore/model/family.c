@@ -90,9 +90,11 @@ static const struct family families[] = {
 	  .gguf = "qwen3", .norm = NORMS_BEFORE, .qk_norm = true,
 	  .window_by_flag = true },
 	{ .name = "qwen3_moe", .class = "Qwen3MoeForCausalLM",
-	  .norm = NORMS_BEFORE, .qk_norm = true, .window_by_flag = true, .experts = EXPERTS },
+	  .gguf = "qwen3moe", .norm = NORMS_BEFORE, .qk_norm = true,
+	  .window_by_flag = true, .experts = EXPERTS },
 	{ .name = "mixtral", .class = "MixtralForCausalLM",
-	  .norm = NORMS_BEFORE, .window_everywhere = true, .score = SCORE_CHOSEN,
+	  .gguf = "llama", .gguf_interleaved = true, .norm = NORMS_BEFORE,
+	  .window_everywhere = true, .score = SCORE_CHOSEN,
 	  .experts = { "block_sparse_moe.experts", "w1", "w3", "w2" }, .alias = mixtral_names },
 	{ .name = "deepseek_v3", .class = "DeepseekV3ForCausalLM", LATENT_MIXTURE },
 	{ .name = "kimi_k2", .class = "DeepseekV3ForCausalLM", LATENT_MIXTURE },
@@ -211,6 +213,7 @@ bool family_files(struct family_files *out, const char *model_type)
 		.unrotated_every = f->unrotated_every,
 		.act = f->act,
 	};
+	memcpy(out->experts, f->experts, sizeof out->experts);
 	return true;
 }
 
@@ -242,6 +245,10 @@ static const struct rename renames[] = {
 	{ "model.layers.{}.mlp.gate_proj", "layers.{}.feed_forward.w1", "blk.{}.ffn_gate" },
 	{ "model.layers.{}.mlp.down_proj", "layers.{}.feed_forward.w2", "blk.{}.ffn_down" },
 	{ "model.layers.{}.mlp.up_proj", "layers.{}.feed_forward.w3", "blk.{}.ffn_up" },
+	{ "model.layers.{}.mlp.gate", NULL, "blk.{}.ffn_gate_inp" },
+	{ "model.layers.{}.mlp.switch_mlp.gate_proj", NULL, "blk.{}.ffn_gate_exps" },
+	{ "model.layers.{}.mlp.switch_mlp.up_proj", NULL, "blk.{}.ffn_up_exps" },
+	{ "model.layers.{}.mlp.switch_mlp.down_proj", NULL, "blk.{}.ffn_down_exps" },
 	/* fused rows; from a GGUF the first that fits is meant */
 	{ "model.layers.{}.self_attn.qkv_proj", NULL, "blk.{}.attn_qkv" },
 	{ "model.layers.{}.mlp.gate_up_proj", NULL, "blk.{}.ffn_up" },
@@ -320,6 +327,22 @@ static bool alias_out(const struct family *f, char *out, size_t room, const char
 	return (size_t)snprintf(out, room, "%s", name) < room;
 }
 
+/* And back. */
+static bool alias_in(const struct family *f, char *out, size_t room, const char *name)
+{
+	const char *leaf = strrchr(name, '.');
+
+	for (const struct alias *a = f->alias; leaf && a && a->ours; a++) {
+		size_t n = strlen(a->theirs), path = (size_t)(leaf - name);
+
+		if (path >= n && !memcmp(leaf - n, a->theirs, n) &&
+		    (path == n || name[path - n - 1] == '.'))
+			return (size_t)snprintf(out, room, "%.*s%s%s", (int)(path - n), name, a->ours,
+			                        leaf) < room;
+	}
+	return (size_t)snprintf(out, room, "%s", name) < room;
+}
+
 /* Which of a layer's norms stands where is the family's fact, and so is the
  * name that follows from it. */
 static const char *const gguf_norms[] = { "attn_norm", "post_attention_norm", "ffn_norm",
@@ -358,6 +381,8 @@ static bool family_name_in(const struct family *f, char *out, size_t room, enum 
 {
 	char layer[LAYER_DIGITS + 1];
 
+	if (n == NAMING_HF)
+		return alias_in(f, out, room, name);
 	if (n == NAMING_GGUF && rename_norm(f, out, room, true, name))
 		return true;
 	if (n == NAMING_GGUF && f->fused_gate_up && match(layer, "blk.{}.ffn_up.weight", name,

@@ -33,6 +33,7 @@ struct family_files {
 	bool norm_less_one;        /* norms less one, but for a GGUF's */
 	bool qkv_bias, window_by_flag, window_everywhere;
 	unsigned window_pattern, unrotated_every;
+	const char *experts[4];    /* where they are one by one, and their gate, up and down; or NULL */
 	enum activation act;
 };
 bool family_files(struct family_files *out, const char *model_type);

@@ -1,0 +1,50 @@
+#!/usr/bin/perl
+# experts.t - mixtures in each container: stacked and one by one, to the bit,
+# and the same logits.
+use strict;
+use warnings;
+use lib 'tests/cmd';
+use JSON::PP;
+use Run;
+use Test::More;
+
+my $d = new_dir();
+
+sub logits
+{
+	my ($model, $ids) = @_;
+
+	return run({ in => "$ids\n" }, 'clm-score', '-q', '--device', 'ref', '--exact', '--ids', '--tokens', '-m', $model)->{out};
+}
+
+for my $f (qw(qwen3_moe mixtral)) {
+	my $ids = join ' ', @{ JSON::PP->new->decode(slurp(golden($f) . '/golden.json'))->{ids} }[0 .. 19];
+	my $want = logits(golden($f), $ids);
+
+	like($want, qr/^1\t19\t\d+\t-/m, "$f: it is scored");
+	for my $to ([golden($f), "$f-mlx"], [golden($f), "$f-own", '--format', 'hf'], ["$d/$f-mlx", "$f-hf", '--format', 'hf'],
+	            ["$d/$f-hf", "$f-again"], [golden($f), "$f.gguf"], ["$d/$f.gguf", "$f-back"], ["$d/$f-mlx", "$f-2.gguf"]) {
+		my ($from, $name, @how) = @$to;
+		my $r = run('clm-convert', '--quiet', $from, '-o', "$d/$name", @how);
+		is("$r->{rc}$r->{err}", '0', "$name: written");
+		is(logits("$d/$name", $ids), $want, "$name: the same logits");
+	}
+	my $m = '/model.safetensors';
+	is(slurp("$d/$f-hf$m"), slurp("$d/$f-own$m"), "$f: out of stacks: the same bytes");
+	is(slurp("$d/$f-again$m"), slurp("$d/$f-mlx$m"), "$f: and into them");
+	is(slurp("$d/$f-2.gguf"), slurp("$d/$f.gguf"), "$f: a GGUF of either is the same");
+	like(run('clm-info', '-t', "$d/$f-mlx")->{out}, qr/\.switch_mlp\.down_proj\.weight\tbf16\t\[\d+,\d+,48\]/, "$f: MLX has stacks");
+	like(run('clm-info', '-t', "$d/$f-hf")->{out}, qr/\.experts\.3\./, "$f: Hugging Face has each alone");
+}
+
+# ---- in codes: quantized as a stack, and back to floats
+my $q = run('clm-convert', '--quiet', golden('qwen3_moe'), '--quantize', '8', '-o', "$d/q");
+is($q->{rc}, 0, 'quantized');
+my $t = run('clm-info', '-t', "$d/q")->{out};
+like($t, qr/switch_mlp\.gate_proj\.scales\tbf16\t\[8,48,1\]/, 'scales of a stack');
+like($t, qr/mlp\.gate\.weight\tbf16/, 'the router stays');
+is(run('clm-convert', '--quiet', "$d/q", '--dequantize', '--format', 'hf', '-o', "$d/f")->{rc}, 0, 'to floats, each alone');
+is(run('clm-convert', '--quiet', "$d/f", '-o', "$d/s")->{rc}, 0, 'in stacks');
+is(run('clm-convert', '--quiet', "$d/q", '--dequantize', '-o', "$d/g")->{rc}, 0, 'to floats, in stacks');
+is(slurp("$d/s/model.safetensors"), slurp("$d/g/model.safetensors"), 'the same numbers');
+done_testing;
