@@ -19,7 +19,8 @@ static bool is_router(const struct item *t)
 static bool is_matrix(const struct plan *p, const struct item *t)
 {
 	return (t->shape.rank == 2 || (t->shape.rank == 3 && strstr(t->name, "switch_mlp."))) &&
-	       bytes_ends(bytes_of(t->name), ".weight") && plan_knows(p, t->name) && !is_router(t);
+	       bytes_ends(bytes_of(t->name), ".weight") && plan_knows(p, t->name) && !is_router(t) &&
+	       !bytes_ends(bytes_of(t->name), ".conv.conv.weight");
 }
 
 static void to_floats(struct item *t, enum dtype d)
@@ -192,7 +193,8 @@ static void choose_blocks(struct plan *p, struct item *t)
 /* llama.cpp wants vectors and norms in f32. */
 static void choose_float(const struct plan *p, struct item *t, bool narrow)
 {
-	bool vector = t->shape.rank < 2 || is_router(t);
+	bool vector = t->shape.rank < 2 || is_router(t) ||
+	              bytes_ends(bytes_of(t->name), ".conv.conv.weight");
 
 	if (p->format == CONVERT_GGUF && (vector || bytes_ends(bytes_of(t->name), "norm.weight")))
 		to_floats(t, DT_F32);

@@ -221,12 +221,28 @@ static cJSON *end_ids(const struct config *c)
 	return a;
 }
 
+/* The layers with them, and a width that is not to be adjusted. */
+static bool put_convolutions(cJSON *o, const struct config *c)
+{
+	cJSON *types = cJSON_CreateArray();
+
+	for (size_t i = 0; types && i < c->n_layers; i++)
+		cJSON_AddItemToArray(types, cJSON_CreateString(c->block[i] == BLOCK_CONV ?
+		                                               "conv" : "full_attention"));
+	return put(o, "layer_types", types) && put_number(o, "conv_L_cache", (double)c->conv_taps) &&
+	       put_bool(o, "conv_bias", false) && put_bool(o, "block_auto_adjust_ff_dim", false) &&
+	       put_number(o, "block_ff_dim", (double)c->ffn) &&
+	       put_number(o, "norm_eps", decimal(c->norm_eps));
+}
+
 /* Where only some layers slide the config lists them all. */
 static bool put_window(cJSON *o, const struct config *c, const struct family_files *f)
 {
 	cJSON *types;
 	size_t n = 0;
 
+	if (c->conv_taps)
+		return put_convolutions(o, c);
 	for (size_t i = 0; i < c->n_layers; i++)
 		n += c->sliding[i];
 	if (!c->window || !n)

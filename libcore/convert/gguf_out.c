@@ -89,6 +89,25 @@ static int general(struct out *o)
 
 /* ---- the family's numbers */
 
+/* For each layer where some have none. */
+static int kv_heads(struct out *o, const struct config *c)
+{
+	struct arena a = { 0 };
+	uint32_t *n;
+	int rc;
+
+	if (!c->conv_taps)
+		return u32(o, key(o, "attention.head_count_kv"), c->n_kv_heads);
+	n = arena_new(&a, c->n_layers, sizeof *n, o->e);
+	for (size_t i = 0; n && i < c->n_layers; i++)
+		n[i] = c->block[i] == BLOCK_ATTENTION ? (uint32_t)c->n_kv_heads : 0;
+	rc = !n || writer_meta_array(o->w, key(o, "attention.head_count_kv"), META_U32, n, c->n_layers,
+	                             o->e) ||
+	     u32(o, key(o, "shortconv.l_cache"), c->conv_taps) ? -1 : 0;
+	arena_release(&a);
+	return rc;
+}
+
 static int sizes(struct out *o, const struct config *c)
 {
 	const struct {
@@ -100,7 +119,6 @@ static int sizes(struct out *o, const struct config *c)
 		{ "block_count", c->n_layers },
 		{ "feed_forward_length", c->ffn },
 		{ "attention.head_count", c->n_heads },
-		{ "attention.head_count_kv", c->n_kv_heads },
 		{ "attention.key_length", c->head_dim },
 		{ "attention.value_length", c->head_dim },
 		{ "rope.dimension_count", c->rope_dims },
@@ -110,6 +128,8 @@ static int sizes(struct out *o, const struct config *c)
 	for (size_t i = 0; i < sizeof row / sizeof *row; i++)
 		if (u32(o, key(o, row[i].key), row[i].v))
 			return -1;
+	if (kv_heads(o, c))
+		return -1;
 	return f32(o, key(o, "attention.layer_norm_rms_epsilon"), (double)c->norm_eps) ||
 	       f32(o, key(o, "rope.freq_base"), c->rope_theta);
 }
@@ -118,6 +138,10 @@ static int experts(struct out *o, const struct config *c)
 {
 	if (!c->n_experts)
 		return 0;
+	for (size_t i = 0; i < c->n_layers; i++)
+		if (!c->sparse[i])
+			return err_set(o->e, ERR_INPUT, "layer %zu has no experts, and in a GGUF of %s all "
+			               "have", i, o->arch);
 	return u32(o, key(o, "expert_count"), c->n_experts) ||
 	       u32(o, key(o, "expert_used_count"), c->routing.k) ||
 	       u32(o, key(o, "expert_feed_forward_length"), c->expert_ffn);

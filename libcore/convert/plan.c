@@ -186,6 +186,23 @@ static float shift_of(const struct plan *p, const struct item *t)
 	return to ? 1 : -1;
 }
 
+/* A channel's taps: [n, 1, taps], in a GGUF [n, taps], in MLX [n, taps, 1]. */
+static void see_taps(const struct plan *p, struct item *t)
+{
+	size_t n = t->shape.dim[0], taps = p->config ? p->config->conv_taps : 0;
+
+	if (!taps || !ends(t->name, ".conv.conv.weight") || t->n_rows * t->n_cols != n * taps)
+		return;
+	if (p->format == CONVERT_GGUF)
+		t->shape = shape_of(2, n, taps);
+	else if (p->format == CONVERT_SAFETENSORS)
+		t->shape = shape_of(3, n, (size_t)1, taps);
+	else
+		t->shape = shape_of(3, n, taps, (size_t)1);
+	t->n_cols = t->shape.dim[t->shape.rank - 1];
+	t->n_rows = n * taps / t->n_cols;
+}
+
 static int see(const struct plan *p, struct item *t, struct err *e)
 {
 	const struct dtype_info *d = dtype_info(t->weight->dtype);
@@ -210,6 +227,7 @@ static int see(const struct plan *p, struct item *t, struct err *e)
 	if (dtype_info(t->weight->dtype)->is_float && see_tiles(p, t, e))
 		return -1;
 	t->shift = shift_of(p, t);
+	see_taps(p, t);
 	if (p->rows != ROWS_KEEP &&
 	    (strstr(t->name, ".self_attn.q_proj.") || strstr(t->name, ".self_attn.k_proj.")))
 		t->head_rows = p->config->head_dim;

@@ -24,8 +24,10 @@ static int bind_taps(struct binder *b, struct weight **out, size_t i, const char
 	t = bind_find(b, name, path, "weight");
 	if (!t)
 		return inventory_missing(b, name, e);
-	if (t->shape.rank != 3 || t->shape.dim[0] != n || t->shape.dim[1] * t->shape.dim[2] != taps ||
-	    (t->shape.dim[1] != 1 && t->shape.dim[2] != 1) || !dtype_info(t->dtype)->is_float) {
+	if (t->shape.rank < 2 || t->shape.rank > 3 || t->shape.dim[0] != n ||
+	    t->shape.dim[1] * (t->shape.rank == 3 ? t->shape.dim[2] : 1) != taps ||
+	    (t->shape.rank == 3 && t->shape.dim[1] != 1 && t->shape.dim[2] != 1) ||
+	    !dtype_info(t->dtype)->is_float) {
 		snprintf(want, sizeof want, "[%zu,1,%zu]", n, taps);
 		return bind_bad_shape(t, want, e);
 	}

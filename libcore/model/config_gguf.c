@@ -26,6 +26,25 @@ static int need(struct source *s, const char *name, size_t *out, struct err *e)
 	                 err_set(e, ERR_INPUT, "%s: expected a number, found nothing", name);
 }
 
+/* One number, or one for each layer: 0 where it has no attention. */
+static int kv_heads(struct config *c, struct source *s, const char *name, struct err *e)
+{
+	const struct meta *m = source_meta(s, name);
+
+	if (!m || m->type != META_ARRAY)
+		return source_meta_size(s, name, &c->n_kv_heads, e) < 0 ? -1 : 0;
+	c->n_kv_heads = 0;
+	for (size_t i = 0; m->item != META_STRING && m->item != META_ARRAY && i < m->count; i++) {
+		double v = meta_number(m, i);
+
+		if (!(v >= 0 && v <= 4096) || (v > 0 && c->n_kv_heads && v != (double)c->n_kv_heads))
+			return err_set(e, ERR_INPUT, "%s: expected 0 or one number, found %g and %zu", name, v,
+			               c->n_kv_heads);
+		c->n_kv_heads = v > 0 ? (size_t)v : c->n_kv_heads;
+	}
+	return 0;
+}
+
 static int sizes(struct config *c, struct source *s, struct keys *k, struct err *e)
 {
 	const struct tensor *table = source_find(s, "token_embd.weight");
@@ -39,7 +58,7 @@ static int sizes(struct config *c, struct source *s, struct keys *k, struct err 
 		return -1;
 	c->n_kv_heads = c->n_heads;
 	c->head_dim = c->n_heads ? c->hidden / c->n_heads : 0;
-	if (source_meta_size(s, key(k, "attention.head_count_kv"), &c->n_kv_heads, e) < 0 ||
+	if (kv_heads(c, s, key(k, "attention.head_count_kv"), e) ||
 	    source_meta_size(s, key(k, "attention.key_length"), &c->head_dim, e) < 0 ||
 	    source_meta_f64(s, key(k, "attention.layer_norm_rms_epsilon"), &eps, e) < 0)
 		return -1;
@@ -220,6 +239,28 @@ static int experts(struct config *c, const struct family *f, struct source *s, s
 	return c->sparse ? config_check_experts(c, e) : -1;
 }
 
+/* Short convolutions in the layers without heads of keys. */
+static int convolutions(struct config *c, const struct family *f, struct source *s, struct keys *k,
+                        struct err *e)
+{
+	const struct meta *m = source_meta(s, key(k, "attention.head_count_kv"));
+
+	if (f->block != BLOCK_CONV)
+		return 0;
+	if (!m || m->type != META_ARRAY || m->item == META_STRING || m->item == META_ARRAY ||
+	    m->count != c->n_layers)
+		return err_set(e, ERR_INPUT, "%s: expected %zu numbers", k->key, c->n_layers);
+	c->block = arena_new(&c->arena, c->n_layers, sizeof *c->block, e);
+	for (size_t i = 0; c->block && i < c->n_layers; i++)
+		c->block[i] = meta_number(m, i) > 0 ? BLOCK_ATTENTION : BLOCK_CONV;
+	if (!c->block || need(s, key(k, "shortconv.l_cache"), &c->conv_taps, e))
+		return -1;
+	if (c->conv_taps < 2 || c->conv_taps > CONV_TAPS)
+		return err_set(e, ERR_INPUT, "%s: expected 2 to %d, found %zu", k->key, CONV_TAPS,
+		               c->conv_taps);
+	return 0;
+}
+
 /* An architecture may be that of a family with experts and of one without. */
 static const struct family *with_experts(const struct family *f)
 {
@@ -257,7 +298,8 @@ int config_from_gguf(struct config *c, struct source *s, struct err *e)
 		               key(&k, "block_count"), c->n_layers);
 	c->sliding = arena_new(&c->arena, c->n_layers, sizeof *c->sliding, e);
 	if (!c->sliding || rope(c, s, &k, e) || factors(c, s, e) || window(c, f, s, &k, e) ||
-	    implied(c, f, s, &k, e) || experts(c, f, s, &k, e) || ends(c, s, e))
+	    implied(c, f, s, &k, e) || experts(c, f, s, &k, e) ||
+	    convolutions(c, f, s, &k, e) || ends(c, s, e))
 		return -1;
 	c->qk_norm = f->qk_norm;
 	c->rope_interleaved = f->gguf_interleaved || f->interleaved;

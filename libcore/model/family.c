@@ -136,7 +136,7 @@ static const struct family families[] = {
 	{ .name = "smollm3", .class = "SmolLM3ForCausalLM",
 	  .gguf = "smollm3", .norm = NORMS_BEFORE, .gguf_interleaved = true,
 	  .window_by_flag = true, .unrotated_every = 4, .tied = true },
-	{ .name = "lfm2", .class = "Lfm2ForCausalLM",
+	{ .name = "lfm2", .class = "Lfm2ForCausalLM", .gguf = "lfm2", .gguf_norm = "token_embd_norm",
 	  .norm = { "operator_norm", NULL, "ffn_norm", NULL }, .qk_norm = true,
 	  .block = BLOCK_CONV, .block_name = "conv", .shrunk_ffn = true, .tied = true,
 	  .alias = lfm2_names },
@@ -249,6 +249,9 @@ static const struct rename renames[] = {
 	{ "model.layers.{}.mlp.switch_mlp.gate_proj", NULL, "blk.{}.ffn_gate_exps" },
 	{ "model.layers.{}.mlp.switch_mlp.up_proj", NULL, "blk.{}.ffn_up_exps" },
 	{ "model.layers.{}.mlp.switch_mlp.down_proj", NULL, "blk.{}.ffn_down_exps" },
+	{ "model.layers.{}.conv.in_proj", NULL, "blk.{}.shortconv.in_proj" },
+	{ "model.layers.{}.conv.conv", NULL, "blk.{}.shortconv.conv" },
+	{ "model.layers.{}.conv.out_proj", NULL, "blk.{}.shortconv.out_proj" },
 	/* fused rows; from a GGUF the first that fits is meant */
 	{ "model.layers.{}.self_attn.qkv_proj", NULL, "blk.{}.attn_qkv" },
 	{ "model.layers.{}.mlp.gate_up_proj", NULL, "blk.{}.ffn_up" },
@@ -351,6 +354,11 @@ enum { N_NORMS = sizeof gguf_norms / sizeof *gguf_norms };
 
 static bool rename_norm(const struct family *f, char *out, size_t room, bool in, const char *name)
 {
+	char last[64];
+
+	snprintf(last, sizeof last, "%s.weight", f->gguf_norm ? f->gguf_norm : "output_norm");
+	if (!strcmp(name, in ? last : "model.norm.weight"))
+		return (size_t)snprintf(out, room, "%s", in ? "model.norm.weight" : last) < room;
 	for (size_t i = 0; i < N_NORMS; i++) {
 		char ours[128], theirs[64], layer[LAYER_DIGITS + 1];
 

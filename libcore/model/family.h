@@ -56,6 +56,7 @@ struct family {
 	enum routing_score score;
 	bool normalize;            /* weights by their sum unless the config says otherwise */
 	bool choice_bias;
+	const char *gguf_norm;     /* model.norm in a GGUF; NULL: output_norm */
 	const struct alias *alias; /* [] until ours is NULL: modules under other names */
 };
 

@@ -30,7 +30,8 @@ void own_embed(struct pass *p)
 		return;
 	op_embed(p->r, p->owns, w->own_table);
 	op_scale(p->r, p->owns, sqrtf((float)c->own_dim), 0);
-	block_matmul(p, (struct op_product[]){ product(p->own_given, w->own_in, NULL) }, 1, p->x, false);
+	block_matmul(p, (struct op_product[]){ product(p->own_given, w->own_in, NULL) }, 1, p->x,
+	             false);
 	op_scale(p->r, p->own_given, (float)(1 / sqrt((double)c->hidden)), 0);
 	op_norm_rms(p->r, p->own_given, p->own_given, w->own_norm, c->norm_eps);
 	op_add(p->r, p->owns, p->own_given);

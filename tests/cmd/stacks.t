@@ -1,6 +1,6 @@
 #!/usr/bin/perl
-# experts.t - mixtures in each container: stacked and one by one, to the bit,
-# and the same logits.
+# stacks.t - mixtures in each container: stacked and one by one, to the bit,
+# and the same logits; short convolutions too.
 use strict;
 use warnings;
 use lib 'tests/cmd';
@@ -35,6 +35,17 @@ for my $f (qw(qwen3_moe mixtral)) {
 	is(slurp("$d/$f-2.gguf"), slurp("$d/$f.gguf"), "$f: a GGUF of either is the same");
 	like(run('clm-info', '-t', "$d/$f-mlx")->{out}, qr/\.switch_mlp\.down_proj\.weight\tbf16\t\[\d+,\d+,48\]/, "$f: MLX has stacks");
 	like(run('clm-info', '-t', "$d/$f-hf")->{out}, qr/\.experts\.3\./, "$f: Hugging Face has each alone");
+}
+
+# ---- short convolutions: a channel's taps lie otherwise in each container
+my $ids = join ' ', 1 .. 20;
+my $want = logits(golden('lfm2'), $ids);
+for my $to ([golden('lfm2'), 'lfm2-mlx'], ["$d/lfm2-mlx", 'lfm2-hf', '--format', 'hf'], ["$d/lfm2-mlx", 'lfm2.gguf'],
+            ["$d/lfm2.gguf", 'lfm2-back'], ["$d/lfm2.gguf", 'lfm2-hf2', '--format', 'hf']) {
+	my ($from, $name, @how) = @$to;
+	my $r = run('clm-convert', '--quiet', $from, '-o', "$d/$name", @how);
+	is("$r->{rc}$r->{err}", '0', "$name: written");
+	is(logits("$d/$name", $ids), $want, "$name: the same logits");
 }
 
 # ---- in codes: quantized as a stack, and back to floats
