@@ -74,6 +74,21 @@ $r = run(@ids, '-m', $d);
 ok($r->{rc} == 3 && length $r->{err} < 1200 && $r->{err} =~ / tensors are missing: model.embed_tokens/,
 	'none is there') or diag $r->{err};
 
+# ---- layers of two kinds
+for my $c ([per_layer_config => { 9 => {} }, qr/per_layer_config: expected objects of layers with full attention, found "9"/],
+           [per_layer_config => { 0 => {} }, qr/per_layer_config: expected objects of layers with full attention, found "0"/],
+           [per_layer_config => { 5 => { x => 1 } }, qr/per_layer_config: expected head_dim or num_key_value_heads, found "x"/],
+           [per_layer_config => { 5 => { head_dim => 514 } }, qr/full attention: heads of 514/],
+           [num_kv_shared_layers => 6, qr/num_kv_shared_layers: expected below 6, found 6/],
+           [num_kv_shared_layers => 1, qr/num_kv_shared_layers: layer 5 has no earlier one of its kind/],
+           [hidden_size_per_layer_input => 99999, qr/hidden_size_per_layer_input: 99999 for 6 layers/],
+           [rope_parameters => { rope_type => 'default' }, qr/rope_type: expected proportional in full layers/],
+           [enable_moe_block => JSON::PP::true, qr/enable_moe_block: mixtures of gemma4_text are not read/]) {
+	my ($key, $value, $want) = @$c;
+	$d = changed('gemma4_text', sub { $_[1]{$key} = $value });
+	refused($want, "$key: refused", @ids, '-m', $d);
+}
+
 # ---- a text model within a larger one
 my @places = (
 	['language_model.', sub { "language_model.$_[0]" }, ''],
