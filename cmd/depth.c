@@ -18,10 +18,23 @@ int32_t depth_id(struct depth *d)
 	return (int32_t)(draw(d) % model_config(d->m)->vocab);
 }
 
+/* Of the widest layer's keys in a page. */
+static size_t page_values(const struct config *c)
+{
+	size_t n = c->kv_rank + c->pe_dim;
+
+	for (size_t i = 0; i < config_caches(c); i++) {
+		size_t row = config_kv_heads(c, i) * config_head_dim(c, i);
+
+		n = row > n ? row : n;
+	}
+	return n * PAGE_POSITIONS;
+}
+
 int depth_open(struct depth *d, struct model *m, struct err *e)
 {
 	const struct config *c = model_config(m);
-	size_t n = c->n_kv_heads * PAGE_POSITIONS * c->head_dim;
+	size_t n = page_values(c);
 	bool half = exec_kv_dtype(kv_pool_store(model_pool(m))) == DT_F16;
 
 	d->m = m;
@@ -61,7 +74,7 @@ static int write_positions(struct depth *d, struct kv_seq *s, size_t from, size_
 	const struct config *c = model_config(d->m);
 	struct exec_kv *store = kv_pool_store(model_pool(d->m));
 
-	for (size_t l = 0; l < c->n_layers; l++) {
+	for (size_t l = 0; l < config_caches(c); l++) {
 		size_t n_pages, step;
 		const int32_t *pages = kv_pages(s, group_of(c, l), &n_pages);
 

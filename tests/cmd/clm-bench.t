@@ -140,4 +140,6 @@ is(run($c, @tiny, '--isa', 'none')->{rc}, 4, 'an instruction set that is not the
 my ($shapes) = run($c, '--completion-table')->{out} =~ /^-\tsynthetic\tSHAPE\t([^\t]*)/m;
 like(run($c, '--synthetic', 'huge')->{err}, qr/expected one of \Q$shapes\E;/, 'completion knows the shapes');
 
+is(run($c, '-m', golden($_), qw(-p 8 -n 4 -d 32 -r 1 --device ref))->{rc}, 0, "$_: at a depth")
+	for qw(gemma4_text gemma4_shared deepseek_v3);
 done_testing;
