@@ -117,13 +117,17 @@ static bool travels(const struct plan *p, const struct tensor *t)
 /* The width of a known matrix, which packed codes do not tell alone. */
 static size_t width_of(const struct config *c, const char *name)
 {
+	const char *at = strstr(name, "layers.");
+	size_t i = at ? strtoul(at + 7, NULL, 10) : 0;
+
+	i = i < c->n_layers ? i : 0;
 	if (strstr(name, ".o_proj."))
-		return c->n_heads * c->head_dim;
+		return c->n_heads * config_head_dim(c, i);
 	if (c->n_experts && strstr(name, ".down_proj.") && strstr(name, "expert"))
 		return strstr(name, "shared") ? c->shared_ffn : c->expert_ffn;
 	if (strstr(name, "switch_mlp.down_proj.") || strstr(name, ".w2."))
 		return c->expert_ffn ? c->expert_ffn : c->ffn;
-	return strstr(name, ".down_proj.") ? c->ffn : c->hidden;
+	return strstr(name, ".down_proj.") ? config_ffn(c, i) : c->hidden;
 }
 
 static int see_affine(const struct plan *p, struct item *t, struct err *e)
