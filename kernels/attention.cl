@@ -2,7 +2,8 @@
 /* attention.cl - y[row][head] = softmax(scale * q k^T) v over the row's own
  * sequence up to its own position, at most the last `window` positions
  * q: [rows][heads][K_DIM] f32, y: [rows][heads][V_DIM] f32; keys and values
- * in pages (cache.clh), a group of query heads to a head of keys.
+ * in pages (cache.clh), a group of query heads to a head of keys. sinks: a
+ * score more of each head, [heads] f32, or null.
  *
  * The context is cut at fixed borders of SPAN positions; each span gives its
  * maximum, its sum of exponentials and its weighted values, and the spans
@@ -217,7 +218,8 @@ int first_of(int pos, int window)
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1)))
 void attention(global const int *restrict table, global float *act, ulong y_at, ulong q_at,
                int pos_at, int pages_at, int window, float scale,
-               global const kv_t *restrict keys, global const kv_t *restrict values)
+               global const kv_t *restrict keys, global const kv_t *restrict values,
+               global const float *restrict sinks)
 {
 	ROOMS(l);
 	int row = get_group_id(1), head = get_group_id(0), id = get_local_id(0);
@@ -226,7 +228,7 @@ void attention(global const int *restrict table, global float *act, ulong y_at, 
 	int end = live ? table[pos_at + row] + 1 : 0, first = first_of(end - 1, window);
 	global const int *pages = table + (live ? table[pages_at + row] : 0);
 	struct sums part;
-	float max = -INFINITY, sum = 0.0f, v[V_OWN];
+	float max = sinks ? sinks[head] : -INFINITY, sum = sinks ? 1.0f : 0.0f, v[V_OWN];
 
 	for (int e = 0; e < V_OWN; e++)
 		v[e] = 0.0f;
@@ -281,7 +283,7 @@ void attention_split(global const int *restrict table, global float *act, ulong 
 
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1)))
 void attention_merge(global const int *restrict table, global float *act, ulong y_at,
-                     ulong part_at, int pos_at, int window)
+                     ulong part_at, int pos_at, int window, global const float *restrict sinks)
 {
 	int row = get_group_id(1), head = get_group_id(0), id = get_local_id(0);
 	size_t at = (size_t)row * HEADS + head;
@@ -290,7 +292,7 @@ void attention_merge(global const int *restrict table, global float *act, ulong 
 		return;
 	int pos = table[pos_at + row], spans = pos / SPAN - first_of(pos, window) / SPAN + 1;
 	global const float *in = act + part_at + at * table[STEP_SPANS] * PART;
-	float max = -INFINITY, sum = 0.0f, v[M_EACH];
+	float max = sinks ? sinks[head] : -INFINITY, sum = sinks ? 1.0f : 0.0f, v[M_EACH];
 
 	for (int e = 0; e < M_EACH; e++)
 		v[e] = 0.0f;

@@ -13,6 +13,7 @@
  *                   n-th it sees, and leaves its state in part: [row][head]
  *                   [n_spans][state]; attention_merge makes y of them. Items:
  *                   n_rows * n_kv_heads * n_spans
+ *   sinks           a score more of each head, [n_heads]; or null
  *   scratch         n_tile * (n_heads / n_kv_heads) * 2 states
  *
  * A state is HEAD floats, maximum and total first, then v_pad sums. The
@@ -185,10 +186,11 @@ INLINE void attend_heads(const int type, const struct context *c, const struct p
 		attend(1, type, c, p, q + h * c->k_dim, state + h * stride, lo, hi);
 }
 
-static inline void start_state(LOCAL float *state, int v_pad)
+/* Of a head with a sink: that is seen first. */
+static inline void start_state(LOCAL float *state, int v_pad, __global const float *sink)
 {
-	state[0] = NEVER;
-	state[1] = 0;
+	state[0] = sink ? *sink : NEVER;
+	state[1] = sink ? 1 : 0;
 	for (int i = 0; i < v_pad; i += WIDTH)
 		STOREF(SPLATF(0.0f), state + HEAD + i);
 }
@@ -232,7 +234,7 @@ static inline void walk_span(const struct context *c, __global const float *q,
 	int t = t0 > first ? t0 : first / CHUNK * CHUNK;
 
 	for (int i = 0; i < (end - begin) * c->n_group; i++)
-		start_state(state + i * (HEAD + c->v_pad), c->v_pad);
+		start_state(state + i * (HEAD + c->v_pad), c->v_pad, 0);
 	for (; t <= t1; t += CHUNK) {
 		struct pages p;
 
@@ -256,14 +258,14 @@ static inline void walk_span(const struct context *c, __global const float *q,
 /* Rows begin .. end of one sequence through all they see, to y. */
 static inline void walk_rows(const struct context *c, __global const float *q,
                              __global float *y, __global const int *pos, int begin, int end,
-                             int window, LOCAL float *scratch)
+                             int window, __global const float *sinks, LOCAL float *scratch)
 {
 	int stride = HEAD + c->v_pad, n = (end - begin) * c->n_group;
 	LOCAL float *span = scratch + n * stride;
 	int y_row = c->n_group * c->n_kv_heads * c->v_dim;
 
 	for (int i = 0; i < n; i++)
-		start_state(scratch + i * stride, c->v_pad);
+		start_state(scratch + i * stride, c->v_pad, sinks ? sinks + i % c->n_group : 0);
 	for (int t = first_seen(pos[begin], window) / SPAN * SPAN; t <= c->last; t += SPAN) {
 		walk_span(c, q, pos, begin, end, window, t, span);
 		for (int i = 0; i < n; i++)
@@ -281,7 +283,7 @@ KERNEL(attention)(ITEM __global const float *q, ulong q_at, __global float *y, u
                   __global const int *pages, ulong page_stride, int n_rows, int n_heads,
                   int n_kv_heads, int k_dim, int v_dim, float scale, float cap, int window,
                   int n_tile, int n_spans, __global float *part, ulong part_at,
-                  LOCAL float *scratch)
+                  __global const float *sinks, LOCAL float *scratch)
 {
 	int spans = n_spans ? n_spans : 1, span = (int)(ITEM_ID % spans);
 	int head = (int)(ITEM_ID / spans % n_kv_heads);
@@ -294,13 +296,14 @@ KERNEL(attention)(ITEM __global const float *q, ulong q_at, __global float *y, u
 
 	q += q_at + head * c.n_group * k_dim;
 	y += y_at + head * c.n_group * v_dim;
+	sinks = sinks ? sinks + head * c.n_group : 0;
 	for (int end = begin; begin < stop; begin = end) {
 		while (end < stop && seq[end] == seq[begin])
 			end++;
 		c.table = pages + seq[begin] * page_stride;
 		c.last = pos[end - 1];
 		if (!n_spans) {
-			walk_rows(&c, q, y, pos, begin, end, window, scratch);
+			walk_rows(&c, q, y, pos, begin, end, window, sinks, scratch);
 			continue;
 		}
 		int t = (first_seen(c.last, window) / SPAN + span) * SPAN, stride = HEAD + c.v_pad;
@@ -318,13 +321,13 @@ KERNEL(attention)(ITEM __global const float *q, ulong q_at, __global float *y, u
 /* Item: row * n_heads + head; scratch: two states. */
 KERNEL(attention_merge)(ITEM __global const float *part, ulong part_at, __global float *y,
                         ulong y_at, __global const int *pos, int n_heads, int v_dim, int window,
-                        int n_spans, LOCAL float *scratch)
+                        int n_spans, __global const float *sinks, LOCAL float *scratch)
 {
 	int row = (int)(ITEM_ID / n_heads), v_pad = padded(v_dim), stride = HEAD + v_pad;
 	int spans = pos[row] / SPAN - first_seen(pos[row], window) / SPAN + 1;
 	LOCAL float *one = scratch + stride;
 
-	start_state(scratch, v_pad);
+	start_state(scratch, v_pad, sinks ? sinks + ITEM_ID % n_heads : 0);
 	for (int s = 0; s < spans; s++) {
 		__global const float *from = part + part_at + (ITEM_ID * n_spans + s) * stride;
 

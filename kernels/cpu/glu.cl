@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* glu.cl - y[i] = act(gate[i]) * up[i]; x[i] = act(x[i]); y[i] += x[i]; y[i] = y[i] * by, and
- * where cap is not 0 cap * tanh(y[i] / cap)
+/* glu.cl - y[i] = act(gate[i]) * up[i], or a clipped gate's; x[i] = act(x[i]);
+ * y[i] += x[i]; y[i] = y[i] * by, and where cap is not 0 cap * tanh(y[i] / cap)
  * Flat arrays of n f32, y may be any of them. Item: GLU_BLOCK elements.
  * Shazeer, 2020, arXiv:2002.05202; Hendrycks and Gimpel, 2016,
  * arXiv:1606.08415 */
@@ -36,17 +36,27 @@ static inline VF act_lanes(VF x, int act)
 	return half_x * (one + tanh_lanes(u));
 }
 
+static inline VF gated(VF gate, VF up, int act)
+{
+	VF top = SPLATF(7.0f), low = SPLATF(-7.0f), one = SPLATF(1.0f);
+
+	if (act != GLU_CLIPPED)
+		return act_lanes(gate, act) * up;
+	gate = pick_lanes(gate < top, gate, top);
+	up = pick_lanes(up < top, up, top);
+	return gate * sigmoid(gate * SPLATF(1.702f)) * (pick_lanes(up > low, up, low) + one);
+}
+
 KERNEL(glu)(ITEM __global const float *gate, ulong gate_at, __global const float *up, ulong up_at,
             __global float *y, ulong y_at, ulong n, int act)
 {
 	ulong i = ITEM_ID * GLU_BLOCK, end = i + GLU_BLOCK < n ? i + GLU_BLOCK : n;
 
 	for (; i + WIDTH <= end; i += WIDTH)
-		STOREF(act_lanes(LOADF(gate + gate_at + i), act) * LOADF(up + up_at + i),
-		       y + y_at + i);
+		STOREF(gated(LOADF(gate + gate_at + i), LOADF(up + up_at + i), act), y + y_at + i);
 	if (i < end)
-		store_few(act_lanes(load_few(gate + gate_at + i, end - i), act) *
-		          load_few(up + up_at + i, end - i), y + y_at + i, end - i);
+		store_few(gated(load_few(gate + gate_at + i, end - i),
+		                load_few(up + up_at + i, end - i), act), y + y_at + i, end - i);
 }
 
 KERNEL(activate)(ITEM __global float *x, ulong x_at, ulong n, int act)

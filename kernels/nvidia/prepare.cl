@@ -74,8 +74,10 @@ void prepare(global const int *restrict table, global float *act, ulong x_at, ul
 #endif
 #ifdef GLU
 		struct eight up = eight_at(act + other_at + (size_t)row * k + i);
-		v.lo = (float4)(act_of(v.lo.x), act_of(v.lo.y), act_of(v.lo.z), act_of(v.lo.w)) * up.lo;
-		v.hi = (float4)(act_of(v.hi.x), act_of(v.hi.y), act_of(v.hi.z), act_of(v.hi.w)) * up.hi;
+		v.lo = (float4)(gated(v.lo.x, up.lo.x), gated(v.lo.y, up.lo.y),
+		                gated(v.lo.z, up.lo.z), gated(v.lo.w, up.lo.w));
+		v.hi = (float4)(gated(v.hi.x, up.hi.x), gated(v.hi.y, up.hi.y),
+		                gated(v.hi.z, up.hi.z), gated(v.hi.w, up.hi.w));
 #endif
 		h = (uint4)(round_pair(v.lo.x, v.lo.y), round_pair(v.lo.z, v.lo.w),
 		            round_pair(v.hi.x, v.hi.y), round_pair(v.hi.z, v.hi.w));

@@ -11,16 +11,16 @@ struct shape_case {
 	size_t n_heads, kv_heads, k_dim, v_dim, window;
 	unsigned flags;
 	size_t dims;           /* that are rotated */
-	bool interleaved;
+	bool interleaved, sinks;
 };
 static const struct shape_case shapes[] = {
-	{ 4, 2, 16, 16, 0, 0, 16, true },
-	{ 3, 1, 20, 27, 100, 0, 0, false },
-	{ 6, 3, 64, 64, 700, EXEC_EXACT, 0, false },
-	{ 2, 2, 136, 200, 0, 0, 0, false },
-	{ 8, 2, 64, 64, 0, 0, 64, false },
-	{ 7, 1, 128, 112, 700, 0, 0, false },
-	{ 3, 3, 96, 96, 37, 0, 70, true },
+	{ 4, 2, 16, 16, 0, 0, 16, true, false },
+	{ 3, 1, 20, 27, 100, 0, 0, false, true },
+	{ 6, 3, 64, 64, 700, EXEC_EXACT, 0, false, false },
+	{ 2, 2, 136, 200, 0, 0, 0, false, true },
+	{ 8, 2, 64, 64, 0, 0, 64, false, false },
+	{ 7, 1, 128, 112, 700, 0, 0, false, false },
+	{ 3, 3, 96, 96, 37, 0, 70, true, false },
 };
 
 struct scene {
@@ -40,6 +40,8 @@ static void record_attention(struct world *w, const void *arg)
 	                         .scale = 1 / sqrtf((float)c->k_dim),
 	                         .softcap = c->kv_heads % 2 ? 0 : 0.5f };
 
+	if (c->sinks)
+		att.sinks = give_vector(w, a->q, c->n_heads);
 	op_embed(w->r, q, give_matrix(w, a->q, VOCAB, c->n_heads * c->k_dim));
 	op_embed(w->r, k, give_matrix(w, a->k, VOCAB, c->kv_heads * c->k_dim));
 	op_embed(w->r, v, give_matrix(w, a->v, VOCAB, c->kv_heads * c->v_dim));

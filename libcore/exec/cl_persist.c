@@ -249,7 +249,8 @@ static bool same_shape(const struct walk *w, const struct op *a)
 		    l->k_dim != m->k_dim || l->v_dim != m->v_dim)
 			return false;
 	}
-	return w->r->kv->dtype == DT_F16 && !a->att.softcap && share <= 8 && l->n_heads <= 256 &&
+	return w->r->kv->dtype == DT_F16 && !a->att.softcap && !a->att.sinks && share <= 8 &&
+	       l->n_heads <= 256 &&
 	       l->k_dim % 32 == 0 && l->k_dim <= 128 && l->v_dim % 8 == 0 && l->v_dim <= 128;
 }
 

@@ -19,9 +19,10 @@ enum { N_LEVELS = sizeof levels / sizeof *levels };
 
 static const struct shape_case {
 	size_t n_heads, n_kv_heads, k_dim, v_dim, window;
+	bool sinks;
 } cases[] = {
-	{ 4, 1, 64, 64, 0 }, { 7, 1, 24, 40, 0 }, { 6, 2, 8, 8, 0 }, { 2, 2, 80, 48, 100 },
-	{ 3, 1, 128, 128, 600 }, { 5, 5, 20, 12, 1 },
+	{ 4, 1, 64, 64, 0, false },    { 7, 1, 24, 40, 0, true },      { 6, 2, 8, 8, 0, false },
+	{ 2, 2, 80, 48, 100, true },   { 3, 1, 128, 128, 600, false }, { 5, 5, 20, 12, 1, true },
 };
 enum { N_CASES = sizeof cases / sizeof *cases };
 
@@ -55,7 +56,7 @@ static float *random_rows(size_t n)
 /* ---- queries, keys and values are rows of tables: token t has row t */
 struct tables {
 	const struct shape_case *shape;
-	float *q, *k, *v;
+	float *q, *k, *v, *sinks;
 };
 
 static void tables_open(struct tables *t, const struct shape_case *c)
@@ -64,6 +65,7 @@ static void tables_open(struct tables *t, const struct shape_case *c)
 	t->q = random_rows(LENGTH * c->n_heads * c->k_dim);
 	t->k = random_rows(LENGTH * c->n_kv_heads * c->k_dim);
 	t->v = random_rows(LENGTH * c->n_kv_heads * c->v_dim);
+	t->sinks = random_rows(c->n_heads);
 }
 
 static void tables_close(struct tables *t)
@@ -71,20 +73,21 @@ static void tables_close(struct tables *t)
 	free(t->q);
 	free(t->k);
 	free(t->v);
+	free(t->sinks);
 }
 
 struct world {
 	struct exec *x;
-	struct weight *q, *k, *v;
+	struct weight *q, *k, *v, *sinks; /* NULL: none */
 	struct exec_kv *kv;
 	struct record *r;
 	int32_t page[N_SEQS][N_PAGES];
 	size_t n_pages[N_SEQS], width;
 };
 
-static struct weight *table(struct world *w, const float *data, size_t n)
+static struct weight *table(struct world *w, const float *data, size_t n_out, size_t n)
 {
-	struct weight_desc d = { .name = "table", .dtype = DT_F32, .n_out = LENGTH, .n_in = n,
+	struct weight_desc d = { .name = "table", .dtype = DT_F32, .n_out = n_out, .n_in = n,
 		                 .data = data };
 	struct weight *out = NULL;
 	struct err e = { 0 };
@@ -96,7 +99,7 @@ static struct weight *table(struct world *w, const float *data, size_t n)
 static void make_record(struct world *w, const struct shape_case *c)
 {
 	struct attention a = { 0, c->n_heads, 1 / sqrtf((float)c->k_dim), c->window,
-	                       c->n_kv_heads % 2 ? 0 : 0.5f };
+	                       c->n_kv_heads % 2 ? 0 : 0.5f, w->sinks };
 	struct slot *q, *k, *v, *mix, *out;
 	struct err e = { 0 };
 
@@ -127,9 +130,10 @@ static bool world_open(struct world *w, const struct tables *t, const struct exe
 	if (exec_open(&w->x, o, &e) != 0)
 		return false;
 	w->width = c->n_heads * c->v_dim;
-	w->q = table(w, t->q, c->n_heads * c->k_dim);
-	w->k = table(w, t->k, c->n_kv_heads * c->k_dim);
-	w->v = table(w, t->v, c->n_kv_heads * c->v_dim);
+	w->q = table(w, t->q, LENGTH, c->n_heads * c->k_dim);
+	w->k = table(w, t->k, LENGTH, c->n_kv_heads * c->k_dim);
+	w->v = table(w, t->v, LENGTH, c->n_kv_heads * c->v_dim);
+	w->sinks = c->sinks ? table(w, t->sinks, 1, c->n_heads) : NULL;
 	ck_assert(exec_kv_open(&w->kv, w->x, &layer, 1, &n_pages, 1, &e) == 0);
 	make_record(w, c);
 	for (size_t s = 0; s < N_SEQS; s++)
@@ -146,6 +150,7 @@ static void world_close(struct world *w)
 	weight_close(w->q);
 	weight_close(w->k);
 	weight_close(w->v);
+	weight_close(w->sinks);
 	exec_close(w->x);
 }
 

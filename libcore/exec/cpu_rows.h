@@ -113,10 +113,11 @@ struct cpu_rows {
 	                  uint64_t values_at, int type, const int *pos, const int *seq,
 	                  const int *pages, uint64_t page_stride, int n_rows, int n_heads,
 	                  int n_kv_heads, int k_dim, int v_dim, float scale, float cap, int window,
-	                  int n_tile, int n_spans, float *part, uint64_t part_at, float *scratch);
+	                  int n_tile, int n_spans, float *part, uint64_t part_at,
+	                  const float *sinks, float *scratch);
 	void (*attention_merge)(size_t item, const float *part, uint64_t part_at, float *y,
 	                        uint64_t y_at, const int *pos, int n_heads, int v_dim, int window,
-	                        int n_spans, float *scratch);
+	                        int n_spans, const float *sinks, float *scratch);
 };
 
 /* The rows of an instruction set by name ("v3"; NULL: the best there is), if

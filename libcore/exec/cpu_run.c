@@ -308,6 +308,11 @@ int cpu_attention_plan(struct record *r, struct op *op, struct err *e)
 	return cpu_room(r->x, &d->parts, (items + l->n_heads) * group * most * state, e);
 }
 
+static const float *sinks_of(const struct op *op)
+{
+	return op->att.sinks ? cpu_vector(op->att.sinks) : NULL;
+}
+
 static void attention_items(void *arg, size_t begin, size_t end, int thread)
 {
 	const struct job *j = arg;
@@ -326,7 +331,7 @@ static void attention_items(void *arg, size_t begin, size_t end, int thread)
 		                        (int)run->s->n_rows, (int)op->n_heads, (int)l->n_heads,
 		                        (int)l->k_dim, (int)l->v_dim, op->att.scale,
 		                        op->att.softcap, (int)op->att.window, (int)j->n, (int)j->n_spans,
-		                        (float *)(void *)run->d->parts.p, 0,
+		                        (float *)(void *)run->d->parts.p, 0, sinks_of(op),
 		                        cpu_own(run->d, thread));
 	}
 }
@@ -342,7 +347,7 @@ static void merge_items(void *arg, size_t begin, size_t end, int thread)
 		                              cpu_slot(run->d, op->dst), 0, run->s->pos,
 		                              (int)op->n_heads,
 		                              (int)run->r->kv->layer[op->layer].v_dim,
-		                              (int)op->att.window, (int)j->n_spans,
+		                              (int)op->att.window, (int)j->n_spans, sinks_of(op),
 		                              cpu_own(run->d, thread));
 }
 

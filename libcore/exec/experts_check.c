@@ -138,7 +138,7 @@ static void build(struct rig *g, const struct form_row *f, const struct routing 
 	op_experts(r, (struct op_product[]){ { gate, stack(g, f, EXPERTS, FFN, DIM), b },
 	                                     { up, stack(g, f, EXPERTS, FFN, DIM), NULL } }, 2, x,
 	           chosen, USED);
-	op_glu(r, gate, gate, up, ACT_SILU);
+	op_glu(r, gate, gate, up, how->normalize ? ACT_SILU : ACT_CLIPPED);
 	op_experts(r, (struct op_product[]){ { each, stack(g, f, EXPERTS, DIM, FFN), NULL } }, 1,
 	           gate, chosen, USED);
 	op_mix(r, x, each, chosen);

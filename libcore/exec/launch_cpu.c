@@ -309,6 +309,13 @@ static size_t state_floats(const struct exec_kv_layer *l)
 	return STATE_HEAD + (l->v_dim + 15) / 16 * 16;
 }
 
+static void arg_sinks(struct planner *p, const struct op *op)
+{
+	const struct cl_weight *s = op->att.sinks ? op->att.sinks->device : NULL;
+
+	arg_mem(p, s ? s->chunk[0].data : NULL);
+}
+
 static int attend(struct planner *p, const struct op *op, unsigned step)
 {
 	const struct kernel_row *row = kernel_find(p->d, op->kind, step, 1);
@@ -340,6 +347,7 @@ static int attend(struct planner *p, const struct op *op, unsigned step)
 		arg_int(p, 0);
 	arg_room(p, ROOM_SCRATCH);
 	arg_at(p, p->p->part_at);
+	arg_sinks(p, op);
 	arg_local(p, row->tokens * (op->att.n_heads / l->n_heads) * 2 * state_floats(l) *
 	          sizeof(float));
 	return launch_end(p);
@@ -362,6 +370,7 @@ static int merge(struct planner *p, const struct op *op)
 	arg_int(p, l->v_dim);
 	arg_int(p, op->att.window);
 	arg_live(p, LIVE_SPANS);
+	arg_sinks(p, op);
 	arg_local(p, 2 * state_floats(l) * sizeof(float));
 	return launch_end(p);
 }

@@ -302,6 +302,7 @@ static int plan_kv_write(struct planner *p, const struct op *op)
 static int plan_attention_step(struct planner *p, const struct op *op, unsigned step)
 {
 	const struct kernel_row *row = kernel_find(p->d, op->kind, step, 1);
+	const struct cl_weight *sinks = op->att.sinks ? op->att.sinks->device : NULL;
 	char layer[128], cap[40] = "", options[200];
 
 	if (op->att.softcap > 0)
@@ -322,6 +323,7 @@ static int plan_attention_step(struct planner *p, const struct op *op, unsigned 
 		arg_at(p, p->p->part_at);
 		arg_int(p, p->p->pos_at);
 		arg_int(p, op->att.window);
+		arg_mem(p, sinks ? sinks->chunk[0].data : NULL);
 		return launch_end(p);
 	}
 	arg_slot(p, op->src);
@@ -329,6 +331,8 @@ static int plan_attention_step(struct planner *p, const struct op *op, unsigned 
 	arg_int(p, op->att.window);
 	arg_float(p, op->att.scale);
 	arg_layer(p, op->att.layer);
+	if (step == ATTENTION_WHOLE)
+		arg_mem(p, sinks ? sinks->chunk[0].data : NULL);
 	return launch_end(p);
 }
 
@@ -349,7 +353,7 @@ const char *act_options(const struct op *op)
 	static const char *const options[] = {
 		[ACT_SILU] = "-DACT_SILU",           [ACT_GELU] = "-DACT_GELU",
 		[ACT_GELU_TANH] = "-DACT_GELU_TANH", [ACT_NONE] = "-DACT_NONE",
-		[ACT_SIGMOID] = "-DACT_SIGMOID",
+		[ACT_SIGMOID] = "-DACT_SIGMOID",     [ACT_CLIPPED] = "-DACT_CLIPPED",
 	};
 
 	return options[op->act];

@@ -269,7 +269,8 @@ void op_attention(struct record *r, struct slot *dst, struct slot *q, const stru
 	}
 	l = op_layer(r, a->layer);
 	if (!l || !op_has_width(r, q, a->n_heads * l->k_dim) ||
-	    !op_has_width(r, dst, a->n_heads * l->v_dim))
+	    !op_has_width(r, dst, a->n_heads * l->v_dim) ||
+	    (a->sinks && !op_is_vector(r, a->sinks, a->n_heads)))
 		return;
 	if (a->n_heads % l->n_heads) {
 		record_fail(r, "%zu heads over %zu heads of keys", a->n_heads, l->n_heads);
@@ -317,6 +318,10 @@ void op_act(struct record *r, struct slot *x, enum activation act)
 
 	if (!op || !op_reads(r, x) || !op_writes(r, x))
 		return;
+	if (act == ACT_CLIPPED) {
+		record_fail(r, "slot %s: a clipped gate without what it gates", x->name);
+		return;
+	}
 	op->dst = op->src = x;
 	op->act = act;
 	r->n_ops++;

@@ -56,18 +56,27 @@ void op_kv_write(struct record *r, struct slot *k, struct slot *v, size_t layer)
 /* dst = softmax(scale * q k^T) v over the row's own sequence up to its own
  * position, and at most `window` positions (0: all), grouped heads. The
  * context is split at fixed borders of 512 positions, merged in order. With
- * a softcap scores are softcap * tanh(score / softcap) (0: as they are). */
-struct attention { size_t layer, n_heads; float scale; size_t window; float softcap; };
+ * a softcap scores are softcap * tanh(score / softcap) (0: as they are). A
+ * sink is one more score of a head, of nothing. Xiao et al., 2023,
+ * arXiv:2309.17453 */
+struct attention {
+	size_t layer, n_heads;
+	float scale;
+	size_t window;
+	float softcap;
+	const struct weight *sinks; /* a FLOAT vector of n_heads; NULL: none */
+};
 void op_attention(struct record *r, struct slot *dst, struct slot *q, const struct attention *a);
-enum activation { ACT_SILU, ACT_GELU, ACT_GELU_TANH, ACT_NONE, ACT_SIGMOID };
+enum activation { ACT_SILU, ACT_GELU, ACT_GELU_TANH, ACT_NONE, ACT_SIGMOID, ACT_CLIPPED };
 /* dst = softmax(scale * q k^T) v over all of the step's rows of the row's own
  * sequence, before it and after it: an encoder's, whose sequences are whole in
  * one step. No cache is used, but the record has one. */
 struct encode { struct slot *q, *k, *v; size_t n_heads; float scale; };
 void op_encode(struct record *r, struct slot *dst, const struct encode *a);
-/* x = act(x) */
+/* x = act(x); not ACT_CLIPPED */
 void op_act(struct record *r, struct slot *x, enum activation act);
-/* dst = act(gate) * up; dst may be either. */
+/* dst = act(gate) * up; dst may be either. ACT_CLIPPED: g * sigmoid(1.702 g) * (u + 1) of
+ * gates of at most 7 and ups within 7 of 0. */
 void op_glu(struct record *r, struct slot *dst, struct slot *gate, struct slot *up,
             enum activation act);
 /* dst[c] = act(sum over k of w[c][k] * src[c], taps - 1 - k positions ago), over the row's own

@@ -276,8 +276,15 @@ static void attend(const struct record *r, const struct op *op, const struct ste
 	size_t pos = (size_t)s->pos[row], w = op->att.window, first = w && pos >= w ? pos + 1 - w : 0;
 	const float *q = ref_at(r, op->src, row) + head * l->k_dim;
 	float *y = ref_at(r, op->dst, row) + head * l->v_dim;
-	double max = -INFINITY, total = 0, sum;
+	double max = -INFINITY, total = 0, sink = -INFINITY, sum;
 
+	if (op->att.sinks) {
+		float v;
+
+		dtype_to_f32(op->att.sinks->d.dtype, &v, (const unsigned char *)op->att.sinks->d.data +
+		             head * dtype_info(op->att.sinks->d.dtype)->block_bytes, 1);
+		max = sink = (double)v;
+	}
 	for (size_t p = first; p <= pos; p++) {
 		size_t i = kv_at(l, step_page(s, l->group, row, p), kv_head, p, l->k_dim);
 
@@ -291,6 +298,7 @@ static void attend(const struct record *r, const struct op *op, const struct ste
 	}
 	for (size_t p = first; p <= pos; p++)
 		total += exp((double)score[p - first] - max);
+	total += op->att.sinks ? exp(sink - max) : 0;
 	for (size_t j = 0; j < l->v_dim; j++)
 		y[j] = 0;
 	for (size_t p = first; p <= pos; p++) {
@@ -328,16 +336,6 @@ double ref_activate(enum activation act, double x)
 	default:
 		return x / (1 + exp(-x));
 	}
-}
-
-static void ref_glu(const struct record *r, const struct op *op, const struct step *s)
-{
-	const float *gate = ref_at(r, op->src, 0), *up = ref_at(r, op->src2, 0);
-	size_t n = slot_rows(op->dst, s) * op->dst->n;
-	float *y = ref_at(r, op->dst, 0);
-
-	for (size_t i = 0; i < n; i++)
-		y[i] = (float)(ref_activate(op->act, (double)gate[i]) * (double)up[i]);
 }
 
 static void ref_add(const struct record *r, const struct op *op, const struct step *s)

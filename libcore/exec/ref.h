@@ -23,6 +23,7 @@ double ref_activate(enum activation act, double x);
 
 /* Ops of other files than ref.c. */
 void ref_norm_layer(const struct record *r, const struct op *op, const struct step *s);
+void ref_glu(const struct record *r, const struct op *op, const struct step *s);
 void ref_act(const struct record *r, const struct op *op, const struct step *s);
 void ref_encode(const struct record *r, const struct op *op, const struct step *s);
 void ref_copy(const struct record *r, const struct op *op, const struct step *s);

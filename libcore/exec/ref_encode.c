@@ -76,3 +76,20 @@ void ref_encode(const struct record *r, const struct op *op, const struct step *
 			encode(r, op, first, n, row, head);
 	}
 }
+
+static double clipped(double gate, double up)
+{
+	gate = fmin(gate, 7);
+	return gate / (1 + exp(-1.702 * gate)) * (fmax(fmin(up, 7), -7) + 1);
+}
+
+void ref_glu(const struct record *r, const struct op *op, const struct step *s)
+{
+	const float *gate = ref_at(r, op->src, 0), *up = ref_at(r, op->src2, 0);
+	size_t n = slot_rows(op->dst, s) * op->dst->n;
+	float *y = ref_at(r, op->dst, 0);
+
+	for (size_t i = 0; i < n; i++)
+		y[i] = (float)(op->act == ACT_CLIPPED ? clipped((double)gate[i], (double)up[i]) :
+		               ref_activate(op->act, (double)gate[i]) * (double)up[i]);
+}

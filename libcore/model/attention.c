@@ -83,6 +83,7 @@ void attention_block(struct pass *p, const struct layer *l, size_t i)
 		.scale = c->attn_scale,
 		.window = c->sliding[i] ? c->window : 0,
 		.softcap = c->attn_softcap,
+		.sinks = l->sinks,
 	};
 
 	project(p, l, i, q, k, v);

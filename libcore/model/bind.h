@@ -72,6 +72,10 @@ NEED int bind_delta(struct binder *b, struct layer *l, size_t i, struct err *e);
 NEED int bind_kda(struct binder *b, struct layer *l, size_t i, struct err *e);
 bool bind_turned(struct binder *b);
 
+/* bind_paired.c: part k (gate, up, down) of every expert, and its bias, where gate and up are
+ * one tensor of all experts */
+NEED int bind_paired(struct binder *b, struct layer *l, size_t i, size_t k, struct err *e);
+
 /* bind_latent.c */
 NEED int bind_latent(struct binder *b, struct layer *l, size_t i, struct err *e);
 /* bind_own.c: ones, for a norm without weights; what layers have of their own. */

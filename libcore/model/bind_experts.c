@@ -122,10 +122,11 @@ static int bind_pieces(struct binder *b, struct weight **out, size_t i, const ch
 }
 
 /* Part k of every expert: gate, up or down. */
-static int bind_stack(struct binder *b, struct weight **out, size_t i, size_t k, size_t n_out,
+static int bind_stack(struct binder *b, struct layer *l, size_t i, size_t k, size_t n_out,
                       size_t n_in, struct err *e)
 {
 	static const char *const parts[] = { "gate_proj", "up_proj", "down_proj" };
+	struct weight **out = &l->experts[k];
 	char path[NAME_ROOM], name[NAME_ROOM];
 	int bad;
 
@@ -133,11 +134,15 @@ static int bind_stack(struct binder *b, struct weight **out, size_t i, size_t k,
 	b->stack = b->c->n_experts;
 	b->used = b->c->routing.k;
 	if (!b->s || b->naming != NAMING_HF || bind_find(b, name, path, "weight"))
-		bad = bind_matrix(b, out, path, b->stack * n_out, n_in, e);
+		bad = bind_matrix(b, out, path, b->stack * n_out, n_in, e) ||
+		      (b->c->mlp_bias &&
+		       bind_vector(b, &l->expert_bias[k], path, "bias", b->stack * n_out, e));
+	else if (b->c->family->paired_experts)
+		bad = bind_paired(b, l, i, k, e);
 	else
 		bad = bind_pieces(b, out, i, b->c->family->experts[1 + k], n_out, n_in, e);
 	b->stack = b->used = 0;
-	return bad;
+	return bad ? -1 : 0;
 }
 
 int bind_experts(struct binder *b, struct layer *l, size_t i, struct err *e)
@@ -149,12 +154,13 @@ int bind_experts(struct binder *b, struct layer *l, size_t i, struct err *e)
 	snprintf(path, sizeof path, "model.layers.%zu.mlp", i); /* MLX's place of some families */
 	if (!c->choice_bias || !b->s || !bind_find(b, name, path, "e_score_correction_bias"))
 		snprintf(path, sizeof path, "model.layers.%zu.mlp.gate", i);
-	if (bind_linear(b, &l->router, NULL, i, "mlp.gate", c->n_experts, d, false, e) ||
+	if (bind_linear(b, &l->router, &l->logit_bias, i, "mlp.gate", c->n_experts, d, c->mlp_bias,
+	                e) ||
 	    (c->choice_bias &&
 	     bind_vector(b, &l->router_bias, path, "e_score_correction_bias", c->n_experts, e)) ||
-	    bind_stack(b, &l->experts[0], i, 0, n, d, e) ||
-	    bind_stack(b, &l->experts[1], i, 1, n, d, e) ||
-	    bind_stack(b, &l->experts[2], i, 2, d, n, e))
+	    bind_stack(b, l, i, 0, n, d, e) ||
+	    bind_stack(b, l, i, 1, n, d, e) ||
+	    bind_stack(b, l, i, 2, d, n, e))
 		return -1;
 	if (!shared)
 		return 0;

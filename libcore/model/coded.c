@@ -5,7 +5,7 @@
 enum { TILE = 128 };
 
 static int small_floats(struct weight_desc *d, struct arena *a, enum coding c, struct bytes codes,
-                        struct bytes scales, struct err *e)
+                        struct bytes scales, size_t step, struct err *e)
 {
 	uint16_t *out = arena_new(a, d->n_out * d->n_in, sizeof *out, e);
 	float *f = out ? arena_new(a, d->n_in, sizeof *f, e) : NULL;
@@ -13,8 +13,8 @@ static int small_floats(struct weight_desc *d, struct arena *a, enum coding c, s
 	if (!f)
 		return -1;
 	for (size_t r = 0; r < d->n_out; r++) {
-		coding_dequantize(c, f, codes.p + r * d->n_in, scales.p + r * (d->n_in / d->group),
-		                  d->n_in);
+		coding_dequantize(c, f, codes.p + r * step * d->n_in,
+		                  scales.p + r * step * (d->n_in / d->group), d->n_in);
 		dtype_from_f32(DT_BF16, out + r * d->n_in, f, d->n_in);
 	}
 	d->form = FORM_FLOAT;
@@ -25,7 +25,7 @@ static int small_floats(struct weight_desc *d, struct arena *a, enum coding c, s
 }
 
 int coded_weight(struct weight_desc *d, struct arena *a, struct bytes codes, struct bytes scales,
-                 struct err *e)
+                 size_t step, struct err *e)
 {
 	enum coding c = coding_of(d->bits, d->group);
 	size_t groups, row;
@@ -36,7 +36,7 @@ int coded_weight(struct weight_desc *d, struct arena *a, struct bytes codes, str
 		return err_set(e, ERR_INPUT, "%u bits in groups of %u with scales of one byte: expected "
 		               "mxfp4, mxfp8 or nvfp4", d->bits, d->group);
 	if (c == CODING_MXFP8)
-		return small_floats(d, a, c, codes, scales, e);
+		return small_floats(d, a, c, codes, scales, step, e);
 	groups = d->n_in / d->group;
 	row = d->n_in * 5 / 8;
 	q = arena_new(a, d->n_out, row, e);
@@ -46,7 +46,8 @@ int coded_weight(struct weight_desc *d, struct arena *a, struct bytes codes, str
 		return -1;
 	for (size_t r = 0; r < d->n_out; r++)
 		coding_to_affine(c, q + r * row, s + r * groups, z + r * groups,
-		                 codes.p + r * (d->n_in / 2), scales.p + r * groups, d->n_in);
+		                 codes.p + r * step * (d->n_in / 2), scales.p + r * step * groups,
+		                 d->n_in);
 	d->form = FORM_AFFINE;
 	d->dtype = DT_F32;
 	d->bits = 5;

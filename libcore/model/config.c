@@ -72,7 +72,8 @@ static int quantization_from_json(struct config *c, const cJSON *json, struct er
 	    json_get_text(q, "quant_method", &method, e) < 0 ||
 	    json_get_size(q, "bits", &bits, e) < 0 || json_get_size(q, "group_size", &group, e) < 0)
 		return err_in(e, "quantization");
-	if ((mode && !is_mode(mode)) || (method && !bits && strcmp(method, "fp8")))
+	if ((mode && !is_mode(mode)) ||
+	    (method && !bits && strcmp(method, "fp8") && !is_mode(method)))
 		return err_set(e, ERR_INPUT, "quantization: expected mode affine, mxfp4, mxfp8 or "
 		               "nvfp4, found %s", mode ? mode : method);
 	if (bits > 8 || group > 1024)
@@ -129,7 +130,12 @@ static int activation_from_json(struct config *c, const struct family *f, const 
 		{ "gelu_new", ACT_GELU_TANH }, { "gelu_fast", ACT_GELU_TANH },
 	};
 	const char *name = NULL;
+	double limit = 7;
 
+	if (f->act == ACT_CLIPPED && json_get_f64(json, "swiglu_limit", &limit, e) < 0)
+		return -1;
+	if (limit != 7)
+		return err_set(e, ERR_INPUT, "swiglu_limit: expected 7, found %g", limit);
 	if (json_get_text(json, "hidden_activation", &name, e) < 0 ||
 	    (!name && json_get_text(json, "hidden_act", &name, e) < 0))
 		return -1;
@@ -137,7 +143,8 @@ static int activation_from_json(struct config *c, const struct family *f, const 
 	for (size_t i = 0; name && i < sizeof names / sizeof *names; i++)
 		if (!strcmp(names[i].name, name)) {
 			/* the first Gemma's configs say gelu and mean its approximation */
-			if (f->act != ACT_GELU_TANH || names[i].act != ACT_GELU)
+			if (f->act != ACT_CLIPPED &&
+			    (f->act != ACT_GELU_TANH || names[i].act != ACT_GELU))
 				c->act = names[i].act;
 			return 0;
 		}

@@ -22,6 +22,7 @@ static const struct {
 	{ offsetof(struct family, norm_plus_one), "norms stored less one" },
 	{ offsetof(struct family, norm_bias), "norms with a mean and a bias" },
 	{ offsetof(struct family, biased), "biases everywhere" },
+	{ offsetof(struct family, sinks), "an attention sink for each head" },
 	{ offsetof(struct family, ungated), "no gate in the feed-forward" },
 	{ offsetof(struct family, embed_by_width), "scaled embeddings" },
 	{ offsetof(struct family, gated_query), "a gate of each head's attention" },
@@ -71,6 +72,8 @@ void family_has(struct buf *out, size_t i)
 		join(out, &n, "the gated delta rule between layers of attention");
 	if (f->block == BLOCK_KDA)
 		join(out, &n, "the delta rule with a decay per channel between them");
+	if (f->act == ACT_CLIPPED)
+		join(out, &n, "clipped gates");
 	if (f->experts[0])
 		join(out, &n, "a mixture of experts for feed-forward");
 	if (!n)

@@ -41,6 +41,14 @@ static const struct alias bert_names[] = {
 	{ NULL, NULL },
 };
 
+static const struct alias gpt_oss_names[] = {
+	{ "mlp.gate", "mlp.router" },
+	{ "mlp.switch_mlp.gate_proj", "mlp.experts.gate_proj" },
+	{ "mlp.switch_mlp.up_proj", "mlp.experts.up_proj" },
+	{ "mlp.switch_mlp.down_proj", "mlp.experts.down_proj" },
+	{ NULL, NULL },
+};
+
 static const struct alias mixtral_names[] = {
 	{ "mlp.gate", "block_sparse_moe.gate" },
 	{ "mlp.switch_mlp.gate_proj", "block_sparse_moe.switch_mlp.gate_proj" },
@@ -108,6 +116,10 @@ static const struct family families[] = {
 	  .block = BLOCK_KDA, .block_name = "linear_attention", .others = BLOCK_LATENT,
 	  .experts = { "block_sparse_moe.experts", "w1", "w3", "w2" }, .score = SCORE_SIGMOID,
 	  .normalize = true, .choice_bias = true, .alias = kimi_linear_names },
+	{ .name = "gpt_oss", .class = "GptOssForCausalLM", .norm = NORMS_BEFORE, .biased = true,
+	  .sinks = true, .window_pattern = 2, .window = 128, .act = ACT_CLIPPED,
+	  .score = SCORE_CHOSEN, .experts = EXPERTS, .paired_experts = true,
+	  .alias = gpt_oss_names },
 	{ .name = "gemma", .class = "GemmaForCausalLM",
 	  .gguf = "gemma", .norm = NORMS_BEFORE, .norm_plus_one = true,
 	  .embed_by_width = true, .tied = true, .act = ACT_GELU_TANH },

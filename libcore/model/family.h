@@ -48,11 +48,13 @@ struct family {
 	const char *prefix;        /* that names may have in front */
 	bool norm_bias;            /* norms with a mean and a bias */
 	bool biased;               /* all products have biases */
+	bool sinks;                /* self_attn.sinks: a score more for each head */
 	bool ungated;              /* no mlp.gate_proj */
 	bool shrunk_ffn;           /* intermediate_size is before two thirds and rounding */
 	/* experts: where they are, one by one, and the names of gate, up and down
 	 * there; NULL: none */
 	const char *experts[4];
+	bool paired_experts;       /* one tensor of all, gate and up in turns: gate_up_proj */
 	enum routing_score score;
 	bool normalize;            /* weights by their sum unless the config says otherwise */
 	bool choice_bias;

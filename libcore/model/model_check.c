@@ -8,7 +8,8 @@
 
 static const char *const families[] = { "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2",
 	"gemma3_text", "gemma4_text", "glm4", "olmo2", "phi3", "smollm3", "qwen3_moe",
-	"deepseek_v3", "lfm2", "qwen3_next", "kimi_linear", "mixtral", "gemma4_shared" };
+	"deepseek_v3", "gpt_oss", "lfm2", "qwen3_next", "kimi_linear", "mixtral",
+	"gemma4_shared" };
 enum {
 	N_FAMILIES = sizeof families / sizeof *families,
 };
@@ -163,7 +164,8 @@ START_TEST(batch_bits)
 {
 	const char *device = backends[3 + _i % 3].device;
 	static const char *const kinds[] = { "llama", "lfm2", "qwen3_moe", "deepseek_v3",
-		                             "qwen3_next", "kimi_linear", "gemma4_text" };
+		                             "gpt_oss", "qwen3_next", "kimi_linear",
+		                             "gemma4_text" };
 	const char *family = kinds[_i / 3];
 	struct golden g;
 	struct rig r;
@@ -318,7 +320,7 @@ Suite *model_suite(void)
 	tcase_add_loop_test(g, golden_logits, 0, N_FAMILIES * N_BACKENDS);
 	tcase_add_loop_test(g, golden_gguf, 0, 6);
 	tcase_add_loop_test(t, same_bits, 0, N_FAMILIES * 3);
-	tcase_add_loop_test(t, batch_bits, 0, 21);
+	tcase_add_loop_test(t, batch_bits, 0, 24);
 	tcase_add_loop_test(t, demo_bits, 0, 2);
 	suite_add_tcase(s, g);
 	suite_add_tcase(s, t);

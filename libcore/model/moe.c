@@ -44,15 +44,16 @@ void moe_block(struct pass *p, const struct layer *l)
 {
 	size_t k = p->c->routing.k;
 	struct slot *in = block_input(p, l->norm[2]);
+	struct op_product router = product(p->logits, l->router, l->logit_bias);
+	struct op_product in_parts[] = { product(p->gates, l->experts[0], l->expert_bias[0]),
+		                         product(p->ups, l->experts[1], l->expert_bias[1]) };
+	struct op_product out = product(p->each, l->experts[2], l->expert_bias[2]);
 
-	block_matmul(p, (struct op_product[]){ product(p->logits, l->router, NULL) }, 1, in, false);
+	block_matmul(p, &router, 1, in, false);
 	op_route(p->r, p->chosen, p->logits, l->router_bias, &p->c->routing);
-	op_experts(p->r, (struct op_product[]){ product(p->gates, l->experts[0], NULL),
-	                                        product(p->ups, l->experts[1], NULL) }, 2, in,
-	           p->chosen, k);
+	op_experts(p->r, in_parts, 2, in, p->chosen, k);
 	op_glu(p->r, p->gates, p->gates, p->ups, p->c->act);
-	op_experts(p->r, (struct op_product[]){ product(p->each, l->experts[2], NULL) }, 1, p->gates,
-	           p->chosen, k);
+	op_experts(p->r, &out, 1, p->gates, p->chosen, k);
 	if (l->gate)
 		block_matmul(p, (struct op_product[]){ product(p->shared_gate, l->gate, NULL),
 		                                       product(p->shared_up, l->up, NULL),

@@ -60,7 +60,7 @@ int bind_add(struct binder *b, struct weight **out, const struct weight_desc *d,
 		*b->only = *d;
 		return 0;
 	}
-	whole.n_stack = b->stack;
+	whole.n_stack = d->n_out > 1 ? b->stack : 0;
 	if (weight_open(out, b->x, &whole, e))
 		return -1;
 	if (b->stack) { /* a row takes some of its matrices */
@@ -150,7 +150,7 @@ int bind_triple(struct binder *b, struct weight **out, const struct tensor *t,
 	data = wanted(b, d, data);
 	s = wanted(b, d, s);
 	if (!biases)
-		return coded_weight(d, &b->w->arena, data, s, e) ?
+		return coded_weight(d, &b->w->arena, data, s, 1, e) ?
 			err_in(e, "%s", t->name) : bind_add(b, out, d, data.n + s.n, e);
 	z = wanted(b, d, z);
 	d->data = data.p;

@@ -64,6 +64,15 @@ int bind_matrix(struct binder *b, struct weight **out, const char *path, size_t 
 	return bind_bad_shape(t, "a floating type", e);
 }
 
+/* A vector of n, or one for each matrix of a stack. */
+static bool is_vector(const struct binder *b, const struct tensor *t, size_t n)
+{
+	const struct shape *s = &t->shape;
+
+	return (s->rank == 1 && s->dim[0] == n) ||
+	       (b->stack && s->rank == 2 && s->dim[0] == b->stack && s->dim[0] * s->dim[1] == n);
+}
+
 int bind_vector(struct binder *b, struct weight **out, const char *path, const char *leaf,
                        size_t n, struct err *e)
 {
@@ -86,7 +95,7 @@ int bind_vector(struct binder *b, struct weight **out, const char *path, const c
 	t = bind_find(b, name, path, leaf);
 	if (!t)
 		return inventory_missing(b, name, e);
-	if (t->shape.rank != 1 || t->shape.dim[0] != n || !dtype_info(t->dtype)->is_float) {
+	if (!is_vector(b, t, n) || !dtype_info(t->dtype)->is_float) {
 		snprintf(want, sizeof want, "[%zu]", n);
 		return bind_bad_shape(t, want, e);
 	}
@@ -208,6 +217,13 @@ static int bind_attention(struct binder *b, struct layer *l, size_t i, struct er
 	if (bind_qkv(b, l, i, e) ||
 	    bind_linear(b, &l->o, &l->o_bias, i, "self_attn.o_proj", c->hidden, nq, c->o_bias, e))
 		return -1;
+	if (c->family->sinks) {
+		char path[NAME_ROOM];
+
+		snprintf(path, sizeof path, "model.layers.%zu.self_attn", i);
+		if (bind_vector(b, &l->sinks, path, "sinks", c->n_heads, e))
+			return -1;
+	}
 	if (c->family->value_norm && bind_ones(b, &l->v_norm, "v_norm", dim, e))
 		return -1;
 	if (!c->qk_norm)

@@ -10,7 +10,7 @@ struct layer {
 	struct weight *norm[4]; /* before and after attention, before and after feed-forward */
 	struct weight *norm_bias[4];
 	struct weight *q, *k, *v, *o, *q_bias, *k_bias, *v_bias, *o_bias;
-	struct weight *q_norm, *k_norm, *v_norm;
+	struct weight *q_norm, *k_norm, *v_norm, *sinks;
 	struct weight *own_gate, *own_out, *own_norm; /* of the layer's own embedding */
 	float scalar;
 	bool wide;           /* its feed-forward is */
@@ -23,7 +23,8 @@ struct layer {
 	struct weight *qkvz, *ba, *taps[3], *beta, *decay[2], *outer[2];
 	struct weight *rate, *rate_bias, *head_norm;
 	struct weight *gate, *up, *down, *gate_bias, *up_bias, *down_bias; /* or of the shared expert */
-	struct weight *router, *router_bias, *experts[3]; /* stacks: gate, up, down */
+	/* router_bias: of the choice; experts: stacks of gate, up, down */
+	struct weight *router, *logit_bias, *router_bias, *experts[3], *expert_bias[3];
 	struct weight *share; /* weighs the shared expert */
 };
 /* A matrix and the path it was found by; rows first .. of `total` where the

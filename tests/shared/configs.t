@@ -16,6 +16,7 @@ my %known = (
 	'Qwen--Qwen3-0.6B' => ['qwen3', 28, 596],
 	'Qwen--Qwen3-30B-A3B' => ['qwen3_moe', 48, 30532],
 	'deepseek-ai--DeepSeek-V3' => ['deepseek_v3', 61, 671026],
+	'openai--gpt-oss-20b' => ['gpt_oss', 24, 20915],
 	'moonshotai--Kimi-K2-Instruct' => ['kimi_k2', 61, 1026408],
 	'mistralai--Mixtral-8x7B-v0.1' => ['mixtral', 32, 46703],
 	'Qwen--Qwen3-8B' => ['qwen3', 36, 8191],

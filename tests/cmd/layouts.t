@@ -1,0 +1,170 @@
+#!/usr/bin/perl
+# layouts.t - mixtures in the layouts of their publishers and of MLX: one
+# model, whichever way its tensors are cut; what does not fit is refused.
+use strict;
+use warnings;
+use lib 'tests/cmd';
+use JSON::PP;
+use Run;
+use Test::More;
+
+my $json = JSON::PP->new->canonical;
+
+# { name => [dtype, [shape], bytes] } of a safetensors file, and back.
+sub tensors
+{
+	my $all = slurp("$_[0]/model.safetensors");
+	my $n = unpack 'Q<', $all;
+	my $head = $json->decode(substr $all, 8, $n);
+	delete $head->{__metadata__};
+	return map {
+		my ($from, $to) = @{ $head->{$_}{data_offsets} };
+		$_ => [$head->{$_}{dtype}, $head->{$_}{shape}, substr $all, 8 + $n + $from, $to - $from]
+	} keys %$head;
+}
+
+sub model
+{
+	my ($config, %t) = @_;
+	my ($dir, $data, %head) = (new_dir(), '');
+
+	for (sort keys %t) {
+		my ($dtype, $shape, $bytes) = @{ $t{$_} };
+		$head{$_} = { dtype => $dtype, shape => $shape,
+			data_offsets => [length $data, length($data) + length $bytes] };
+		$data .= $bytes;
+	}
+	my $text = $json->encode(\%head);
+	$text .= ' ' x (-length($text) % 8);
+	spit("$dir/model.safetensors", pack('Q<', length $text) . $text . $data);
+	spit("$dir/config.json", $json->encode($config));
+	return $dir;
+}
+
+sub config { $json->decode(slurp(golden($_[0]) . '/config.json')) }
+my %ids;
+sub score
+{
+	my ($family, $dir) = @_;
+	my $ids = $ids{$family} //= join ' ', @{ $json->decode(slurp(golden($family) . '/golden.json'))->{ids} };
+	my $r = run({ in => "$ids\n" }, 'clm-score', '-m', $dir, '--device', 'cpu', '--exact', '--ids',
+		'--tokens');
+	return $r->{rc} ? $r->{err} : $r->{out};
+}
+
+# Rows of $n bytes: those at $first, $first + $step, ...
+sub every
+{
+	my ($bytes, $n, $first, $step) = @_;
+	my @row = unpack "(a$n)*", $bytes;
+
+	return join '', @row[map { $first + $_ * $step } 0 .. @row / $step - 1];
+}
+
+# [$m][$rows][$cols] of elements of $size bytes to [$m][$cols][$rows]
+sub turned
+{
+	my ($bytes, $rows, $cols, $size) = @_;
+	my $out = '';
+
+	for my $matrix (unpack '(a' . $rows * $cols * $size . ')*', $bytes) {
+		my @e = unpack "(a$size)*", $matrix;
+		for my $c (0 .. $cols - 1) {
+			$out .= join '', @e[map { $_ * $cols + $c } 0 .. $rows - 1];
+		}
+	}
+	return $out;
+}
+
+# ---- deepseek_v3: experts each alone or stacked, kv_b_proj whole or in two
+my %t = tensors(golden('deepseek_v3'));
+my $c = config('deepseek_v3');
+my ($heads, $nope, $v, $rank) = @$c{qw(num_attention_heads qk_nope_head_dim v_head_dim kv_lora_rank)};
+my %mlx;
+for my $name (keys %t) {
+	my ($dtype, $shape, $bytes) = @{ $t{$name} };
+	if ($name =~ /(.*)kv_b_proj\.weight$/) {
+		my @head = unpack '(a' . ($nope + $v) * $rank * 2 . ')*', $bytes;
+		$mlx{"$1embed_q.weight"} = [$dtype, [$heads, $rank, $nope],
+			turned(join('', map { substr $_, 0, $nope * $rank * 2 } @head), $nope, $rank, 2)];
+		$mlx{"$1unembed_out.weight"} = [$dtype, [$heads, $v, $rank],
+			join '', map { substr $_, $nope * $rank * 2 } @head];
+	} elsif ($name =~ /(.*)experts\.0\.(.*)/) {
+		$mlx{"$1switch_mlp.$2"} = [$dtype, [$c->{n_routed_experts}, @$shape],
+			join '', map { $t{"$1experts.$_.$2"}[2] } 0 .. $c->{n_routed_experts} - 1];
+	} elsif ($name !~ /\.experts\.\d/) {
+		$mlx{$name} = $t{$name};
+	}
+}
+my $want = score('deepseek_v3', golden('deepseek_v3'));
+like($want, qr/^\S+\t.*\n(?:.*\n){40}/, 'deepseek_v3: as published');
+is(score('deepseek_v3', model($c, %mlx)), $want, 'deepseek_v3: as MLX has it');
+is(score('deepseek_v3', model({ %$c, model_type => 'kimi_k2' }, %t)), $want, 'kimi_k2 is the same');
+{
+	my ($name) = grep { /1\..*unembed_out/ } keys %mlx;
+	local $mlx{$name} = ['BF16', [$heads, $rank, $v - 1], substr $mlx{$name}[2], 0, $heads * $rank * ($v - 1) * 2];
+	refused(qr/layers\.1\.self_attn\.unembed_out\.weight: expected \[128,32\], found \[4,32,31\]/,
+		'a stack of another shape', 'clm-infer', '-m', model($c, %mlx), '--ids', '-p', '1');
+	delete local $t{'model.layers.1.mlp.experts.3.up_proj.weight'};
+	refused(qr/layers\.1\.mlp\.experts\.3\.up_proj\.weight: missing/, 'an expert is missing',
+		'clm-infer', '-m', model($c, %t), '--ids', '-p', '1');
+}
+refused(qr/topk_method: expected noaux_tc, found greedy/, 'another way to choose', 'clm-infer', '-m',
+	model({ %$c, topk_method => 'greedy' }, %t), '--ids', '-p', '1');
+refused(qr/qk_rope_head_dim.*found 32, 15 and 32/, 'a part that has no pairs', 'clm-infer', '-m',
+	model({ %$c, qk_rope_head_dim => 15 }, %t), '--ids', '-p', '1');
+
+# ---- gpt_oss: gate and up in turns, floats turned, or mxfp4 blocks
+%t = tensors(golden('gpt_oss'));
+$c = config('gpt_oss');
+my ($n, $d, $f) = @$c{qw(num_local_experts hidden_size intermediate_size)};
+my (%floats, %blocks, %codes);
+srand 7;
+sub noise { join '', map { chr($_[1] + int rand $_[2]) } 1 .. $_[0] }
+for my $name (keys %t) {
+	my ($dtype, $shape, $bytes) = @{ $t{$name} };
+	if ($name !~ /(.*experts\.)(gate_up_proj|down_proj)(_bias)?$/) {
+		$floats{$name} = $blocks{$name} = $codes{$name} = $t{$name};
+		next;
+	}
+	my ($path, $what, $bias) = ($1, $2, $3);
+	my @part = $what eq 'down_proj' ? (['down_proj', 0]) : (['gate_proj', 0], ['up_proj', 1]);
+	my ($rows, $in) = $what eq 'down_proj' ? ($d, $f) : (2 * $f, $d);
+	my $groups = $in / 32;
+	my ($q, $s) = (noise($n * $rows * $in / 2, 0, 256), noise($n * $rows * $groups, 118, 5));
+	my $whole = $bias ? '' : turned($bytes, $in, $rows, 2);
+
+	$blocks{$name} = $t{$name} if $bias;
+	$blocks{"${name}_blocks"} = ['U8', [$n, $rows, $groups, 16], $q] if !$bias;
+	$blocks{"${name}_scales"} = ['U8', [$n, $rows, $groups], $s] if !$bias;
+	for (@part) {
+		my ($to, $first, $some) = ("$path$_->[0]", $_->[1], $rows / @part);
+		if ($bias) {
+			$floats{"$to.bias"} = $codes{"$to.bias"} = ['BF16', [$n, $some], every($bytes, 2, $first, scalar @part)];
+			next;
+		}
+		$floats{"$to.weight"} = ['BF16', [$n, $some, $in], every($whole, $in * 2, $first, scalar @part)];
+		$codes{"$to.weight"} = ['U32', [$n, $some, $in / 8], every($q, $in / 2, $first, scalar @part)];
+		$codes{"$to.scales"} = ['U8', [$n, $some, $groups], every($s, $groups, $first, scalar @part)];
+	}
+}
+$want = score('gpt_oss', golden('gpt_oss'));
+like($want, qr/^\S+\t.*\n(?:.*\n){40}/, 'gpt_oss: floats as published');
+is(score('gpt_oss', model($c, %floats)), $want, 'gpt_oss: floats as MLX has them');
+my $quantized = { %$c, quantization_config => { quant_method => 'mxfp4' } };
+$want = score('gpt_oss', model($quantized, %blocks));
+like($want, qr/^\S+\t.*\n(?:.*\n){40}/, 'gpt_oss: mxfp4 as published');
+is(score('gpt_oss', model({ %$c, quantization => { mode => 'mxfp4', bits => 4, group_size => 32 } }, %codes)),
+	$want, 'gpt_oss: mxfp4 as MLX has it');
+{
+	my $scales = 'model.layers.1.mlp.experts.gate_up_proj_scales';
+	local $blocks{$scales} = ['U8', [$n, $f, 4], $blocks{$scales}[2]];
+	refused(qr/layers\.1\.mlp\.experts\.gate_up_proj_scales: expected \[8,128,2\] u8, found \[8,64,4\]/,
+		'scales of another shape', 'clm-infer', '-m', model($quantized, %blocks), '--ids', '-p', '1');
+	delete local $t{'model.layers.2.mlp.experts.down_proj_bias'};
+	refused(qr/layers\.2\.mlp\.experts\.down_proj_bias: missing/, 'a bias is missing', 'clm-infer', '-m',
+		model($c, %t), '--ids', '-p', '1');
+}
+refused(qr/swiglu_limit: expected 7, found 8/, 'other clips', 'clm-infer', '-m',
+	model({ %$c, swiglu_limit => 8 }, %t), '--ids', '-p', '1');
+done_testing;
