@@ -21,7 +21,7 @@
 
 /* Values: V_WIDE elements a load, V_LANES lanes along V_DIM (a power of two)
  * with V_EACH loads each, V_PARTS runs of positions beside each other. */
-#if V_DIM % 8 == 0
+#if V_DIM % 8 == 0 && (!defined(V_IN_K) || K_DIM % 8 == 0)
 #define V_WIDE 8
 #else
 #define V_WIDE 1
@@ -90,16 +90,17 @@ float key_dot(local const float *q, global const kv_t *keys, int page, int head,
 }
 
 /* A lane's own elements of one value, zeros past its end. */
-void value_load(float *x, global const kv_t *v, int lane)
+void value_load(float *x, global const kv_t *values, int page, int head, int pos, int lane)
 {
 	for (int e = 0; e < V_OWN; e += V_WIDE) {
 		int at = V_AT(lane, e);
 #if V_WIDE == 8
-		float8 u = at < V_DIM ? kv_get8(v + at) : (float8)(0.0f);
+		float8 u = at < V_DIM ? kv_get8(values + VALUE_AT(page, head, pos, at)) :
+		                        (float8)(0.0f);
 
 		vstore8(u, 0, x + e);
 #else
-		x[e] = at < V_DIM ? kv_get(v, at) : 0.0f;
+		x[e] = at < V_DIM ? kv_get(values, VALUE_AT(page, head, pos, at)) : 0.0f;
 #endif
 	}
 }
@@ -159,7 +160,7 @@ void span_sums(struct sums *o, struct rooms l, int lo, int hi, float scale, int 
 			for (int k = 0; k < AHEAD; k++) {
 				int at = min(i + k, to - 1);
 
-				value_load(x[k], values + VALUE_AT(l.page[at / PAGE], head, at % PAGE, 0), d0);
+				value_load(x[k], values, l.page[at / PAGE], head, at % PAGE, d0);
 			}
 #pragma unroll
 			for (int k = 0; k < AHEAD; k++) {

@@ -14,7 +14,7 @@ void kv_write(global const int *restrict table, global float *act, ulong k_at, u
 	size_t row = get_group_id(1);
 	int i = get_global_id(0);
 
-	if (row >= (size_t)table[STEP_ROWS] || i >= KV_HEADS * (K_DIM + V_DIM))
+	if (row >= (size_t)table[STEP_ROWS] || i >= KV_HEADS * (K_DIM + V_KEPT))
 		return;
 	int pos = table[pos_at + row];
 	int page = table[table[pages_at + row] + pos / PAGE];

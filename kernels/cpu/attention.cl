@@ -5,6 +5,7 @@
  *   q, y            [n_rows][n_heads][k_dim] and [..][v_dim] f32
  *   keys, values    cache.clh, of type STORED_F16 or STORED_F32; offsets in
  *                   bytes, of the layer
+ *                   values null: each is the last v_dim of its key
  *   pos, seq        [n_rows]; rows of a sequence in rising positions
  *   n_tile          rows of an item; at most 1 with n_spans
  *   n_spans         0: an item takes a tile of rows and one head of keys
@@ -59,7 +60,7 @@ static inline void find_pages(struct pages *p, const struct context *c, int t, i
 
 		at = used ? at : at + PAGE_SIZE - i * 2 * PAGE_SIZE;
 		p->key[i] = page_at(c, c->keys, at, c->k_dim);
-		p->value[i] = page_at(c, c->values, at, c->v_pad);
+		p->value[i] = c->values ? page_at(c, c->values, at, c->v_pad) : p->key[i];
 		p->next[i] = next <= c->last ? page_at(c, c->keys, next, c->k_dim) : p->key[i];
 	}
 }
@@ -155,6 +156,34 @@ INLINE void add_values(const int n, const int wide, const int type, const struct
 			STOREF(a[h][j], sums + h * stride + at + j * WIDTH);
 }
 
+/* The same of one head whose values are ends of keys: lanes are positions,
+ * and what nobody sees counts as zero. */
+INLINE void add_ends(const int type, const struct context *c, const struct pages *p,
+                     const float s[CHUNK], float shrink, LOCAL float *sums, int lo, int hi)
+{
+	const int size = type == STORED_F32 ? 4 : 2;
+	int from = c->k_dim - c->v_dim, last = c->k_dim - 1;
+
+	for (int d = 0; d < c->v_pad; d += WIDTH) {
+		VF a[WIDTH];
+
+		for (int j = 0; j < WIDTH; j++) {
+			int i = min_int(from + d + j, last);
+
+			a[j] = SPLATF(0.0f);
+			UNROLL for (int t = 0; t < CHUNK; t += WIDTH) {
+				int at = (t % PAGE_SIZE / KEY_BLOCK * c->k_dim + i) * KEY_BLOCK + t % KEY_BLOCK;
+				VI lane = LANES + SPLATI(t);
+				VI seen = (lane >= SPLATI(lo)) & (lane <= SPLATI(hi));
+				VF k = load_stored(type, p->key[t / PAGE_SIZE] + at * size, 0);
+
+				a[j] = FMA(LOADF(s + t), pick_lanes(seen, k, SPLATF(0.0f)), a[j]);
+			}
+		}
+		STOREF(FMA(LOADF(sums + d), SPLATF(shrink), sum_each(a)), sums + d);
+	}
+}
+
 /* n heads of one row over the positions t + lo .. t + hi of a chunk. */
 INLINE void attend(const int n, const int type, const struct context *c, const struct pages *p,
                    __global const float *q, LOCAL float *state, int lo, int hi)
@@ -165,6 +194,11 @@ INLINE void attend(const int n, const int type, const struct context *c, const s
 	scores(n, type, c, p, q, s);
 	UNROLL for (int h = 0; h < n; h++)
 		shrink[h] = soften(s + h * CHUNK, state + h * stride, lo, hi);
+	if (!c->values) {
+		for (int h = 0; h < n; h++)
+			add_ends(type, c, p, s + h * CHUNK, shrink[h], state + h * stride + HEAD, lo, hi);
+		return;
+	}
 	for (; at + WIDE * WIDTH <= c->v_pad; at += WIDE * WIDTH)
 		add_values(n, WIDE, type, c, p, s, shrink, state + HEAD, stride, at, lo, hi);
 	for (; at < c->v_pad; at += WIDTH)
@@ -290,7 +324,7 @@ KERNEL(attention)(ITEM __global const float *q, ulong q_at, __global float *y, u
 	int begin = (int)(ITEM_ID / spans / n_kv_heads) * n_tile;
 	int stop = min_int(begin + n_tile, n_rows);
 	struct context c = {
-		keys + keys_at, values + values_at, 0, type, type == STORED_F32 ? 4 : 2,
+		keys + keys_at, values ? values + values_at : 0, 0, type, type == STORED_F32 ? 4 : 2,
 		n_kv_heads, head, k_dim, v_dim, padded(v_dim), n_heads / n_kv_heads, scale, cap, 0,
 	};
 

@@ -200,5 +200,6 @@ int opencl_kv_move(struct exec_kv *k, bool in, size_t layer, int32_t page, size_
 	}
 	if (move_side(k, false, in, layer, page, first, n, keys, e) != 0)
 		return -1;
-	return move_side(k, true, in, layer, page, first, n, values, e);
+	return k->layer[layer].v_in_k ? 0 :
+	                                move_side(k, true, in, layer, page, first, n, values, e);
 }

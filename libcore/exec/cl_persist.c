@@ -251,7 +251,8 @@ static bool same_shape(const struct walk *w, const struct op *a)
 	}
 	return w->r->kv->dtype == DT_F16 && !a->att.softcap && !a->att.sinks && share <= 8 &&
 	       l->n_heads <= 256 &&
-	       l->k_dim % 32 == 0 && l->k_dim <= 128 && l->v_dim % 8 == 0 && l->v_dim <= 128;
+	       !l->v_in_k && l->k_dim % 32 == 0 && l->k_dim <= 128 &&
+	       l->v_dim % 8 == 0 && l->v_dim <= 128;
 }
 
 static bool take_attention(struct walk *w)

@@ -19,10 +19,12 @@ enum { N_LEVELS = sizeof levels / sizeof *levels };
 
 static const struct shape_case {
 	size_t n_heads, n_kv_heads, k_dim, v_dim, window;
-	bool sinks;
+	bool sinks, v_in_k;
 } cases[] = {
-	{ 4, 1, 64, 64, 0, false },    { 7, 1, 24, 40, 0, true },      { 6, 2, 8, 8, 0, false },
-	{ 2, 2, 80, 48, 100, true },   { 3, 1, 128, 128, 600, false }, { 5, 5, 20, 12, 1, true },
+	{ 4, 1, 64, 64, 0, false, false },     { 7, 1, 24, 40, 0, true, false },
+	{ 6, 2, 8, 8, 0, false, false },       { 2, 2, 80, 48, 100, true, false },
+	{ 3, 1, 128, 128, 600, false, false }, { 5, 5, 20, 12, 1, true, false },
+	{ 5, 1, 48, 36, 600, false, true },
 };
 enum { N_CASES = sizeof cases / sizeof *cases };
 
@@ -112,7 +114,7 @@ static void make_record(struct world *w, const struct shape_case *c)
 	op_embed(w->r, q, w->q);
 	op_embed(w->r, k, w->k);
 	op_embed(w->r, v, w->v);
-	op_kv_write(w->r, k, v, 0);
+	op_kv_write(w->r, k, c->v_in_k ? NULL : v, 0);
 	op_attention(w->r, mix, q, &a);
 	op_pick(w->r, out, mix);
 	record_result(w->r, out);
@@ -122,7 +124,7 @@ static void make_record(struct world *w, const struct shape_case *c)
 static bool world_open(struct world *w, const struct tables *t, const struct exec_options *o)
 {
 	const struct shape_case *c = t->shape;
-	struct exec_kv_layer layer = { c->n_kv_heads, c->k_dim, c->v_dim, .group = 0 };
+	struct exec_kv_layer layer = { c->n_kv_heads, c->k_dim, c->v_dim, .v_in_k = c->v_in_k };
 	size_t n_pages = N_PAGES;
 	struct err e = { 0 };
 

@@ -100,6 +100,8 @@ int cpu_kv_move(struct exec_kv *k, bool in, size_t layer, int32_t page, size_t f
 			for (size_t d = 0; d < l->k_dim; d++)
 				move(in, block + (d * CPU_KEY_BLOCK + at % CPU_KEY_BLOCK) * size,
 				     (unsigned char *)keys + (row * l->k_dim + d) * size, size);
+			if (l->v_in_k)
+				continue;
 			move(in, vp + (h * PAGE_POSITIONS + at) * v_pad * size,
 			     (unsigned char *)values + row * l->v_dim * size, l->v_dim * size);
 		}

@@ -271,7 +271,8 @@ static void kv_rows(void *arg, size_t begin, size_t end, int thread)
 		                       cpu_slot(run->d, j->op->src2), 0, pages->keys, 0,
 		                       pages->values, 0, cpu_stored(kv->dtype), run->s->pos,
 		                       run->s->seq, table_of(run, l, i / l->n_heads), 0,
-		                       (int)l->n_heads, (int)l->k_dim, (int)l->v_dim);
+		                       (int)l->n_heads, (int)l->k_dim,
+		                       l->v_in_k ? 0 : (int)l->v_dim);
 }
 
 static void run_kv_write(const struct cpu_run *run, const struct op *op)
@@ -326,7 +327,8 @@ static void attention_items(void *arg, size_t begin, size_t end, int thread)
 		size_t row = i / (j->n_spans ? j->n_spans : 1) / l->n_heads * j->n;
 
 		run->d->rows->attention(i, cpu_slot(run->d, op->src), 0, cpu_slot(run->d, op->dst),
-		                        0, pages->keys, 0, pages->values, 0, cpu_stored(kv->dtype),
+		                        0, pages->keys, 0, l->v_in_k ? NULL : pages->values, 0,
+		                        cpu_stored(kv->dtype),
 		                        run->s->pos, run->s->seq, table_of(run, l, row), 0,
 		                        (int)run->s->n_rows, (int)op->n_heads, (int)l->n_heads,
 		                        (int)l->k_dim, (int)l->v_dim, op->att.scale,

@@ -153,6 +153,7 @@ int exec_kv_open(struct exec_kv **out, struct exec *x, const struct exec_kv_laye
 		assert(layer[i].group < n_groups);
 		assert(exec_kv_state(&layer[i], KV_STATES) ||
 		       (layer[i].n_heads > 0 && layer[i].k_dim > 0 && layer[i].v_dim > 0));
+		assert(!layer[i].v_in_k || layer[i].v_dim <= layer[i].k_dim);
 	}
 	if (x->backend->kv(k, e) != 0) {
 		err_in(e, "key-value cache");
@@ -183,6 +184,8 @@ size_t kv_page_bytes(const struct exec_kv *k, size_t layer, bool values, size_t 
 
 	if (n)
 		return values ? 0 : n * sizeof(float);
+	if (values && l->v_in_k)
+		return 0;
 	return l->n_heads * PAGE_POSITIONS * dim * dtype_info(k->dtype)->block_bytes;
 }
 
@@ -208,13 +211,27 @@ int exec_kv_copy(struct exec_kv *k, unsigned group, int32_t dst, int32_t src, st
 	return k->x->backend->kv_copy(k, group, dst, src, e);
 }
 
+/* The values of rows of keys that hold them. */
+static void values_of(const struct exec_kv *k, const struct exec_kv_layer *l, size_t n,
+                      const unsigned char *keys, unsigned char *values)
+{
+	size_t size = dtype_info(k->dtype)->block_bytes, row = l->k_dim * size, v = l->v_dim * size;
+
+	for (size_t i = 0; i < l->n_heads * n; i++)
+		memcpy(values + i * v, keys + (i + 1) * row - v, v);
+}
+
 static int move(struct exec_kv *k, bool in, size_t layer, int32_t page, size_t first, size_t n,
                 void *keys, void *values, struct err *e)
 {
 	assert(layer < k->n_layers && page >= 0);
 	assert((size_t)page < k->n_pages[k->layer[layer].group]);
 	assert(first <= PAGE_POSITIONS && n <= PAGE_POSITIONS - first);
-	return k->x->backend->kv_move(k, in, layer, page, first, n, keys, values, e);
+	if (k->x->backend->kv_move(k, in, layer, page, first, n, keys, values, e) != 0)
+		return -1;
+	if (!in && values && k->layer[layer].v_in_k)
+		values_of(k, &k->layer[layer], n, keys, values);
+	return 0;
 }
 
 int exec_kv_export(struct exec_kv *k, size_t layer, int32_t page, size_t first, size_t n,

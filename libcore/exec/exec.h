@@ -85,6 +85,7 @@ enum { PAGE_POSITIONS = 32, KV_STATES = 4 };
 struct exec_kv_layer {
 	size_t n_heads, k_dim, v_dim;
 	unsigned group;        /* layers of a group share page tables (full, sliding, ...) */
+	bool v_in_k;           /* a value is the last v_dim of its key, and not kept again */
 	/* A recurrent layer has states in place of keys and values: arrays of f32 of these sizes
 	 * (0: no such array). Its page is what they are after the last computed of its positions; a
 	 * list that names one page for many pages of positions keeps the last states alone. */

@@ -281,7 +281,7 @@ static void arg_cache(struct planner *p, size_t layer)
 	const struct cl_kv *c = kv->device;
 
 	arg_whole(p, c->keys[layer]);
-	arg_whole(p, c->values[layer]);
+	arg_whole(p, kv->layer[layer].v_in_k ? NULL : c->values[layer]);
 	arg_int(p, stored(kv->dtype));
 	arg_room(p, ROOM_POS);
 	arg_room(p, ROOM_SEQ + kv->layer[layer].group);
@@ -300,7 +300,7 @@ static int cpu_kv_write(struct planner *p, const struct op *op)
 	arg_cache(p, op->layer);
 	arg_int(p, l->n_heads);
 	arg_idle(p, l->k_dim);
-	arg_idle(p, l->v_dim);
+	arg_idle(p, l->v_in_k ? 0 : l->v_dim);
 	return launch_end(p);
 }
 

@@ -226,7 +226,7 @@ bool pages_take(const struct planner *p, const struct op *op)
 	const struct exec_kv_layer *l = &p->r->kv->layer[op->att.layer];
 
 	return p->d->can & NEED_NVIDIA && p->r->kv->dtype == DT_F16 && !op->att.softcap &&
-	       !op->att.sinks && l->k_dim % 32 == 0 && l->v_dim % 16 == 0 &&
+	       !op->att.sinks && !l->v_in_k && l->k_dim % 32 == 0 && l->v_dim % 16 == 0 &&
 	       l->k_dim <= 128 && l->v_dim <= 128 &&
 	       op->att.n_heads / l->n_heads <= PAGE_QUERIES;
 }

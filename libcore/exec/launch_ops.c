@@ -210,15 +210,16 @@ void arg_layer(struct planner *p, size_t layer)
 	const struct cl_kv *c = p->r->kv->device;
 
 	arg_mem(p, c->keys[layer]);
-	arg_mem(p, c->values[layer]);
+	arg_mem(p, p->r->kv->layer[layer].v_in_k ? c->keys[layer] : c->values[layer]);
 }
 
 const char *layer_options(char *out, size_t room, const struct planner *p, size_t layer)
 {
 	const struct exec_kv_layer *l = &p->r->kv->layer[layer];
 
-	snprintf(out, room, "-DKV_HEADS=%zu -DK_DIM=%zu -DV_DIM=%zu -DK_STEP=%zu%s", l->n_heads,
-	         l->k_dim, l->v_dim, kv_key_step(l), p->r->kv->dtype == DT_F32 ? " -DKV_F32" : "");
+	snprintf(out, room, "-DKV_HEADS=%zu -DK_DIM=%zu -DV_DIM=%zu -DK_STEP=%zu%s%s", l->n_heads,
+	         l->k_dim, l->v_dim, kv_key_step(l), p->r->kv->dtype == DT_F32 ? " -DKV_F32" : "",
+	         l->v_in_k ? " -DV_IN_K" : "");
 	return out;
 }
 

@@ -244,14 +244,15 @@ void op_kv_write(struct record *r, struct slot *k, struct slot *v, size_t layer)
 	struct op *op = op_new(r, OP_KV_WRITE);
 	const struct exec_kv_layer *l;
 
-	if (!op || !op_reads(r, k) || !op_reads(r, v) || !op_has_rows(r, k) || !op_has_rows(r, v))
+	l = op ? op_layer(r, layer) : NULL;
+	if (!l || !op_reads(r, k) || !op_has_rows(r, k) ||
+	    !op_has_width(r, k, l->n_heads * l->k_dim))
 		return;
-	l = op_layer(r, layer);
-	if (!l || !op_has_width(r, k, l->n_heads * l->k_dim) ||
-	    !op_has_width(r, v, l->n_heads * l->v_dim))
+	if (!l->v_in_k && (!op_reads(r, v) || !op_has_rows(r, v) ||
+	                   !op_has_width(r, v, l->n_heads * l->v_dim)))
 		return;
 	op->src = k;
-	op->src2 = v;
+	op->src2 = l->v_in_k ? k : v;
 	op->layer = layer;
 	r->n_ops++;
 }

@@ -51,7 +51,8 @@ struct rope {
 };
 void op_rope(struct record *r, struct slot *x, size_t n_heads, size_t head_dim,
              const struct rope *rope);
-/* Writes this step's keys and values of one layer at their positions. */
+/* Writes this step's keys and values of one layer at their positions; v is
+ * NULL where values are in keys. */
 void op_kv_write(struct record *r, struct slot *k, struct slot *v, size_t layer);
 /* dst = softmax(scale * q k^T) v over the row's own sequence up to its own
  * position, and at most `window` positions (0: all), grouped heads. The

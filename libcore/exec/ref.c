@@ -142,7 +142,8 @@ static int ref_kv_move(struct exec_kv *k, bool in, size_t layer, int32_t page, s
 		return 0;
 	}
 	move_rows(in, pages->keys + at * k_row, keys, l->n_heads, first, n, k_row);
-	move_rows(in, pages->values + at * v_row, values, l->n_heads, first, n, v_row);
+	if (!l->v_in_k)
+		move_rows(in, pages->values + at * v_row, values, l->n_heads, first, n, v_row);
 	return 0;
 }
 
@@ -256,6 +257,8 @@ static void ref_kv_write(const struct record *r, const struct op *op, const stru
 
 			dtype_from_f32(r->kv->dtype, kv->keys + kv_at(l, page, h, pos, l->k_dim) * size,
 			               ref_at(r, op->src, i) + h * l->k_dim, l->k_dim);
+			if (l->v_in_k)
+				continue;
 			dtype_from_f32(r->kv->dtype, kv->values + kv_at(l, page, h, pos, l->v_dim) * size,
 			               ref_at(r, op->src2, i) + h * l->v_dim, l->v_dim);
 		}
@@ -302,10 +305,13 @@ static void attend(const struct record *r, const struct op *op, const struct ste
 	for (size_t j = 0; j < l->v_dim; j++)
 		y[j] = 0;
 	for (size_t p = first; p <= pos; p++) {
-		size_t i = kv_at(l, step_page(s, l->group, row, p), kv_head, p, l->v_dim);
+		int32_t page = step_page(s, l->group, row, p);
+		size_t k = kv_at(l, page, kv_head, p, l->k_dim) + l->k_dim - l->v_dim;
+		size_t v = kv_at(l, page, kv_head, p, l->v_dim);
 		float weight = (float)(exp((double)score[p - first] - max) / total);
 
-		dtype_to_f32(r->kv->dtype, item, kv->values + i * size, l->v_dim);
+		dtype_to_f32(r->kv->dtype, item, l->v_in_k ? kv->keys + k * size :
+		                                             kv->values + v * size, l->v_dim);
 		for (size_t j = 0; j < l->v_dim; j++)
 			y[j] += weight * item[j];
 	}

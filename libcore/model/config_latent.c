@@ -57,6 +57,7 @@ void config_cache_layer(const struct config *c, size_t i, struct exec_kv_layer *
 		out->n_heads = 1;
 		out->k_dim = c->pe_dim + c->kv_rank;
 		out->v_dim = c->kv_rank;
+		out->v_in_k = true;
 		break;
 	case BLOCK_DELTA:
 		*out = (struct exec_kv_layer){ .state = {
@@ -93,7 +94,7 @@ size_t config_cache_bytes(const struct config *c, size_t value)
 		struct exec_kv_layer l;
 
 		config_cache_layer(c, i, &l);
-		values += c->encoder ? 0 : l.n_heads * (l.k_dim + l.v_dim);
+		values += c->encoder ? 0 : l.n_heads * (l.k_dim + (l.v_in_k ? 0 : l.v_dim));
 	}
 	return values ? values * value : sizeof(int32_t);
 }

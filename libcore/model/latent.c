@@ -71,7 +71,7 @@ void latent_block(struct pass *p, const struct layer *l, size_t i)
 		op_rope(p->r, p->query, c->n_heads, key, &p->rope);
 		op_rope(p->r, p->key, 1, key, &p->rope);
 	}
-	op_kv_write(p->r, p->key, p->latent, i);
+	op_kv_write(p->r, p->key, NULL, i);
 	op_attention(p->r, p->mixed, p->query, &att);
 	op_experts(p->r, (struct op_product[]){ product(p->values, l->unembed_out, NULL) }, 1,
 	           p->mixed, NULL, c->n_heads);

@@ -261,7 +261,7 @@ void model_cost(struct model_cost *out, const struct model *m, size_t pos)
 		struct exec_kv_layer l;
 
 		config_cache_layer(c, i, &l);
-		out->cache_bytes += seen * l.n_heads * (l.k_dim + l.v_dim) * value;
+		out->cache_bytes += seen * l.n_heads * (l.k_dim + (l.v_in_k ? 0 : l.v_dim)) * value;
 		out->cache_bytes += 2 * exec_kv_state(&l, KV_STATES) * sizeof(float);
 		out->flop += 7.0 * (double)exec_kv_state(&l, KV_STATES);
 		out->flop += l.n_heads ? 2.0 * (double)(seen * c->n_heads * (l.k_dim + l.v_dim)) : 0;
