@@ -95,7 +95,9 @@ static const struct kernel_row rows[] = {
 	{ OP_GAIN, 0, 0, 0, "gain.cl", "gain", "", 128, 128, 1 },
 	{ OP_COPY, 0, 0, 0, "copy.cl", "copy", "", 128, 128, 1 },
 	{ OP_ROUTE, 0, 0, 0, "route.cl", "route", "", 64, 1, 1 },
-	{ OP_EXPERTS, 0, 0, 0, "experts.cl", "experts", "-DROWS=4", 128, 16, 1 },
+	{ OP_EXPERTS, EXPERTS_EACH, 0, 0, "experts.cl", "experts", "-DROWS=4", 128, 16, 1 },
+	{ OP_EXPERTS, EXPERTS_GROUPED, 0, 0, "experts.cl", "experts_grouped",
+	  "-DROWS=4 -DTOKENS=8", 128, 16, 8 },
 	{ OP_MIX, 0, 0, 0, "mix.cl", "mix_runs", "", 128, 128, 1 },
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };

@@ -49,22 +49,43 @@ int plan_route(struct planner *p, const struct op *op)
 	return launch_end(p);
 }
 
-static int plan_stack(struct planner *p, const struct op *op, const struct op_product *part,
-                      const struct chunk *c)
+static size_t most_rows(const struct planner *p, const struct op *op)
 {
-	const struct kernel_row *row = kernel_find(p->d, op->kind, 0, 1);
+	return op->src->out ? p->r->max_out : p->r->max_rows;
+}
+
+/* Live rows from which on a matrix has two runs, if they are spread evenly. */
+static size_t grouped_from(const struct op *op, const struct weight_desc *w)
+{
+	size_t n = (2 * w->n_stack + op->n_used - 1) / op->n_used;
+
+	return n > 2 ? n : 2;
+}
+
+static int plan_stack(struct planner *p, const struct op *op, const struct op_product *part,
+                      const struct chunk *c, unsigned step)
+{
+	const struct kernel_row *row = kernel_find(p->d, op->kind, step, 1);
 	const struct weight_desc *w = &part->w->d;
 	const struct cl_weight *b = part->b ? part->b->device : NULL;
 	size_t n = w->n_out / w->n_stack;
 	bool shared = op->src->n == w->n_in && op->n_used > 1;
+	bool grouped = step == EXPERTS_GROUPED;
 	char form[128];
 
 	form_options(form, sizeof form, part->w);
-	if (launch_table(p, op, row, form, op->n_used * row_groups(n, row)) != 0)
+	if (launch_table(p, op, row, form, (grouped ? c->n / n : op->n_used) * row_groups(n, row)))
 		return -1;
 	set_extent(p, op->src);
-	if (p->last)
+	if (p->last) {
+		size_t from = grouped_from(op, w);
+
 		p->last->name = part->dst->name;
+		p->last->min_rows = grouped ? from : 1;
+		p->last->max_rows = grouped ? SIZE_MAX : from - 1;
+		if (grouped) /* one group along the rows: it looks through them all */
+			p->last->tokens = most_rows(p, op);
+	}
 	arg_slot(p, op->src);
 	arg_slot(p, part->dst);
 	arg_slot(p, op->src2 ? op->src2 : op->src);
@@ -91,8 +112,11 @@ int plan_experts(struct planner *p, const struct op *op)
 	for (size_t i = 0; i < op->n_parts; i++) {
 		const struct cl_weight *c = op->part[i].w->device;
 
+		bool many = most_rows(p, op) >= grouped_from(op, &op->part[i].w->d);
+
 		for (size_t k = 0; k < c->n_chunks; k++)
-			if (plan_stack(p, op, &op->part[i], &c->chunk[k]) != 0)
+			if (plan_stack(p, op, &op->part[i], &c->chunk[k], EXPERTS_EACH) != 0 ||
+			    (many && plan_stack(p, op, &op->part[i], &c->chunk[k], EXPERTS_GROUPED) != 0))
 				return -1;
 	}
 	return 0;

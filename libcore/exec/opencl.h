@@ -154,6 +154,7 @@ enum {
 /* Queries (rows times heads that share a head of keys) of a group of PAGES_ rows. */
 enum { PAGE_QUERIES = 64 };
 enum { EMBED_ROWS, EMBED_TILES };
+enum { EXPERTS_EACH, EXPERTS_GROUPED }; /* run by run; all runs of a matrix at once */
 enum { ROPE_ALONE, ROPE_TURN }; /* TURN: of q and k, which is written to the cache with v */
 /* Products by form; on a CPU they prepare their input first. */
 enum {
