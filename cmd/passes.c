@@ -94,6 +94,7 @@ static int prompt_run(void *arg, double *seconds, struct err *e)
 static int decode_run(void *arg, double *seconds, struct err *e)
 {
 	struct passes *p = arg;
+	const int32_t *ids;
 	double begin;
 
 	if (settle(p, e))
@@ -107,7 +108,7 @@ static int decode_run(void *arg, double *seconds, struct err *e)
 			if (kv_append(p->seq[k], &id, 1, e))
 				return -1;
 		}
-		if (model_run(p->m, p->work, p->batch, &p->logits, e))
+		if (model_run_best(p->m, p->work, p->batch, &ids, e))
 			return -1;
 	}
 	*seconds = cli_seconds() - begin;

@@ -79,12 +79,14 @@ static double time_runs(struct record *r, const struct step *s)
 	return t[RUNS / 2];
 }
 
-/* The median time of a step of n rows from position `pos` on. */
-static double time_step(struct record *r, size_t n, int32_t pos)
+/* The median time of a step of n rows from position `pos` on, which gives its
+ * last row's best id, or all of its result. */
+static double time_step(struct record *r, size_t n, int32_t pos, bool ids)
 {
 	const int32_t *list[1] = { pages };
 	struct step s = { .n_rows = n, .n_out = 1, .n_seqs = 1, .token = row_token, .pos = row_pos,
-	                  .seq = row_seq, .out = out_row, .pages = list, .n_pages = &n_pages };
+	                  .seq = row_seq, .out = out_row, .pages = list, .n_pages = &n_pages,
+	                  .best = ids };
 
 	out_row[0] = (int32_t)n - 1;
 	for (size_t i = 0; i < n; i++) {
@@ -100,7 +102,8 @@ static double time_streams(struct record *r, size_t n)
 	const int32_t *list[STREAMS];
 	size_t sizes[STREAMS];
 	struct step s = { .n_rows = n, .n_out = n, .n_seqs = n, .token = row_token, .pos = row_pos,
-	                  .seq = row_seq, .out = out_row, .pages = list, .n_pages = sizes };
+	                  .seq = row_seq, .out = out_row, .pages = list, .n_pages = sizes,
+	                  .best = true };
 
 	for (size_t i = 0; i < n; i++) {
 		row_pos[i] = PAGE_POSITIONS + 1;
@@ -165,7 +168,9 @@ START_TEST(products_take)
 		for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 			struct record *one = products(x, table, w, 1, rows[i]);
 			struct record *many = products(x, table, w, 1 + TIMES, rows[i]);
-			double s = (time_step(many, rows[i], 0) - time_step(one, rows[i], 0)) / TIMES;
+			double s = time_step(many, rows[i], 0, false);
+
+			s = (s - time_step(one, rows[i], 0, false)) / TIMES;
 
 			printf("%s\t%zu\t%.1f\t%.0f\t%.2f\n", forms[f].name, rows[i], s * 1e6,
 			       (double)weight_bytes(&d) / s * 1e-9,
@@ -228,8 +233,6 @@ static void weigh_all(struct model *m)
 			m->w[l][i] = weigh(m, size[i][0], size[i][1]);
 }
 
-/* Without a result when there are several outputs: who wants 64 rows of logits
- * takes the best of each on the device. */
 static struct record *model_record(const struct model *m, struct exec_kv *kv, size_t max_rows,
                                    size_t max_out)
 {
@@ -271,8 +274,8 @@ static struct record *model_record(const struct model *m, struct exec_kv *kv, si
 	op_pick(r, last, x);
 	op_norm_rms(r, last, last, m->norm, 1e-5f);
 	op_matmul(r, &(struct op_product){ logits, m->head, 0 }, 1, last, false);
-	if (max_out == 1)
-		record_result(r, logits);
+	record_result(r, logits);
+	record_best(r);
 	ck_assert_msg(record_end(r, &e) == 0, "%s", e.text);
 	return r;
 }
@@ -294,16 +297,16 @@ static void time_model(const struct shape_row *s, const struct form_row *f, void
 	struct record *all = model_record(&m, kv, PROMPT, 1);
 	struct record *streams = model_record(&m, kv, STREAMS, STREAMS);
 	planned = now() - begin - loaded;
-	t = time_step(one, 1, 0);
+	t = time_step(one, 1, 0, true);
 	printf("%s %s: load %.2f s, plan %.2f s; decode %.2f ms, %.0f tok/s, %.0f GB/s", s->name,
 	       f->name, loaded, planned, t * 1e3, 1 / t, (double)m.n_bytes / t * 1e-9);
-	t = time_step(one, 1, DEPTH);
+	t = time_step(one, 1, DEPTH, true);
 	printf("; at %d %.0f tok/s", DEPTH, 1 / t);
-	t = time_step(eight, 8, 0);
+	t = time_step(eight, 8, 0, true);
 	printf("; 8 rows %.0f tok/s", 8 / t);
-	t = time_step(all, PROMPT, 0);
+	t = time_step(all, PROMPT, 0, true);
 	printf("; pp%d %.0f tok/s", PROMPT, PROMPT / t);
-	t = time_step(all, PROMPT, DEPTH);
+	t = time_step(all, PROMPT, DEPTH, true);
 	printf(", at %d %.0f tok/s", DEPTH, PROMPT / t);
 	t = time_streams(streams, STREAMS);
 	printf("; %d streams %.0f tok/s\n", STREAMS, STREAMS / t);

@@ -119,6 +119,7 @@ static void record_decoder(struct world *w, const void *arg)
 	op_norm_rms(w->r, last, last, vector(w, HIDDEN, 1), 1e-5f);
 	op_matmul(w->r, &head, 1, last, false);
 	record_result(w->r, out);
+	record_best(w->r);
 }
 
 /* ---- two sequences over one pool, filled to the depth */
@@ -163,11 +164,12 @@ static void open_decoder(struct world *w, const char *device, const struct decod
 
 /* Rows first .. first + n - 1 of eight: five of sequence 0, three of the
  * other, from the depth on. */
-static const float *run_rows(struct world *w, const struct decoder_case *c, size_t first, size_t n)
+static const float *run_rows(struct world *w, const struct decoder_case *c, size_t first,
+                             size_t n, bool best)
 {
 	struct step s = { .n_rows = n, .n_out = n, .n_seqs = 2, .token = token + first,
 	                  .pos = pos + first, .seq = seq + first, .out = counting, .pages = lists,
-	                  .n_pages = list_sizes };
+	                  .n_pages = list_sizes, .best = best };
 
 	rows_of(0, 1);
 	for (int32_t i = 0; i < ROWS; i++) {
@@ -185,6 +187,24 @@ static bool is_persistent(const struct world *w)
 	return !(d->can & NEED_NVIDIA) || ((const struct cl_plan *)w->r->plan)->persist.kernel;
 }
 
+/* The best ids of those rows; they alone come back, and whether the groups have met. */
+static void check_ids(struct world *w, const struct decoder_case *c, size_t first, size_t n,
+                      const float *logits)
+{
+	const struct opencl *d = w->x->device;
+	size_t read = exec_read(w->x), most = (n + 1) * sizeof(int32_t);
+
+	run_rows(w, c, first, n, true);
+	if (!(d->can & NEED_CPU))
+		ck_assert_uint_le(exec_read(w->x) - read, most);
+	for (size_t i = 0; i < n; i++) {
+		const float *x = logits + (first + i) * WORDS;
+
+		for (size_t k = 0; k < WORDS; k++)
+			ck_assert(x[k] <= x[record_ids(w->r)[i]]);
+	}
+}
+
 /* f16 inputs of sums of 256 .. 2176 terms, through two layers and their
  * attention; logits are a few units large. */
 START_TEST(decoder_steps)
@@ -197,21 +217,24 @@ START_TEST(decoder_steps)
 		return;
 	open_decoder(&eight, "opencl", c, ROWS);
 	ck_assert_msg(is_persistent(&eight), "%s: 8 rows are launches", c->what);
-	memcpy(all, run_rows(&eight, c, 0, ROWS), sizeof all);
+	memcpy(all, run_rows(&eight, c, 0, ROWS, false), sizeof all);
+	check_ids(&eight, c, 0, ROWS, all);
 	((struct opencl *)eight.x->device)->no_persist = true;
-	ck_assert_msg(!memcmp(run_rows(&eight, c, 0, ROWS), all, sizeof all),
+	ck_assert_msg(!memcmp(run_rows(&eight, c, 0, ROWS, false), all, sizeof all),
 	              "%s: launches give other bits", c->what);
 	world_close(&eight);
 	open_decoder(&one, "opencl", c, 1);
 	ck_assert_msg(is_persistent(&one), "%s: a row is launches", c->what);
-	for (size_t i = 0; i < ROWS; i++)
-		ck_assert_msg(!memcmp(run_rows(&one, c, i, 1), all + i * WORDS, WORDS * sizeof *all),
-		              "%s: row %zu alone differs", c->what, i);
+	for (size_t i = 0; i < ROWS; i++) {
+		ck_assert_msg(!memcmp(run_rows(&one, c, i, 1, false), all + i * WORDS,
+		                      WORDS * sizeof *all), "%s: row %zu alone differs", c->what, i);
+		check_ids(&one, c, i, 1, all);
+	}
 	world_close(&one);
 	open_decoder(&ref, "ref", c, ROWS);
 	for (size_t i = 0; i < ROWS * WORDS; i++)
 		bound[i] = 0.02f;
-	compare(all, run_rows(&ref, c, 0, ROWS), bound, ROWS * WORDS, c->what);
+	compare(all, run_rows(&ref, c, 0, ROWS, false), bound, ROWS * WORDS, c->what);
 	world_close(&ref);
 }
 END_TEST

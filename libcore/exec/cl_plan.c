@@ -110,8 +110,9 @@ int opencl_plan(struct record *r, struct err *e)
 	n_result = r->result ? r->max_out * r->result->n * sizeof(float) : 0;
 	n_result += RESULT_FLAG;
 	if (launches_make(r, true, e) != 0 || persist_make(r, true, e) != 0 ||
-	    programs_build(d, e) != 0 || launches_make(r, false, e) != 0 ||
-	    persist_make(r, false, e) != 0 || plan_places(r, p, e) != 0 ||
+	    best_make(r, true, e) != 0 || programs_build(d, e) != 0 ||
+	    launches_make(r, false, e) != 0 || persist_make(r, false, e) != 0 ||
+	    best_make(r, false, e) != 0 || plan_places(r, p, e) != 0 ||
 	    device_rooms(d, r->scratch_bytes + n_parts, table_bytes(r, p), n_result, e) != 0 ||
 	    launches_warm(r, e) != 0) {
 		opencl_plan_end(r);
@@ -129,7 +130,9 @@ void opencl_plan_end(struct record *r)
 	for (size_t i = 0; p && p->place && i < p->n_places; i++)
 		if (p->place[i])
 			clReleaseMemObject(p->place[i]);
-	if (p)
+	if (p) {
 		persist_end(r->x->device, &p->persist);
+		best_end(r->x->device, &p->best);
+	}
 	r->plan = NULL;
 }

@@ -276,9 +276,9 @@ static int run_persist(struct opencl *d, struct cl_plan *p, const struct live *l
 	return persist_run(d, &p->persist, e);
 }
 
-/* The result of n bytes, and behind it whether the groups have met. */
+/* The result of n bytes, or the best ids, and behind it whether the groups have met. */
 static int read_result(struct opencl *d, const struct record *r, const struct cl_plan *p, size_t n,
-                       bool persist, bool *met, struct err *e)
+                       const cl_mem *ids, bool persist, bool *met, struct err *e)
 {
 	cl_uint *flag = (cl_uint *)((char *)d->result.p + n);
 	cl_int status = CL_SUCCESS;
@@ -288,8 +288,9 @@ static int read_result(struct opencl *d, const struct record *r, const struct cl
 		status = clEnqueueReadBuffer(d->queue, p->persist.sync, CL_FALSE, sizeof *flag,
 		                             sizeof *flag, flag, 0, NULL, NULL);
 	if (!status)
-		status = clEnqueueReadBuffer(d->queue, d->scratch, CL_TRUE, r->result->offset, n,
-		                             d->result.p, 0, NULL, NULL);
+		status = clEnqueueReadBuffer(d->queue, ids ? *ids : d->scratch, CL_TRUE,
+		                             ids ? 0 : r->result->offset, n, d->result.p, 0, NULL, NULL);
+	d->x->n_read += n + (persist ? sizeof *flag : 0);
 	d->busy = false;
 	*met = *flag == 0;
 	return status ? cl_fail(e, status, "reading %s", r->result->name) : 0;
@@ -311,32 +312,49 @@ static int start(struct record *r, const struct step *s, const float *const *ang
 	return write_table(d, words, e) != 0 || bind(d, r, p, e) != 0 ? -1 : 0;
 }
 
+/* The launches, or the one; then the best ids of what they gave, or all of it. */
+static int run_and_read(struct record *r, const struct step *s, const struct live *live,
+                        bool persist, bool *met, struct err *e)
+{
+	struct opencl *d = r->x->device;
+	struct cl_plan *p = r->plan;
+	enum launch_when when = split(r, p, s->n_rows, live->spans) ? WHEN_SPLIT : WHEN_WHOLE;
+	bool best = s->best && best_here(r);
+	size_t n = s->n_out * (best ? sizeof *r->best : r->result->n * sizeof(float));
+
+	if ((persist ? run_persist(d, p, live, e) : run_launches(d, p, live, when, e)) != 0 ||
+	    (best && best_run(r, s->n_out, e) != 0) ||
+	    read_result(d, r, p, n, best ? &p->best.ids : NULL, persist, met, e) != 0)
+		return -1;
+	if (best)
+		memcpy(r->best, d->result.p, n);
+	return 0;
+}
+
 int opencl_run(struct record *r, const struct step *s, const float *const *angles, struct err *e)
 {
 	struct opencl *d = r->x->device;
 	struct cl_plan *p = r->plan;
 	struct live live = { s->n_rows, s->n_out, longest_spans(s), 0, r->kv ? row_tile(s) : 1 };
 	enum launch_when when = split(r, p, s->n_rows, live.spans) ? WHEN_SPLIT : WHEN_WHOLE;
-	size_t n = r->result ? s->n_out * r->result->n * sizeof(float) : 0;
-	bool persist = n > 0 && persists(d, p, &live), met;
+	bool met;
 	cl_int status;
 
-	if (start(r, s, angles, &live, e) != 0 ||
-	    (persist ? run_persist(d, p, &live, e) : run_launches(d, p, &live, when, e)) != 0)
+	if (start(r, s, angles, &live, e) != 0)
 		return -1;
-	if (n == 0) {
+	if (!r->result || s->n_out == 0) {
+		if (run_launches(d, p, &live, when, e) != 0)
+			return -1;
 		status = clFlush(d->queue);
 		return status ? cl_fail(e, status, "starting a step") : 0;
 	}
-	if (read_result(d, r, p, n, persist, &met, e) != 0)
+	if (run_and_read(r, s, &live, persists(d, p, &live), &met, e) != 0)
 		return -1;
 	if (met)
 		return 0;
 	/* OpenCL promises no groups beside each other: launches from now on */
 	d->no_persist = true;
-	if (run_launches(d, p, &live, when, e) != 0)
-		return -1;
-	return read_result(d, r, p, n, false, &met, e);
+	return run_and_read(r, s, &live, false, &met, e);
 }
 
 const float *opencl_output(const struct record *r)

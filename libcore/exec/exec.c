@@ -93,6 +93,11 @@ size_t exec_events(const struct exec *x)
 	return x->n_events;
 }
 
+size_t exec_read(const struct exec *x)
+{
+	return x->n_read;
+}
+
 /* ---- host memory: calloc() leaves fresh pages untouched; what it gave and
  * how much stands before the border */
 enum { BORDER = 64 };

@@ -50,6 +50,7 @@ NEED int exec_list(struct buf *out, struct err *e);
 /* Bytes held on the device now, and the count of allocations and program
  * builds since exec_open(): a replayed step must leave the count alone. */
 size_t exec_bytes(const struct exec *x);
+size_t exec_read(const struct exec *x);  /* bytes that steps brought back from the device */
 size_t exec_events(const struct exec *x);
 /* What the device can do at most, measured when asked (about 50 ms): bytes or operations a
  * second, for a launch and a barrier of all groups seconds. 0: it has no such thing. */
@@ -121,9 +122,13 @@ struct step {
 	const int32_t *adapter;           /* [n_rows]: whose gains; NULL: 0 for all */
 	const int32_t *const *pages;      /* [g * n_seqs + s][pos / PAGE_POSITIONS] */
 	const size_t *n_pages;            /* [n_groups * n_seqs] */
+	bool best;                        /* of the result only the best ids are wanted */
 };
 NEED int record_run(struct record *r, const struct step *s, struct err *e);
 /* The result of the last run, [n_out][n]; until the next run on this device. */
 const float *record_output(const struct record *r);
+/* Of the last run, one with `best`, of a record of record_best(): the index of each output row's
+ * largest value, the lowest on ties, -1 where none is above -inf. The result is then not there. */
+const int32_t *record_ids(const struct record *r);
 
 #endif

@@ -285,6 +285,7 @@ const struct backend backend_opencl = {
 	.plan = opencl_plan,
 	.plan_end = opencl_plan_end,
 	.run = opencl_run,
+	.finds_best = best_here,
 	.output = opencl_output,
 	.limit = opencl_limit,
 };

@@ -226,8 +226,14 @@ struct persist {
 	cl_uint met;               /* what the counter of the groups has come to */
 	bool half;                 /* slots between products hold f16 */
 };
+/* The best id of each output row (cl_best.c); no kernels: the host looks. */
+struct best {
+	cl_kernel kernel[2];
+	cl_mem parts, ids;
+};
 struct cl_plan {
 	struct persist persist;
+	struct best best;
 	struct launch *launch;
 	size_t n_launches, room_launches;
 	size_t n_rooms;            /* of the device when arguments were last bound */
@@ -259,6 +265,13 @@ NEED int persist_make(struct record *r, bool dry, struct err *e);
 void persist_end(struct opencl *d, struct persist *o);
 NEED int persist_bind(struct opencl *d, struct persist *o, struct err *e);
 NEED int persist_run(struct opencl *d, struct persist *o, struct err *e);
+
+/* ---- cl_best.c: of a step's result only ids */
+bool best_here(const struct record *r);
+/* Fills the plan's, where the device does it; dry: only asks for the program. */
+NEED int best_make(struct record *r, bool dry, struct err *e);
+void best_end(struct opencl *d, struct best *b);
+NEED int best_run(struct record *r, size_t n_out, struct err *e);
 
 /* ---- cl_plan.c: the step table's layout, and all that a record needs before
  * its first step */

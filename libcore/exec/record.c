@@ -3,6 +3,7 @@
  * where in one scratch each slot lies while it is needed. */
 #include "exec/record.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +103,11 @@ struct slot *record_slot(struct record *r, const char *name, size_t n)
 struct slot *record_slot_out(struct record *r, const char *name, size_t n)
 {
 	return new_slot(r, name, n, true);
+}
+
+void record_best(struct record *r)
+{
+	r->bests = true;
 }
 
 void record_result(struct record *r, struct slot *s)
@@ -226,17 +232,58 @@ static int plan_angles(struct record *r, struct err *e)
 	return 0;
 }
 
+static int plan_best(struct record *r, struct err *e)
+{
+	if (!r->bests)
+		return 0;
+	if (!r->result || !r->result->out)
+		return err_set(e, ERR_MISUSE, "the best of a result that has no output rows");
+	r->best = arena_new(&r->arena, r->max_out, sizeof *r->best, e);
+	return r->best ? 0 : -1;
+}
+
 int record_end(struct record *r, struct err *e)
 {
 	if (r->err.kind) {
 		*e = r->err;
 		return -1;
 	}
-	if (plan_slots(r, e) || plan_windows(r, e) || plan_angles(r, e) ||
+	if (plan_slots(r, e) || plan_windows(r, e) || plan_angles(r, e) || plan_best(r, e) ||
 	    r->x->backend->plan(r, e))
 		return err_in(e, "planning a step of %zu rows", r->max_rows);
 	r->ended = true;
 	return 0;
+}
+
+/* In blocks, the form that compilers turn into vector code. */
+static int32_t best_of(const float *x, size_t n)
+{
+	enum { LANES = 16, BLOCK = 1024 };
+	float most = -INFINITY;
+	size_t from = n;
+
+	for (size_t i = 0; i < n; i += BLOCK) {
+		size_t end = n - i < BLOCK ? n : i + BLOCK, k = i;
+		float lane[LANES], top;
+
+		for (size_t j = 0; j < LANES; j++)
+			lane[j] = -INFINITY;
+		for (; k + LANES <= end; k += LANES)
+			for (size_t j = 0; j < LANES; j++)
+				lane[j] = x[k + j] > lane[j] ? x[k + j] : lane[j];
+		for (; k < end; k++)
+			lane[0] = x[k] > lane[0] ? x[k] : lane[0];
+		top = lane[0];
+		for (size_t j = 1; j < LANES; j++)
+			top = lane[j] > top ? lane[j] : top;
+		if (top > most) {
+			most = top;
+			from = i;
+		}
+	}
+	while (from < n && x[from] != most)
+		from++;
+	return from < n ? (int32_t)from : -1;
 }
 
 int record_run(struct record *r, const struct step *s, struct err *e)
@@ -245,8 +292,20 @@ int record_run(struct record *r, const struct step *s, struct err *e)
 		return err_set(e, ERR_MISUSE, "a record that has not ended cannot run");
 	if (step_check(r, s, e) != 0)
 		return -1;
+	if (s->best && !r->best)
+		return err_set(e, ERR_MISUSE, "a record that was not told of best ids has none");
 	step_angles(r, s);
-	return r->x->backend->run(r, s, r->angles, e);
+	if (r->x->backend->run(r, s, r->angles, e) != 0)
+		return -1;
+	if (s->best && !(r->x->backend->finds_best && r->x->backend->finds_best(r)))
+		for (size_t i = 0; i < s->n_out; i++)
+			r->best[i] = best_of(record_output(r) + i * r->result->n, r->result->n);
+	return 0;
+}
+
+const int32_t *record_ids(const struct record *r)
+{
+	return r->best;
 }
 
 const float *record_output(const struct record *r)

@@ -55,6 +55,8 @@ struct record {
 	size_t n_ropes, room_ropes;
 	struct slot *result;
 	size_t max_rows, max_out;
+	bool bests;            /* steps may want the best ids alone */
+	int32_t *best;         /* [max_out], of the last such step */
 	size_t n_adapters;     /* adapters below this are known to every op_gain() */
 	size_t n_tokens;       /* ids below this are known to every op_embed() */
 	size_t n_positions;    /* ... and to op_embed_position() */
@@ -95,7 +97,9 @@ struct backend {
 	               void *keys, void *values, struct err *e);
 	int (*plan)(struct record *r, struct err *e);        /* choose rows, build, scratch */
 	void (*plan_end)(struct record *r);
+	/* A step that wants the best ids: the backend fills r->best and says so, or leaves a result. */
 	int (*run)(struct record *r, const struct step *s, const float *const *angles, struct err *e);
+	bool (*finds_best)(const struct record *r);          /* NULL: never */
 	const float *(*output)(const struct record *r);
 	int (*limit)(struct exec *x, enum limit what, double *value, struct err *e);
 };
@@ -108,7 +112,7 @@ struct exec {
 	struct exec_info info;
 	unsigned flags;
 	const struct exec_tap *tap;
-	size_t n_bytes, n_events;
+	size_t n_bytes, n_events, n_read;
 	float *angle_room;     /* step angles, sized when a record ends */
 	size_t n_angle_room;
 	char device_name[256], rows_name[64];

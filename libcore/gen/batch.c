@@ -409,26 +409,42 @@ static void end_prompts(struct batch *b)
 			session_end(b->running[i], END_LENGTH, NULL);
 }
 
+/* Where all who want logits take the best, only ids come back. */
+static bool greedy(const struct batch *b)
+{
+	for (size_t i = 0; i < b->n_work; i++)
+		if (b->work[i].want == WANT_LAST && !session_greedy(b->worker[i]))
+			return false;
+	return true;
+}
+
 int batch_step(struct batch *b, struct err *e)
 {
-	const float *logits;
+	const float *logits = NULL;
+	const int32_t *ids = NULL;
+	bool best;
 
 	sweep(b);
 	while (b->first && b->n_running < b->max_sessions)
 		if (!admit_one(b, e))
 			break;
 	plan(b);
-	if (b->n_work && model_run(b->talk.model, b->work, b->n_work, &logits, e)) {
+	best = greedy(b);
+	if (b->n_work && (best ? model_run_best(b->talk.model, b->work, b->n_work, &ids, e) :
+	                         model_run(b->talk.model, b->work, b->n_work, &logits, e))) {
 		for (size_t i = 0; i < b->n_work; i++)
 			kv_rewind(b->work[i].seq, kv_computed(b->work[i].seq));
 		return -1;
 	}
-	for (size_t i = 0; i < b->n_work; i++)
-		if (b->work[i].want == WANT_LAST) {
-			if (!b->worker[i]->cancelled)
-				session_take(b->worker[i], logits);
-			logits += b->talk.vocab;
-		}
+	for (size_t i = 0, out = 0; i < b->n_work; i++) {
+		if (b->work[i].want != WANT_LAST)
+			continue;
+		if (!b->worker[i]->cancelled && best)
+			session_take_id(b->worker[i], ids[out], 0);
+		else if (!b->worker[i]->cancelled)
+			session_take(b->worker[i], logits + out * b->talk.vocab);
+		out++;
+	}
 	end_prompts(b);
 	sweep(b);
 	return 0;

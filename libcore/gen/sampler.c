@@ -139,16 +139,27 @@ static double request_number(const struct sampler *s, size_t at)
 	return *(const double *)(const void *)((const char *)&s->r + at);
 }
 
+static bool processes(const struct sampler *s)
+{
+	bool any = s->n_bias;
+
+	for (size_t i = 0; i < N_PENALTIES; i++)
+		any |= request_number(s, penalties[i].value) != 0;
+	return any;
+}
+
+bool sampler_greedy(const struct sampler *s)
+{
+	return !(s->r.temp > 0) && !processes(s);
+}
+
 /* The logits after bias and penalties; the same row where none is set. */
 static const float *process(struct sampler *s, const float *logits, const int32_t *history,
                             size_t n)
 {
 	float *l = s->room->logit;
-	bool any = s->n_bias;
 
-	for (size_t i = 0; i < N_PENALTIES; i++)
-		any |= request_number(s, penalties[i].value) != 0;
-	if (!any)
+	if (!processes(s))
 		return logits;
 	memcpy(l, logits, s->room->vocab * sizeof *l);
 	for (size_t i = 0; i < s->n_bias; i++)

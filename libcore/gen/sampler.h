@@ -10,6 +10,8 @@ struct sampler_room;
 NEED int sampler_room_open(struct sampler_room **out, size_t vocab, struct err *e);
 void sampler_room_close(struct sampler_room *room);
 
+/* Whether every draw is the best logit's id, as it comes. */
+bool sampler_greedy(const struct sampler *s);
 /* As sampler_open(), with a room that outlives the sampler. What the last
  * draw left (for sampler_top()) holds until the room's next draw. */
 NEED int sampler_open_in(struct sampler **out, const struct request *r, struct sampler_room *room,

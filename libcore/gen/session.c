@@ -256,9 +256,20 @@ static int tell(struct session *s, int32_t id, float logprob, bool eos)
 
 void session_take(struct session *s, const float *logits)
 {
-	struct err e;
 	float logprob = 0;
 	int32_t id = sampler_draw(s->sampler, logits, s->id, s->n, s->r.logprobs ? &logprob : NULL);
+
+	session_take_id(s, id, logprob);
+}
+
+bool session_greedy(const struct session *s)
+{
+	return !s->r.logprobs && sampler_greedy(s->sampler);
+}
+
+void session_take_id(struct session *s, int32_t id, float logprob)
+{
+	struct err e;
 	bool eos = !s->r.ignore_eos && id >= 0 && is_eos(s->talk, id);
 	int hit = 0;
 

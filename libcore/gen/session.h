@@ -55,6 +55,9 @@ size_t session_pending(const struct session *s);
 /* Draws the next token from logits, gives the event, and ends the session
  * where it must. */
 void session_take(struct session *s, const float *logits);
+/* Whether it takes the best id, whatever else the logits say; and it is given. */
+bool session_greedy(const struct session *s);
+void session_take_id(struct session *s, int32_t id, float logprob);
 /* Gives the end event; the pages go back. */
 void session_end(struct session *s, enum end_reason reason, const struct err *err);
 

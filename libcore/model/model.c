@@ -311,8 +311,8 @@ static void add_tables(struct model *m, const struct model_work *work, size_t n_
 			                                    &m->n_pages[g * n_work + i]);
 }
 
-int model_run(struct model *m, const struct model_work *work, size_t n_work, const float **logits,
-              struct err *e)
+static int run(struct model *m, const struct model_work *work, size_t n_work, bool best,
+               const struct record **ran, struct err *e)
 {
 	struct step s = { .token = m->token,
 		          .pos = m->pos,
@@ -320,7 +320,8 @@ int model_run(struct model *m, const struct model_work *work, size_t n_work, con
 		          .out = m->out,
 		          .adapter = m->sides ? m->adapter : NULL,
 		          .pages = m->pages,
-		          .n_pages = m->n_pages };
+		          .n_pages = m->n_pages,
+		          .best = best };
 	size_t bucket = 0;
 
 	for (size_t i = 0; i < n_work; i++)
@@ -333,7 +334,29 @@ int model_run(struct model *m, const struct model_work *work, size_t n_work, con
 		return -1;
 	for (size_t i = 0; i < n_work; i++)
 		kv_done(work[i].seq, work[i].n);
+	*ran = s.n_out ? m->record[bucket] : NULL;
+	return 0;
+}
+
+int model_run(struct model *m, const struct model_work *work, size_t n_work, const float **logits,
+              struct err *e)
+{
+	const struct record *r;
+
+	if (run(m, work, n_work, false, &r, e))
+		return -1;
 	if (logits)
-		*logits = s.n_out ? record_output(m->record[bucket]) : NULL;
+		*logits = r ? record_output(r) : NULL;
+	return 0;
+}
+
+int model_run_best(struct model *m, const struct model_work *work, size_t n_work,
+                   const int32_t **ids, struct err *e)
+{
+	const struct record *r;
+
+	if (run(m, work, n_work, true, &r, e))
+		return -1;
+	*ids = r ? record_ids(r) : NULL;
 	return 0;
 }

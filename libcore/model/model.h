@@ -114,5 +114,9 @@ struct model_work {
  * in order, until the next run. On success the positions are computed (kv_done() was called). */
 NEED int model_run(struct model *m, const struct model_work *work, size_t n_work,
                    const float **logits, struct err *e);
+/* The same, for who only wants each output's best id, the lowest on ties, -1 where no logit is a
+ * number: a device then gives these alone. Not for hidden states. */
+NEED int model_run_best(struct model *m, const struct model_work *work, size_t n_work,
+                        const int32_t **ids, struct err *e);
 
 #endif
