@@ -296,6 +296,20 @@ static bool take_attention(struct walk *w)
 	return true;
 }
 
+/* How the rows of tiles are shared out: a division that the groups are spared. */
+static void share_out(struct walk *w)
+{
+	int units = (int)w->d->x->info.units;
+
+	for (size_t i = 0; i < w->n; i++) {
+		struct phase *p = &w->phase[i];
+		int all = p->pairs ? p->tiles / 2 : p->tiles;
+
+		p->each = all / units;
+		p->more = all % units;
+	}
+}
+
 /* The ops from the first product on. */
 static bool take_all(struct walk *w)
 {
@@ -312,6 +326,7 @@ static bool take_all(struct walk *w)
 		if (heads ? !take_attention(w) : !take_product(w))
 			return false;
 	}
+	share_out(w);
 	return w->attention && *w->form;
 }
 

@@ -32,10 +32,11 @@ struct phase {
 	struct place g;              /* the norm's weight */
 	struct place q_norm, k_norm, keys, values;
 	int pos_at, pages_at, angle_at, window;
+	int each, more;              /* rows of tiles, or pairs, of every group; groups with another */
 	uint64_t spans_at;
 	struct phase_part part[PHASE_PARTS];
 };
 
-_Static_assert(sizeof(struct phase) == 472, "as the kernel has it");
+_Static_assert(sizeof(struct phase) == 480, "as the kernel has it");
 
 #endif
