@@ -26,7 +26,8 @@ struct args {
 
 static const struct cli_option what[] = {
 	{ 0, "synthetic", "SHAPE", CLI_TEXT, AT(synthetic),
-	  .words = "tinyllama-1.1b llama-1b llama-3b llama-8b qwen-0.5b qwen3-0.6b tiny",
+	  .words = "tinyllama-1.1b llama-1b llama-3b llama-8b qwen-0.5b qwen3-0.6b qwen3-30b-a3b "
+	          "lfm2-1.2b tiny",
 	  .help = "random weights of this shape in place of a model" },
 	{ 0, "bits", "LIST", CLI_TEXT, AT(bits), .words = "2 3 4 5 6 8 f16 bf16 f32",
 	  .help = "their forms, each in turn: 2 to 8, f16, bf16, f32 (4)" },

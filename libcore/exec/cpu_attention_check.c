@@ -161,7 +161,7 @@ static const float *run(struct world *w, const int32_t *pos, const int32_t *seq,
 {
 	const int32_t *pages[N_SEQS] = { w->page[0], w->page[1], w->page[2] };
 	int32_t out[MAX_ROWS];
-	struct step s = { n, n, N_SEQS, pos, pos, seq, out, NULL, pages, w->n_pages };
+	struct step s = { n, n, N_SEQS, pos, pos, seq, out, NULL, pages, w->n_pages, false };
 	struct err e = { 0 };
 
 	for (size_t i = 0; i < n; i++)

@@ -134,7 +134,7 @@ static void bench_close(struct bench *b)
 static double median_run(struct bench *b, size_t rows)
 {
 	int32_t token[MOST_ROWS], zero[MOST_ROWS] = { 0 }, out = 0;
-	struct step s = { rows, 1, 0, token, zero, zero, &out, NULL, NULL, NULL };
+	struct step s = { rows, 1, 0, token, zero, zero, &out, NULL, NULL, NULL, false };
 	struct err e = { 0 };
 	double t[RUNS];
 

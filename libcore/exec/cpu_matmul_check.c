@@ -234,7 +234,7 @@ static void world_close(struct world *w)
 static const float *run(struct world *w, size_t first, size_t n)
 {
 	int32_t token[MAX_ROWS], zero[MAX_ROWS] = { 0 }, out[MAX_ROWS];
-	struct step s = { n, n, 0, token, zero, zero, out, NULL, NULL, NULL };
+	struct step s = { n, n, 0, token, zero, zero, out, NULL, NULL, NULL, false };
 	struct err e = { 0 };
 
 	for (size_t i = 0; i < n; i++) {

@@ -15,14 +15,21 @@ static const struct shape_row {
 	const char *name, *model_type;
 	size_t n_layers, hidden, n_heads, n_kv_heads, head_dim, ffn, vocab;
 	bool tied, qkv_bias, qk_norm;
+	size_t n_experts, n_used; /* of ffn each; 0: none */
+	const char *attends;   /* a letter a layer, A: attention, others convolve; NULL: all attend */
 } shapes[] = {
-	{ "tinyllama-1.1b", "llama", 22, 2048, 32, 4, 64, 5632, 32000, false, false, false },
-	{ "llama-1b", "llama", 16, 2048, 32, 8, 64, 8192, 128256, true, false, false },
-	{ "llama-3b", "llama", 28, 3072, 24, 8, 128, 8192, 128256, true, false, false },
-	{ "llama-8b", "llama", 32, 4096, 32, 8, 128, 14336, 128256, false, false, false },
-	{ "qwen-0.5b", "qwen2", 24, 896, 14, 2, 64, 4864, 151936, true, true, false },
-	{ "qwen3-0.6b", "qwen3", 28, 1024, 16, 8, 128, 3072, 151936, true, false, true },
-	{ "tiny", "llama", 2, 128, 4, 2, 32, 320, 512, true, false, false },
+	{ "tinyllama-1.1b", "llama", 22, 2048, 32, 4, 64, 5632, 32000, false, false, false, 0, 0,
+	  NULL },
+	{ "llama-1b", "llama", 16, 2048, 32, 8, 64, 8192, 128256, true, false, false, 0, 0, NULL },
+	{ "llama-3b", "llama", 28, 3072, 24, 8, 128, 8192, 128256, true, false, false, 0, 0, NULL },
+	{ "llama-8b", "llama", 32, 4096, 32, 8, 128, 14336, 128256, false, false, false, 0, 0, NULL },
+	{ "qwen-0.5b", "qwen2", 24, 896, 14, 2, 64, 4864, 151936, true, true, false, 0, 0, NULL },
+	{ "qwen3-0.6b", "qwen3", 28, 1024, 16, 8, 128, 3072, 151936, true, false, true, 0, 0, NULL },
+	{ "qwen3-30b-a3b", "qwen3_moe", 48, 2048, 32, 4, 128, 768, 151936, false, false, true,
+	  128, 8, NULL },
+	{ "lfm2-1.2b", "lfm2", 16, 2048, 32, 8, 64, 8192, 65536, true, false, true, 0, 0,
+	  "ccAccAccAcAcAcAc" },
+	{ "tiny", "llama", 2, 128, 4, 2, 32, 320, 512, true, false, false, 0, 0, NULL },
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -44,6 +51,19 @@ static int unknown(const char *name, struct err *e)
 	for (size_t i = 0; i < N_SHAPES && n < sizeof all; i++)
 		n += (size_t)snprintf(all + n, sizeof all - n, " %s", shapes[i].name);
 	return err_set(e, ERR_MISUSE, "shape \"%s\": expected one of%s", name, all);
+}
+
+/* Every layer's feed-forward is a mixture. */
+static int mixture(struct config *c, const struct shape_row *s, struct err *e)
+{
+	c->n_experts = s->n_experts;
+	c->expert_ffn = s->ffn;
+	c->routing = (struct routing){ .score = c->family->score, .normalize = true,
+		                       .k = s->n_used, .scale = 1 };
+	c->sparse = arena_new(&c->arena, c->n_layers, sizeof *c->sparse, e);
+	for (size_t i = 0; c->sparse && i < c->n_layers; i++)
+		c->sparse[i] = true;
+	return c->sparse ? 0 : -1;
 }
 
 int synthetic_config(struct config *c, const char *name, enum dtype dtype, struct err *e)
@@ -79,7 +99,12 @@ int synthetic_config(struct config *c, const char *name, enum dtype dtype, struc
 	snprintf(c->model_type, sizeof c->model_type, "%s", s->model_type);
 	c->sliding = arena_new(&c->arena, c->n_layers, sizeof *c->sliding, e);
 	c->block = arena_new(&c->arena, c->n_layers, sizeof *c->block, e);
-	return c->sliding && c->block ? 0 : -1;
+	if (!c->sliding || !c->block)
+		return -1;
+	for (size_t i = 0; s->attends && i < c->n_layers; i++)
+		c->block[i] = s->attends[i] == 'A' ? BLOCK_ATTENTION : BLOCK_CONV;
+	c->conv_taps = s->attends ? 3 : 0;
+	return s->n_experts ? mixture(c, s, e) : 0;
 }
 
 /* Steele et al., 2014 (SplitMix64) */
