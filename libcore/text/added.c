@@ -75,7 +75,7 @@ bool added_find(const struct added *d, struct bytes text, size_t from, size_t ta
 			i += n - 1;
 			continue;
 		}
-		*out = (struct added_hit){ i, i + n, i + n, t->id };
+		*out = (struct added_hit){ i, i + n, i, i + n, t->id };
 		if (t->flags & ADDED_LEFT)
 			out->begin = white_before(text, i, taken);
 		if (t->flags & ADDED_RIGHT)

@@ -34,7 +34,7 @@ NEED int added_init(struct added *d, struct added_token *token, size_t n, struct
 
 struct added_hit {
 	size_t begin, end; /* with the white space it takes */
-	size_t resume;     /* where to look on: the end of its own text */
+	size_t at, resume; /* its own text; where to look on: the end of it */
 	int32_t id;
 };
 /* The leftmost hit at or after `from`, the longest of those; `taken`: up to

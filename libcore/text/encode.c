@@ -15,6 +15,8 @@ struct job {
 	struct ids *out;
 	size_t word;  /* where the word's ids begin in out */
 	bool special; /* special tokens' text is parsed */
+	const struct bars *bars; /* ... but where it holds one of these; NULL: none */
+	const unsigned char *text;
 };
 
 /* ---- scratch memory, so that several threads may encode at once */
@@ -324,6 +326,35 @@ static int take_piece(void *to, struct bytes piece, struct err *e)
 
 typedef int stretch_fn(struct job *j, struct bytes text, bool first, struct err *e);
 
+/* The first bar inside text that begins at p; bars->n: none. */
+static size_t bar_inside(const struct job *j, const unsigned char *p, size_t n)
+{
+	size_t at = (size_t)(p - j->text), low = 0, high = j->bars->n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (j->bars->at[middle] <= at)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < j->bars->n && j->bars->at[low] < at + n ? low : j->bars->n;
+}
+
+/* As added_find(), but for special tokens that are barred. */
+static bool find_added(const struct job *j, const struct added *d, struct bytes text, size_t from,
+                       size_t taken, struct added_hit *hit)
+{
+	while (added_find(d, text, from, taken, j->special, hit)) {
+		if (!j->bars || d != &j->t->added || !tokenizer_special(j->t, hit->id) ||
+		    bar_inside(j, text.p + hit->at, hit->resume - hit->at) == j->bars->n)
+			return true;
+		from = hit->at + 1;
+	}
+	return false;
+}
+
 /* Gives added tokens' ids and passes on the stretches between them. */
 static int cut_added(struct job *j, const struct added *d, struct bytes text, bool first,
                      stretch_fn *take, struct err *e)
@@ -331,7 +362,7 @@ static int cut_added(struct job *j, const struct added *d, struct bytes text, bo
 	struct added_hit hit;
 	size_t from = 0, taken = 0;
 
-	while (added_find(d, text, from, taken, j->special, &hit)) {
+	while (find_added(j, d, text, from, taken, &hit)) {
 		if (hit.begin > taken &&
 		    take(j, (struct bytes){ text.p + taken, hit.begin - taken }, first && !taken,
 		         e))
@@ -354,7 +385,7 @@ static int take_normalized(struct job *j, struct bytes text, bool first, struct 
 	return 0;
 }
 
-static int take_stretch(struct job *j, struct bytes text, bool first, struct err *e)
+static int take_part(struct job *j, struct bytes text, bool first, struct err *e)
 {
 	if (!j->t->is_spm) {
 		if (normalizer_run(&j->t->normalizer, text, &j->s->normal, &text, e))
@@ -371,6 +402,23 @@ static int take_stretch(struct job *j, struct bytes text, bool first, struct err
 	return take_piece(j, buf_bytes(&j->s->spm), e);
 }
 
+/* Special tokens that normalizing may make are barred by a cut. */
+static int take_stretch(struct job *j, struct bytes text, bool first, struct err *e)
+{
+	while (j->bars && j->t->added_normal.n) {
+		size_t bar = bar_inside(j, text.p, text.n), n;
+
+		if (bar == j->bars->n)
+			break;
+		n = j->bars->at[bar] - (size_t)(text.p - j->text);
+		if (take_part(j, (struct bytes){ text.p, n }, first, e))
+			return -1;
+		text = (struct bytes){ text.p + n, text.n - n };
+		first = false;
+	}
+	return take_part(j, text, first, e);
+}
+
 static int add_all(struct ids *out, const struct ids *v, struct err *e)
 {
 	for (size_t i = 0; i < v->n; i++)
@@ -382,7 +430,17 @@ static int add_all(struct ids *out, const struct ids *v, struct err *e)
 int tokenizer_encode(const struct tokenizer *t, struct bytes text, unsigned flags, struct ids *out,
                      struct err *e)
 {
-	struct job j = { .t = t, .out = out, .special = flags & ENCODE_PARSE_SPECIAL };
+	return tokenizer_encode_barred(t, text, flags, NULL, out, e);
+}
+
+int tokenizer_encode_barred(const struct tokenizer *t, struct bytes text, unsigned flags,
+                            const struct bars *bars, struct ids *out, struct err *e)
+{
+	struct job j = { .t = t,
+		         .out = out,
+		         .special = flags & ENCODE_PARSE_SPECIAL,
+		         .bars = bars && bars->n ? bars : NULL,
+		         .text = text.p };
 	size_t n = out->n;
 	int rc = -1;
 

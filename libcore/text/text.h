@@ -3,8 +3,6 @@
 #ifndef CLM_TEXT_H
 #define CLM_TEXT_H
 
-#include <time.h>
-
 #include "format/format.h"
 #include "util/json.h"
 
@@ -68,6 +66,15 @@ enum {
 NEED int tokenizer_encode(const struct tokenizer *t, struct bytes text, unsigned flags,
                           struct ids *out, struct err *e);
 
+/* The same, but a special token's text that holds one of these places within
+ * it (ascending, of the text's bytes) stays text. NULL: none. */
+struct bars {
+	size_t *at;
+	size_t n, room;
+};
+NEED int tokenizer_encode_barred(const struct tokenizer *t, struct bytes text, unsigned flags,
+                                 const struct bars *bars, struct ids *out, struct err *e);
+
 /* Streaming detokenizer: whole characters only. At most 3 bytes are held;
  * bytes that cannot become valid any more come out as U+FFFD. */
 struct detok {
@@ -87,18 +94,7 @@ void detok_skip(struct detok *d, const int32_t *id, size_t n);
 NEED int detok_add(struct detok *d, int32_t id, struct buf *out, struct err *e);
 NEED int detok_end(struct detok *d, struct buf *out, struct err *e); /* flushes what is held */
 
-/* ---- chat templates: the Jinja that models use, as Hugging Face sets it up
- * (trim_blocks, lstrip_blocks, its tojson, raise_exception, strftime_now) */
-struct chat_template;
-/* ERR_INPUT with line and column. The text need not stay. */
-NEED int template_open(struct chat_template **out, struct bytes text, struct err *e);
-void template_close(struct chat_template *t);
-/* Appends the text for the variables, an object. `now` is what strftime_now()
- * tells. ERR_INPUT with line and column: what the template refuses, and what
- * takes more steps, memory or text than its ceilings allow. */
-NEED int template_render(const struct chat_template *t, const cJSON *vars, const struct tm *now,
-                         struct buf *out, struct err *e);
-bool template_names(const struct chat_template *t, const char *variable);
-struct bytes template_text(const struct chat_template *t); /* its newlines are \n */
+/* Chat templates, messages to prompts, and what a model answers. */
+#include "text/talk.h"
 
 #endif
