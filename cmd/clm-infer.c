@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answers.h"
 #include "feed.h"
 #include "keep.h"
 #include "open.h"
@@ -19,6 +20,7 @@ struct args {
 	struct open_options open;
 	struct feed_options feed;
 	struct request request;
+	struct talk_options talk;
 	const char *prompt, *save, *load;
 	bool ids, echo, jsonl, unordered, special;
 	size_t batch, chunk, context, cache_tokens;
@@ -32,6 +34,12 @@ static const struct cli_option input[] = {
 	{ 0, "jsonl", NULL, CLI_FLAG, AT(jsonl), .help = "a JSON record per line in and out" },
 	{ 0, "unordered", NULL, CLI_FLAG, AT(unordered),
 	  .help = "with --jsonl, each record as soon as it is done" },
+};
+static const struct cli_option talk[] = {
+	{ 0, "messages", "FILE", CLI_TEXT, AT(talk.messages),
+	  .help = "the conversation so far, JSON; the text is what the user says then" },
+	{ 0, "reasoning", "WHERE", CLI_CHOICE, AT(talk.reasoning), .words = ANSWER_REASONING,
+	  .help = "show it, or not" },
 };
 static const struct cli_option output[] = {
 	{ 0, "echo", NULL, CLI_FLAG, AT(echo), .help = "print the prompt too" },
@@ -55,6 +63,8 @@ static const struct cli_group groups[] = {
 	{ .title = "Model", .option = open_adapter_table, .n = OPEN_ADAPTER_N, .base = AT(open) },
 	{ .title = "Prompts", .option = input, .n = N(input) },
 	{ .title = "Prompts", .option = feed_table, .n = FEED_N, .base = AT(feed) },
+	{ .title = "Conversations", .option = talk_table, .n = TALK_N, .base = AT(talk) },
+	{ .title = "Conversations", .option = talk, .n = N(talk) },
 	{ .title = "Output", .option = output, .n = N(output) },
 	{ .title = "Sampling",
 	  .request = true,
@@ -66,6 +76,7 @@ static const struct cli_group groups[] = {
 };
 static const struct cli command = {
 	.synopsis = "-m MODEL [OPTION...] -p TEXT\n-m MODEL [OPTION...] [FILE...]\n"
+	            "-m MODEL [OPTION...] --chat [--messages FILE] [-p TEXT | FILE...]\n"
 	            "-m MODEL [OPTION...] --jsonl [FILE...]",
 	.about = "Continues text with a language model.",
 	.group = groups,
@@ -75,6 +86,7 @@ static const struct cli command = {
 struct infer {
 	const struct args *a;
 	struct opened o;
+	struct talk talk;         /* --chat */
 	struct jobs jobs;
 	struct feed *feed;
 	struct record_rules rules;
@@ -85,32 +97,6 @@ struct infer {
 };
 
 /* ---- showing */
-
-static void show_ids(struct infer *x, struct job *j)
-{
-	char text[16];
-
-	for (size_t i = 0; x->a->echo && !j->begun && i < j->prompt.n; i++)
-		cli_put(text, (size_t)snprintf(text, sizeof text, i ? " %d" : "%d", (int)j->prompt.id[i]));
-	for (; j->n_shown < j->made.n; j->n_shown++) {
-		bool first = j->n_shown == 0 && !(x->a->echo && j->prompt.n);
-
-		cli_put(text, (size_t)snprintf(text, sizeof text, first ? "%d" : " %d",
-		                               (int)j->made.id[j->n_shown]));
-	}
-	if (j->ended)
-		cli_puts("\n");
-}
-
-static void show_text(struct infer *x, struct job *j)
-{
-	if (x->a->echo && !j->begun)
-		cli_put(j->text.p, j->text.n);
-	cli_put(j->out.p, j->out.n);
-	buf_clear(&j->out);
-	if (j->ended)
-		cli_put(x->mark.p, x->mark.n);
-}
 
 static void show(void *arg, struct job *j)
 {
@@ -131,10 +117,13 @@ static void show(void *arg, struct job *j)
 		}
 		cli_warn("text %zu: %s", j->number, j->err.text);
 	}
-	if (x->a->ids)
-		show_ids(x, j);
-	else
-		show_text(x, j);
+	if (x->a->talk.chat) {
+		answer_put(j, x->a->echo, (enum answer_reasoning)x->a->talk.reasoning, x->mark);
+	} else if (x->a->ids) {
+		job_put_ids(j, x->a->echo);
+	} else {
+		job_put_text(j, x->a->echo, x->mark);
+	}
 	j->begun = true;
 	cli_flush();
 }
@@ -161,7 +150,11 @@ static int fill(struct infer *x, struct job *j, struct bytes text, struct err *e
 		buf_add_byte(&j->text, '\n');
 		buf_add_text(&j->text, p);
 	}
-	return buf_check(&j->text, e) || tokens(x, j, buf_bytes(&j->text), e);
+	if (buf_check(&j->text, e))
+		return -1;
+	if (x->a->talk.chat)
+		return answer_turn(j, &x->talk, text.p ? buf_bytes(&j->text) : text, e);
+	return tokens(x, j, buf_bytes(&j->text), e);
 }
 
 static struct job *text_job(struct infer *x, struct bytes text, struct err *e)
@@ -286,7 +279,7 @@ static int open_batch(struct infer *x, const struct job *first, struct err *e)
 	struct batch_options b = { .max_sessions = a->batch ? a->batch : DEFAULT_BATCH,
 		                   .chunk = a->chunk,
 		                   .context = a->context,
-		                   .keep_special = a->special };
+		                   .keep_special = a->special || a->talk.chat };
 	struct model_options m = { .max_rows = a->chunk > 512 ? a->chunk : 0 };
 	struct batch_events events = jobs_events(&x->jobs);
 
@@ -304,18 +297,26 @@ static int open_batch(struct infer *x, const struct job *first, struct err *e)
 
 static int infer(struct infer *x, struct err *e)
 {
+	struct bytes prompt = { 0 };
 	struct job *first = NULL;
 	enum feed_result r = FEED_END;
 	int rc;
 
+	if (x->a->prompt)
+		prompt = bytes_of(x->a->prompt);
 	if (open_files(&x->o, &x->a->open, e))
 		return -1;
 	/* ids alone need no tokenizer */
 	if ((!x->a->ids || x->a->jsonl) && open_tokenizer(&x->o, e))
 		return -1;
 	x->rules.tokenizer = x->jobs.tokenizer = x->o.tokenizer;
+	if (x->a->talk.chat) {
+		if (talk_open(&x->talk, &x->a->talk, &x->o, x->a->common.quiet, e))
+			return -1;
+		x->rules.talk = &x->talk;
+	}
 	if (x->one) {
-		first = x->feed ? next_job(x, true, &r, e) : text_job(x, bytes_of(x->a->prompt), e);
+		first = x->feed ? next_job(x, true, &r, e) : text_job(x, prompt, e);
 		if (!first)
 			return r == FEED_ERROR ? -1 : 0;
 		if (first->ended) {
@@ -342,7 +343,7 @@ static void check(const struct args *a, char **files)
 {
 	bool many = a->jsonl || a->feed.lines || a->feed.zero || (files[0] && files[1]);
 
-	if (a->jsonl && (a->prompt || a->feed.lines || a->feed.zero || a->feed.raw))
+	if (a->jsonl && (a->prompt || a->talk.messages || a->feed.lines || a->feed.zero || a->feed.raw))
 		cli_misuse("--jsonl takes its prompts from records");
 	if (a->unordered && !a->jsonl)
 		cli_misuse("--unordered goes with --jsonl");
@@ -350,7 +351,10 @@ static void check(const struct args *a, char **files)
 		cli_misuse("--logprobs goes with --jsonl");
 	if ((a->save || a->load) && many)
 		cli_misuse("--save-cache and --load-cache go with one text");
-	if (!a->prompt && feed_would_wait(files))
+	talk_check(&a->talk);
+	if (a->talk.chat && (a->load || (a->ids && !a->jsonl)))
+		cli_misuse("--chat does not go with --ids or --load-cache");
+	if (!a->prompt && !a->talk.messages && feed_would_wait(files))
 		cli_misuse("no prompt: give -p TEXT, a FILE, or text on standard input");
 }
 
@@ -368,7 +372,7 @@ int main(int argc, char **argv)
 	files = cli_parse(argc, argv, &command, &a);
 	check(&a, files);
 	cut = a.jsonl || (a.ids && !a.save && !a.load) ? FEED_LINES : feed_cut(&a.feed);
-	x.one = (a.prompt && !files[0]) ||
+	x.one = ((a.prompt || a.talk.messages) && !files[0]) ||
 	        ((cut == FEED_WHOLE || cut == FEED_RAW) && !(files[0] && files[1]));
 	x.mark = feed_end_mark(&a.feed);
 	x.rules = (struct record_rules){ .request = &a.request, .echo = a.echo, .with_ids = a.ids };
@@ -377,12 +381,13 @@ int main(int argc, char **argv)
 		                .keep_cache = a.save,
 		                .show = show,
 		                .arg = &x };
-	rc = (!a.prompt || files[0]) &&
+	rc = ((!a.prompt && !a.talk.messages) || files[0]) &&
 	     feed_open(&x.feed, files, cut, a.jsonl ? RECORD_CEILING : TEXT_CEILING, &e);
 	if (rc == 0)
 		rc = infer(&x, &e);
 	failed = x.jobs.n_failed;
 	jobs_release(&x.jobs);
+	talk_close(&x.talk);
 	kv_seq_close(x.cache);
 	open_release(&x.o);
 	feed_close(x.feed);

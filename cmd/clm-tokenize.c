@@ -14,6 +14,8 @@ struct args {
 	struct open_options open;
 	struct feed_options feed;
 	struct tokens_options tokens;
+	struct talk_options talk;
+	bool no_prompt;
 	int threads;
 };
 #define AT(member) offsetof(struct args, member)
@@ -37,13 +39,22 @@ static const struct cli_option options[] = {
 	{ 0, "threads", "N", CLI_INT, AT(threads), .env = true, .max = 4096,
 	  .help = "threads over the texts; 0 is all" },
 };
+static const struct cli_option talk[] = {
+	{ 0, "no-generation-prompt", NULL, CLI_FLAG, AT(no_prompt),
+	  .help = "end where the answer would begin" },
+	{ 0, "prompt", NULL, CLI_FLAG, AT(tokens.prompt),
+	  .help = "print the prompt's text, not its ids" },
+};
 static const struct cli_group groups[] = {
 	{ .title = "What to do", .option = options, .n = sizeof options / sizeof *options },
 	{ .title = "Model", .option = open_model_table, .n = OPEN_MODEL_N, .base = AT(open) },
+	{ .title = "Conversations", .option = talk_table, .n = TALK_N, .base = AT(talk) },
+	{ .title = "Conversations", .option = talk, .n = sizeof talk / sizeof *talk },
 	{ .title = "Texts", .option = feed_table, .n = FEED_N, .base = AT(feed) },
 };
 static const struct cli command = {
 	.synopsis = "-m MODEL [-c | --pieces] [--lines | -0 | --raw | --jsonl] [FILE...]\n"
+		    "-m MODEL --chat [--prompt] [--tools FILE] [--lines | --jsonl] [FILE...]\n"
 		    "-m MODEL -d [--pieces] [-0 | --raw | --jsonl] [FILE...]",
 	.about = "Turns text into token ids, a sequence per line, or with -d ids into text.",
 	.group = groups,
@@ -162,6 +173,14 @@ static void check(const struct args *a, char **files)
 		cli_misuse("--pieces is a table, whatever ends a text");
 	if (o->field && !o->jsonl)
 		cli_misuse("--field is for --jsonl");
+	talk_check(&a->talk);
+	if (!a->talk.chat && (a->no_prompt || o->prompt))
+		cli_misuse("--no-generation-prompt and --prompt go with --chat");
+	if (a->talk.chat && (o->decode || o->special || o->no_special || o->bos || o->no_bos ||
+	                     o->field))
+		cli_misuse("with --chat the template says what is special");
+	if (o->prompt && (o->count || o->pieces))
+		cli_misuse("--prompt prints text");
 	if (feed_would_wait(files))
 		cli_misuse("no text: give a FILE, or text on standard input");
 }
@@ -180,6 +199,7 @@ int main(int argc, char **argv)
 	struct args a = { 0 };
 	struct opened o = { 0 };
 	struct tokens k;
+	struct talk t = { 0 };
 	struct err e = { 0 };
 	struct encode_totals totals = { 0 };
 	char **files = cli_parse(argc, argv, &command, &a);
@@ -190,12 +210,18 @@ int main(int argc, char **argv)
 	check(&a, files);
 	opening = cli_seconds();
 	rc = open_texts(&o, &a.open, &e) || tokens_begin(&k, &a.tokens, o.tokenizer, &e);
+	t.no_prompt = a.no_prompt;
+	if (!rc && a.talk.chat && !(rc = talk_open(&t, &a.talk, &o, a.common.quiet, &e))) {
+		k.talk = &t;
+		k.mark = feed_end_mark(&a.feed);
+	}
 	opening = cli_seconds() - opening;
 	if (!rc)
 		rc = streams ? decode(&a, o.tokenizer, files, &e) :
 		               encode_files(&k, &a.feed, a.threads, files, &totals, &e);
 	if (!rc && a.common.verbose)
 		tell(tokenizer_describe(o.tokenizer), opening, &totals);
+	talk_close(&t);
 	open_release(&o);
 	if (rc)
 		cli_die(&e);

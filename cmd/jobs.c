@@ -6,10 +6,12 @@
  * text alone streams. */
 #include "jobs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include "answers.h"
 #include "cli.h"
 
 struct job *job_new(const struct request *r, struct err *e)
@@ -34,6 +36,9 @@ void job_free(struct job *j)
 	buf_release(&j->id);
 	buf_release(&j->text);
 	buf_release(&j->out);
+	reply_close(j->reply);
+	buf_release(&j->reasoning);
+	buf_release(&j->calls);
 	buf_release(&j->logprobs);
 	ids_release(&j->prompt);
 	ids_release(&j->made);
@@ -75,12 +80,13 @@ static int on_token(void *arg, struct session *s, void *user, const struct token
 	(void)s;
 	if (!q->made_tokens++)
 		q->first_token = cli_seconds();
-	buf_add(&j->out, v->text.p, v->text.n);
+	if (answer_take(j, v->text, &j->err))
+		return -1;
 	if ((q->keep_ids || q->keep_cache) && ids_add(&j->made, v->id, &j->err))
 		return -1;
 	if (j->request.logprobs)
 		add_logprobs(j, q->tokenizer, v);
-	return buf_check(&j->out, &j->err) || buf_check(&j->logprobs, &j->err) ? -1 : 0;
+	return buf_check(&j->logprobs, &j->err);
 }
 
 static void on_end(void *arg, struct session *s, void *user, enum end_reason r, struct bytes text,
@@ -90,9 +96,10 @@ static void on_end(void *arg, struct session *s, void *user, enum end_reason r, 
 	struct job *j = user;
 	struct err ignored;
 
-	buf_add(&j->out, text.p, text.n);
 	j->ended = true;
 	j->reason = r;
+	if (answer_take(j, text, &j->err) || answer_end(j, &j->err))
+		j->reason = END_ERROR;
 	j->n_prompt = session_prompt_tokens(s);
 	j->n_made = session_made_tokens(s);
 	j->session = NULL;
@@ -111,6 +118,34 @@ static void on_end(void *arg, struct session *s, void *user, enum end_reason r, 
 struct batch_events jobs_events(struct jobs *q)
 {
 	return (struct batch_events){ .arg = q, .token = on_token, .end = on_end };
+}
+
+/* ---- showing */
+
+void job_put_ids(struct job *j, bool echo)
+{
+	char text[16];
+
+	for (size_t i = 0; echo && !j->begun && i < j->prompt.n; i++)
+		cli_put(text, (size_t)snprintf(text, sizeof text, i ? " %d" : "%d", (int)j->prompt.id[i]));
+	for (; j->n_shown < j->made.n; j->n_shown++) {
+		bool first = j->n_shown == 0 && !(echo && j->prompt.n);
+
+		cli_put(text, (size_t)snprintf(text, sizeof text, first ? "%d" : " %d",
+		                               (int)j->made.id[j->n_shown]));
+	}
+	if (j->ended)
+		cli_puts("\n");
+}
+
+void job_put_text(struct job *j, bool echo, struct bytes mark)
+{
+	if (echo && !j->begun)
+		cli_put(j->text.p, j->text.n);
+	cli_put(j->out.p, j->out.n);
+	buf_clear(&j->out);
+	if (j->ended)
+		cli_put(mark.p, mark.n);
 }
 
 /* ---- the line */
@@ -159,7 +194,8 @@ void jobs_show(struct jobs *q)
 	while (*at) {
 		struct job *j = *at;
 
-		if (j->ended || (j == q->first && (j->out.n || j->made.n > j->n_shown)))
+		if (j->ended ||
+		    (j == q->first && (j->out.n || j->reasoning.n || j->made.n > j->n_shown)))
 			q->show(q->arg, j);
 		if (j->ended)
 			unlink_job(q, at);

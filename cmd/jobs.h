@@ -15,6 +15,11 @@ struct job {
 	struct request request;
 	struct session *session;  /* while it runs */
 	struct buf out;           /* text made and not yet shown */
+	struct reply *reply;      /* a conversation's: takes the answer apart */
+	struct buf reasoning;     /* ... made and not yet shown */
+	struct buf calls;         /* ... of tools, a line of JSON each */
+	unsigned char last;       /* the last byte that was shown */
+	int reasons;              /* where reasoning is being shown */
 	struct ids made;
 	size_t n_shown;           /* of the ids */
 	struct buf logprobs;      /* JSON, elements of an array */
@@ -25,6 +30,9 @@ struct job {
 };
 NEED struct job *job_new(const struct request *r, struct err *e);
 void job_free(struct job *j);
+/* Shows what is new, with `echo` the prompt before it. */
+void job_put_ids(struct job *j, bool echo);
+void job_put_text(struct job *j, bool echo, struct bytes mark);
 
 struct jobs {
 	struct batch *batch;

@@ -63,10 +63,23 @@ static int set_prompt(const struct record_rules *r, struct job *j, const cJSON *
 
 	if (!cJSON_IsString(v))
 		return err_set(e, ERR_INPUT, "prompt: expected a string, found %s", json_kind(v));
+	if (r->talk)
+		return answer_begin(j, r->talk, NULL, v->valuestring, e);
 	text = bytes_of(v->valuestring);
 	buf_add(&j->text, text.p, text.n);
 	return tokenizer_encode(r->tokenizer, text, ENCODE_ADD_SPECIAL | ENCODE_PARSE_SPECIAL,
 	                        &j->prompt, e);
+}
+
+/* What belongs to a conversation, besides its messages. */
+static bool is_talk_key(const struct record_rules *r, const char *key)
+{
+	static const char *const keys[] = { "tools", "documents", "chat_template_kwargs" };
+
+	for (size_t i = 0; r->talk && i < sizeof keys / sizeof *keys; i++)
+		if (!strcmp(key, keys[i]))
+			return true;
+	return false;
 }
 
 static int set_keys(const struct record_rules *r, struct job *j, const cJSON *record, struct err *e)
@@ -75,12 +88,14 @@ static int set_keys(const struct record_rules *r, struct job *j, const cJSON *re
 
 	cJSON_ArrayForEach(v, record) {
 		const struct request_option *o = option_of(v->string);
-		bool is_prompt = !strcmp(v->string, "prompt") || !strcmp(v->string, "ids");
+		bool is_prompt = !strcmp(v->string, "prompt") || !strcmp(v->string, "ids") ||
+		                 (r->talk && !strcmp(v->string, "messages"));
 
-		if (!strcmp(v->string, "id"))
+		if (!strcmp(v->string, "id") || is_talk_key(r, v->string))
 			continue;
 		if (is_prompt && prompt)
-			return err_set(e, ERR_INPUT, "prompt and ids: expected one of them, found both");
+			return err_set(e, ERR_INPUT, "%s and %s: expected one of them, found both",
+			               prompt->string, v->string);
 		if (is_prompt)
 			prompt = v;
 		else if (!o)
@@ -89,7 +104,10 @@ static int set_keys(const struct record_rules *r, struct job *j, const cJSON *re
 			return -1;
 	}
 	if (!prompt)
-		return err_set(e, ERR_INPUT, "prompt or ids: missing");
+		return err_set(e, ERR_INPUT, r->talk ? "messages or prompt: missing" :
+		                                       "prompt or ids: missing");
+	if (!strcmp(prompt->string, "messages"))
+		return answer_begin(j, r->talk, record, NULL, e);
 	return !strcmp(prompt->string, "ids") ? set_ids(j, prompt, e) : set_prompt(r, j, prompt, e);
 }
 
@@ -164,6 +182,7 @@ static void add_result(struct buf *b, const struct record_rules *r, const struct
 	json_add_string(b, buf_bytes(&text));
 	b->failed |= text.failed;
 	buf_release(&text);
+	answer_record(b, j);
 	if (r->with_ids) {
 		buf_add_text(b, ", \"ids\": [");
 		if (r->echo)
@@ -172,7 +191,8 @@ static void add_result(struct buf *b, const struct record_rules *r, const struct
 		buf_add_byte(b, ']');
 	}
 	buf_printf(b, ", \"finish_reason\": \"%s\", \"prompt_tokens\": %zu, \"completion_tokens\": %zu",
-	           end_reason_text(j->reason), j->n_prompt, j->n_made);
+	           j->calls.n && j->reason == END_STOP ? "tool_calls" : end_reason_text(j->reason),
+	           j->n_prompt, j->n_made);
 	if (j->request.logprobs) {
 		buf_add_text(b, ", \"logprobs\": [");
 		buf_add(b, j->logprobs.p, j->logprobs.n);

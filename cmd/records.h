@@ -3,14 +3,15 @@
 #ifndef CLM_CMD_RECORDS_H
 #define CLM_CMD_RECORDS_H
 
-#include "jobs.h"
+#include "answers.h"
 
 struct record_rules {
 	const struct tokenizer *tokenizer;
 	const struct request *request;  /* what a record does not say */
+	const struct talk *talk;        /* prompts are conversations; NULL: they are not */
 	bool echo, with_ids;
 };
-/* A line {"id", "prompt" or "ids", and any request option}. A record that is
+/* A line {"id", "prompt", "ids" or "messages", and any request option}. A record that is
  * refused is a job that has ended in an error. NULL: no memory. */
 NEED struct job *record_job(const struct record_rules *r, size_t number, struct bytes line,
                             struct err *e);

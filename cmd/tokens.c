@@ -16,7 +16,7 @@ int tokens_begin(struct tokens *k, const struct tokens_options *o, const struct 
 
 	if (tokenizer_encode(t, (struct bytes){ 0 }, ENCODE_ADD_SPECIAL, &v, e))
 		return -1;
-	*k = (struct tokens){ o, t, bos >= 0 && v.n && v.id[0] == bos };
+	*k = (struct tokens){ .o = o, .t = t, .adds_bos = bos >= 0 && v.n && v.id[0] == bos };
 	ids_release(&v);
 	if (o->bos && bos < 0)
 		return err_set(e, ERR_INPUT, "--bos: the tokenizer has no BOS token");
@@ -37,6 +37,25 @@ static int encode(const struct tokens *k, struct bytes text, struct ids *ids, st
 	if (o->no_bos && has_bos)
 		memmove(ids->id, ids->id + 1, --ids->n * sizeof *ids->id);
 	return 0;
+}
+
+/* What a conversation's prompt is, its text where that is wanted. */
+static int take_prompt(const struct tokens *k, struct chat_prompt *take_p, struct ids *ids,
+                       struct buf *text, struct err *e)
+{
+	struct chat_prompt *p = take_p;
+	int rc = ids_reserve(ids, p->ids.n, e);
+
+	if (!rc && p->ids.n)
+		memcpy(ids->id, p->ids.id, p->ids.n * sizeof *ids->id);
+	ids->n = rc ? 0 : p->ids.n;
+	if (k->o->prompt)
+		buf_add(text, p->text.p, p->text.n);
+	if (p->n_loose && !k->talk->quiet)
+		cli_warn("%zu special tokens in the messages could not be told from the template's",
+		         p->n_loose);
+	chat_prompt_release(p);
+	return rc ? -1 : buf_check(text, e);
 }
 
 /* ---- showing them */
@@ -93,10 +112,17 @@ static int put_pieces(struct buf *out, const struct tokens *k, const struct ids 
 int tokens_line(const struct tokens *k, struct bytes text, struct ids *ids, struct buf *out,
                 struct err *e)
 {
+	struct chat_prompt p = { 0 };
+
 	ids->n = 0;
-	if (k->o->decode ? feed_ids(ids, text, e) : encode(k, text, ids, e))
+	if (k->talk) {
+		if (talk_prompt_text(k->talk, text, &p, e) || take_prompt(k, &p, ids, out, e))
+			return -1;
+	} else if (k->o->decode ? feed_ids(ids, text, e) : encode(k, text, ids, e))
 		return -1;
-	if (k->o->pieces) {
+	if (k->o->prompt) {
+		buf_add(out, k->mark.p, k->mark.n);
+	} else if (k->o->pieces) {
 		buf_add_text(out, "id\tpiece\toffset\n");
 		if (put_pieces(out, k, ids, e))
 			return -1;
@@ -130,11 +156,17 @@ static int take_ids(struct ids *ids, const char *name, const cJSON *v, struct er
 	return 0;
 }
 
-static int take_value(const struct tokens *k, const cJSON *record, struct ids *ids, struct err *e)
+static int take_value(const struct tokens *k, const cJSON *record, struct ids *ids,
+                      struct buf *text, struct err *e)
 {
+	struct chat_prompt p = { 0 };
 	const char *name = k->o->field ? k->o->field : k->o->decode ? "ids" : "text";
 	const cJSON *v = json_get(record, name);
 
+	if (k->talk)
+		return talk_prompt(k->talk, record, NULL, &p, e) ?
+		               -1 :
+		               take_prompt(k, &p, ids, text, e);
 	if (!v)
 		return err_set(e, ERR_INPUT, "%s: missing", name);
 	if (k->o->decode)
@@ -160,11 +192,15 @@ static int put_text(struct buf *out, const struct tokens *k, const struct ids *i
 	return rc;
 }
 
-static int put_value(struct buf *out, const struct tokens *k, const struct ids *ids, struct err *e)
+static int put_value(struct buf *out, const struct tokens *k, const struct ids *ids,
+                     const struct buf *text, struct err *e)
 {
 	int rc = 0;
 
-	if (k->o->pieces) {
+	if (k->o->prompt) {
+		buf_add_text(out, ", \"prompt\": ");
+		json_add_string(out, buf_bytes(text));
+	} else if (k->o->pieces) {
 		buf_add_text(out, ", \"pieces\": [");
 		rc = put_pieces(out, k, ids, e);
 		buf_add_byte(out, ']');
@@ -182,7 +218,7 @@ static int put_value(struct buf *out, const struct tokens *k, const struct ids *
 }
 
 static int read_record(const struct tokens *k, struct bytes line, size_t number, struct ids *ids,
-                       struct buf *out, struct err *e)
+                       struct buf *text, struct buf *out, struct err *e)
 {
 	cJSON *record = json_parse(line, e);
 	const cJSON *id = NULL;
@@ -197,7 +233,7 @@ static int read_record(const struct tokens *k, struct bytes line, size_t number,
 		buf_printf(out, "%zu", number);
 	else if (json_write(out, id, 0, false, e))
 		rc = -1;
-	rc = rc || take_value(k, record, ids, e) ? -1 : 0;
+	rc = rc || take_value(k, record, ids, text, e) ? -1 : 0;
 	cJSON_Delete(record);
 	return rc;
 }
@@ -205,14 +241,16 @@ static int read_record(const struct tokens *k, struct bytes line, size_t number,
 int tokens_record(const struct tokens *k, struct bytes line, size_t number, struct ids *ids,
                   struct buf *out, bool *failed, struct err *e)
 {
+	struct buf text = { 0 };
 	size_t n_id;
 	int rc;
 
 	ids->n = 0;
-	rc = read_record(k, line, number, ids, out, e);
+	rc = read_record(k, line, number, ids, &text, out, e);
 	n_id = out->n;
 	if (!rc)
-		rc = put_value(out, k, ids, e);
+		rc = put_value(out, k, ids, &text, e);
+	buf_release(&text);
 	if (buf_check(out, e) || (rc && e->kind != ERR_INPUT))
 		return -1;
 	*failed = rc != 0;

@@ -4,11 +4,13 @@
 #define CLM_CMD_TOKENS_H
 
 #include "feed.h"
+#include "talk.h"
 
 struct tokens_options {
 	bool decode;            /* the input is ids, not text */
 	bool jsonl;             /* the input is records, and so is the output */
 	bool count, pieces;     /* what is shown in place of the ids */
+	bool prompt;            /* ... and a conversation's text */
 	bool no_special, special, bos, no_bos;
 	const char *field;      /* of a record: the text, or the ids; NULL: "text", "ids" */
 };
@@ -16,6 +18,8 @@ struct tokens {
 	const struct tokens_options *o;
 	const struct tokenizer *t;
 	bool adds_bos;          /* the tokenizer does */
+	const struct talk *talk; /* texts are conversations; NULL: they are not */
+	struct bytes mark;      /* after a prompt's text */
 };
 /* ERR_INPUT where a BOS is asked for and there is none. */
 NEED int tokens_begin(struct tokens *k, const struct tokens_options *o, const struct tokenizer *t,

@@ -12,7 +12,7 @@ struct chat {
 	struct manner manner;
 	cJSON *special;     /* bos_token, ...: what templates are given */
 	bool parts;         /* the template reads content as a list of parts only */
-	char origin[96];
+	char origin[256];
 	char warning[160];
 };
 

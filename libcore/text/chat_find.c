@@ -231,7 +231,7 @@ int chat_find(struct chat *c, struct source *s, const struct chat_options *o, st
 	int rc;
 
 	if (o && o->text.p)
-		return open_one(c, &c->plain, o->text, "template", e);
+		return open_one(c, &c->plain, o->text, o->where ? o->where : "template", e);
 	rc = o && o->name ? open_named(c, &f, o->name, e) : open_usual(c, &f, e);
 	arena_release(&f.arena);
 	return rc;

@@ -31,6 +31,7 @@ struct chat_options {
 	const char *name;  /* one of the model's, or chatml, llama3, gemma, mistral;
 	                    * NULL: tool_use for tools where there is one, else default */
 	struct bytes text; /* a template in place of all that; p NULL: none */
+	const char *where; /* its name in messages; NULL: "template" */
 };
 /* ERR_INPUT names the file, line and column, ERR_MISUSE a name nobody has. The
  * tokenizer stays borrowed. Several threads may render with one chat. */
