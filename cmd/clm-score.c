@@ -189,6 +189,7 @@ static int score(struct scoring *s, struct args *a, struct opened *o, char **fil
 	int rc;
 
 	s->records = a->jsonl;
+	s->known.verbose = a->common.verbose > 0;
 	s->tell = (struct tell){ .records = a->format ? a->format == 2 : a->jsonl,
 		                 .ids = a->jsonl, .tokens = a->tokens, .top = a->top };
 	if (open_model(o, a, many && !a->definition, e) || set_rules(s, a, o, e) ||

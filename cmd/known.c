@@ -66,13 +66,16 @@ int known_open(struct known *k, const struct opened *o, const struct open_option
                struct err *e)
 {
 	struct arena arena = { 0 };
-	char *files = file_cache_path(&arena, "files.pack", e), name[DIGEST_TEXT + 16], *path;
+	struct err ignored;
+	char *files = file_cache_path(&arena, "files.pack", &ignored), name[DIGEST_TEXT + 16], *path;
 	struct pack *memo = NULL;
 	struct digest *d = NULL;
-	struct err ignored;
 	int rc = -1;
 
-	if (!files || pack_open(&memo, files, e) || digest_open(&d, e))
+	/* where there is no place for a cache there is none */
+	if (!files)
+		return 0;
+	if (pack_open(&memo, files, e) || digest_open(&d, e))
 		goto done;
 	if (add_context(d, o, a, memo, e)) {
 		digest_abort(d);
@@ -84,9 +87,9 @@ int known_open(struct known *k, const struct opened *o, const struct open_option
 	path = file_cache_path(&arena, name, e);
 	rc = path ? pack_open(&k->pack, path, e) : -1;
 done:
-	/* a cache that cannot be written is none, and no reason to stop */
-	if (pack_close(memo, &ignored))
-		ignored.kind = ERR_NONE;
+	/* one that cannot be written is no reason to stop */
+	if (pack_close(memo, &ignored) && k->verbose)
+		cli_warn("not kept for the next time: %s", ignored.text);
 	arena_release(&arena);
 	return rc;
 }
@@ -170,7 +173,6 @@ int known_find(struct known *k, struct task *t, struct err *e)
 {
 	struct bytes b;
 
-	k->n_asked++;
 	if (key_of(t->key, k, &t->text, e))
 		return -1;
 	if (!k->pack || !pack_get(k->pack, t->key, &b) || !unpack_result(&t->text, b))
@@ -199,7 +201,7 @@ int known_close(struct known *k, struct err *e)
 	struct file_out *o = k->trace;
 	struct err why;
 
-	if (pack_close(k->pack, &why))
+	if (pack_close(k->pack, &why) && k->verbose)
 		cli_warn("not kept for the next time: %s", why.text);
 	k->pack = NULL;
 	k->trace = NULL;

@@ -14,7 +14,8 @@ struct known {
 	char context[DIGEST_TEXT]; /* program, model, adapters, device */
 	struct file_out *trace;
 	const char *view;      /* of the trace: "base", or the adapters */
-	size_t n_asked, n_known;
+	bool verbose;          /* tells what could not be kept */
+	size_t n_known;
 };
 /* After open_weights(). */
 NEED int known_open(struct known *k, const struct opened *o, const struct open_options *a,

@@ -129,6 +129,14 @@ refused(qr{^clm-score: /no/where}, 'no such model', { in => 'x' }, 'clm-score', 
 	is(join(' ', map { (split /\t/)[2] } @rows), "@{ $o[2]{ids} } -", '--top: ids, and the tail');
 	is((split /\n/, run({ in => 'The' }, @s, '--top', '1m')->{out})[-1] =~ /tail/, '', 'all ids: no tail');
 	is(scalar(split /\n/, run({ in => "A b\nC d\n" }, @s, '--lines', '-f', 'jsonl')->{out}), 2, '-f jsonl');
+	my $place = delete $ENV{XDG_CACHE_HOME};
+	for my $home (undef, '/dev/null') {
+		local $ENV{HOME} = $home;
+		delete $ENV{HOME} unless defined $home;
+		my $r = run({ in => $in }, @s, '--jsonl');
+		is($r->{out} . $r->{err}, join("\n", @out, ''), 'no place for a cache: no cache, in silence');
+	}
+	$ENV{XDG_CACHE_HOME} = $place;
 	misused(qr/--jsonl takes/, '--jsonl --lines', @s, '--jsonl', '--lines');
 	misused(qr/--top goes without/, '--top --tokens', @s, '--top', 2, '--tokens');
 }
