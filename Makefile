@@ -225,12 +225,17 @@ TEST_ENV = BUILD='$(B)' PATH="$(abspath $(B)):$$PATH" XDG_CACHE_HOME='$(abspath 
 	UBSAN_OPTIONS=print_stacktrace=1 \
 	LSAN_OPTIONS=suppressions='$(abspath tests/lsan.supp)':print_suppressions=0:use_tls=0)
 
+# a suite a process, as many at once as there are cores, the long ones first
+JOBS := $(shell nproc)
+SLOW := model opencl batch cpu_attention
+
 .PHONY: check
 check: all $(B)/check/all replay
 	@mkdir -p $(BUILD)/cache/pocl
 	@rc=0; \
-	$(TEST_ENV) $(B)/check/all || rc=1; \
-	$(if $(TAPS),$(TEST_ENV) prove $(TAPS) || rc=1;) \
+	printf '%s\n' $(filter $(SLOW),$(SUITES)) $(filter-out $(SLOW),$(SUITES)) | \
+		$(TEST_ENV) xargs -n 1 -P $(JOBS) $(B)/check/all || rc=1; \
+	$(if $(TAPS),$(TEST_ENV) prove -j $(JOBS) $(TAPS) || rc=1;) \
 	exit $$rc
 
 .PHONY: $(SUITES:%=check-%)
@@ -259,7 +264,7 @@ check-shared: all $(B)/check/all
 	rc=0; \
 	$(TEST_ENV) $(B)/check/all -t shared || rc=1; \
 	set -- tests/shared/*.t; \
-	[ ! -e "$$1" ] || $(TEST_ENV) prove "$$@" || rc=1; \
+	[ ! -e "$$1" ] || $(TEST_ENV) prove -j $(JOBS) "$$@" || rc=1; \
 	exit $$rc
 
 .PHONY: bench
