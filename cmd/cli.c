@@ -15,10 +15,6 @@
 #include "internal.h"
 #include "util/num.h"
 
-#ifndef CLM_VERSION
-#define CLM_VERSION "0.1.0"
-#endif
-
 enum { ROWS_MAX = 96, NAME_MAX_LENGTH = 48, HELP_COLUMN = 28 };
 
 static const struct cli_option common_options[] = {

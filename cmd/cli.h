@@ -13,6 +13,10 @@
 
 #include "util/err.h"
 
+#ifndef CLM_VERSION
+#define CLM_VERSION "0.1.0"
+#endif
+
 enum cli_type {
 	CLI_FLAG,    /* bool */
 	CLI_COUNT,   /* int, one more each time */

@@ -160,6 +160,17 @@ void batch_cancel(struct batch *b, struct session *s)
 	s->cancelled = true;
 }
 
+void batch_pause(struct batch *b, struct session *s, bool paused)
+{
+	(void)b;
+	s->paused = paused;
+}
+
+size_t batch_rows(const struct batch *b)
+{
+	return b->n_rows;
+}
+
 size_t batch_active(const struct batch *b)
 {
 	return b->n_running + b->n_queued;
@@ -352,7 +363,8 @@ static void feed(struct batch *b, struct session *s, size_t n)
 
 static bool wants(const struct session *s, bool prompt)
 {
-	return !s->ended && !s->in_work && (session_pending(s) > 1) == prompt && session_pending(s);
+	return !s->ended && !s->in_work && !s->paused &&
+	       (session_pending(s) > 1) == prompt && session_pending(s);
 }
 
 static struct session *next_decode(const struct batch *b)

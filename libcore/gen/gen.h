@@ -92,7 +92,10 @@ void batch_close(struct batch *b); /* sessions still there end as cancelled */
 NEED int batch_add(struct batch *b, struct session **out, const int32_t *id, size_t n,
                    const struct request *r, struct kv_seq *take_seq, void *user, struct err *e);
 void batch_cancel(struct batch *b, struct session *s); /* ends it at the next token border */
+/* Held back it keeps its pages and makes no more tokens, until it is let go. */
+void batch_pause(struct batch *b, struct session *s, bool paused);
 size_t batch_active(const struct batch *b);            /* running and queued */
+size_t batch_rows(const struct batch *b);              /* that the last pass had */
 /* One pass: every decoding session one token, prompts in chunks beside them,
  * queued ones admitted, ended ones retired. When the cache is full the
  * youngest session waits and is computed again later; its tokens do not

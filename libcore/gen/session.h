@@ -38,7 +38,7 @@ struct session {
 	struct kv_seq *seq; /* NULL while it waits without pages */
 	bool fixed;         /* its pages hold what no ids could bring back */
 	bool begun;         /* admitted once */
-	bool cancelled, ended;
+	bool cancelled, ended, paused;
 	bool in_work; /* has rows in the pass being planned */
 	struct sampler *sampler;
 	struct stop stop;

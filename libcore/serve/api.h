@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* api.h - the handlers of the routes. Private to serve/. */
+#ifndef CLM_SERVE_API_H
+#define CLM_SERVE_API_H
+
+#include "serve/http.h"
+
+/* operations.c */
+void api_root(struct exchange *x);
+void api_health(struct exchange *x);
+void api_livez(struct exchange *x);
+void api_metrics(struct exchange *x);
+void api_tokenize(struct exchange *x);
+void api_detokenize(struct exchange *x);
+/* catalogue.c */
+void api_models(struct exchange *x);
+void api_model(struct exchange *x);
+void api_version(struct exchange *x);
+void api_tags(struct exchange *x);
+void api_ps(struct exchange *x);
+void api_show(struct exchange *x);
+void api_no_push(struct exchange *x);
+/* completions.c */
+void api_completions(struct exchange *x);
+
+#endif

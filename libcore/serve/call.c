@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+/* call.c - from a request's body to sessions, and from tokens to an answer */
+#include "serve/call.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+
+/* ---- open, close */
+
+static cJSON *parse(struct exchange *x, struct fault *f)
+{
+	struct err e;
+	cJSON *o;
+
+	if (!x->body.n) {
+		fault_set(f, 400, "invalid_json", "missing request body");
+		return NULL;
+	}
+	o = json_parse(buf_bytes(&x->body), &e);
+	buf_release(&x->body);
+	if (!o)
+		fault_set(f, 400, "invalid_json", "%s", e.text);
+	else if (!cJSON_IsObject(o))
+		fault_set(f, 400, "invalid_json", "expected an object, found %s", json_kind(o));
+	if (o && !cJSON_IsObject(o)) {
+		cJSON_Delete(o);
+		return NULL;
+	}
+	return o;
+}
+
+cJSON *body_open(struct exchange *x)
+{
+	struct fault f;
+	cJSON *o = parse(x, &f);
+
+	if (!o)
+		answer_fault(x, &f);
+	return o;
+}
+
+static int find_model(struct call *c, struct fault *f)
+{
+	const char *name = NULL;
+	int rc = param_text(c->body, "model", &name, f);
+
+	if (rc == 0 && c->x->dialect == DIALECT_OLLAMA)
+		rc = param_text(c->body, "name", &name, f);
+	if (rc < 0)
+		return -1;
+	if (!name && !c->x->serve->o.any_model)
+		return fault_param(f, "model", "missing_required_parameter", "model is required");
+	c->model = server_model(c->x->serve, name, f);
+	if (!c->model)
+		return -1;
+	c->name = strdup(name ? name : c->model->m.name);
+	c->x->model = c->model->m.name;
+	return c->name ? 0 : fault_set(f, 503, "out_of_memory", "no memory for the request");
+}
+
+struct call *call_open(struct exchange *x, const struct voice *v)
+{
+	struct call *c = calloc(1, sizeof *c);
+	unsigned char r[12] = { 0 };
+	struct fault f;
+
+	if (!c) {
+		fault_set(&f, 503, "out_of_memory", "no memory for the request");
+		answer_fault(x, &f);
+		return NULL;
+	}
+	c->x = exchange_hold(x);
+	c->voice = v;
+	c->n = c->n_prompts = 1;
+	c->created = (int64_t)time(NULL);
+	c->came = http_seconds();
+	request_init(&c->r);
+	c->r.presence_context = c->r.frequency_context = 0;
+	c->r.repetition_context = 64;
+	if (getrandom(r, sizeof r, 0) != (ssize_t)sizeof r)
+		memset(r, 0, sizeof r);
+	for (size_t i = 0; i < sizeof r; i++)
+		snprintf(c->id + 2 * i, 3, "%02x", r[i]);
+	c->body = parse(x, &f);
+	if (!c->body || find_model(c, &f)) {
+		call_refuse(c, &f);
+		return NULL;
+	}
+	return c;
+}
+
+void call_close(struct call *c)
+{
+	if (!c)
+		return;
+	for (size_t i = 0; i < c->n_choices; i++) {
+		buf_release(&c->choice[i].text);
+		free(c->choice[i].likely);
+		request_release(&c->choice[i].r);
+	}
+	for (size_t i = 0; i < PROMPTS_MAX; i++) {
+		ids_release(&c->prompt[i]);
+		buf_release(&c->prompt_text[i]);
+	}
+	free(c->choice);
+	free(c->name);
+	buf_release(&c->out);
+	request_release(&c->r);
+	cJSON_Delete(c->body);
+	exchange_drop(c->x);
+	free(c);
+}
+
+void call_refuse(struct call *c, const struct fault *f)
+{
+	answer_fault(c->x, f);
+	call_close(c);
+}
+
+/* ---- to the engine */
+
+/* A prompt must fit, and leave room for a token where one is wanted. */
+static int check_fit(const struct call *c, struct fault *f)
+{
+	size_t most = c->model->context - (c->r.max_tokens > 0);
+
+	for (size_t i = 0; i < c->n_prompts; i++) {
+		size_t n = c->prompt[i].n;
+
+		if (!n)
+			return fault_param(f, "prompt", "invalid_value", "the prompt is empty");
+		if (n <= most)
+			continue;
+		fault_param(f, json_get(c->body, "messages") ? "messages" : "prompt",
+		            "context_length_exceeded",
+		            "This model's maximum context length is %zu tokens. However, your messages "
+		            "resulted in %zu tokens. Please reduce the length of the messages.",
+		            c->model->context, n);
+		f->n_prompt = n;
+		f->n_ctx = c->model->context;
+		return -1;
+	}
+	return 0;
+}
+
+static int make_choices(struct call *c, struct fault *f)
+{
+	size_t n = c->n_prompts * c->n;
+	struct err e;
+
+	c->choice = calloc(n, sizeof *c->choice);
+	if (!c->choice)
+		return fault_set(f, 503, "out_of_memory", "no memory for the request");
+	for (; c->n_choices < n; c->n_choices++) {
+		struct choice *k = &c->choice[c->n_choices];
+
+		if (request_copy(&k->r, &c->r, &e))
+			return fault_err(f, &e);
+		k->call = c;
+		k->index = c->n_choices;
+		k->prompt = c->n_choices / c->n;
+		if (k->r.has_seed)
+			k->r.seed += c->n_choices % c->n;
+	}
+	return 0;
+}
+
+static void left(void *arg)
+{
+	struct call *c = arg;
+
+	c->cancelled = true;
+	engine_wake(c->model->engine);
+}
+
+static void flush(struct call *c)
+{
+	answer_add(c->x, buf_bytes(&c->out));
+	buf_clear(&c->out);
+}
+
+/* The head goes out at once, also where the call has yet to wait. */
+static void begin(struct call *c)
+{
+	c->voice->ping(c);
+	answer_begin(c->x, c->voice->kind, buf_bytes(&c->out));
+	buf_clear(&c->out);
+	c->voice->begin(c);
+	flush(c);
+}
+
+void call_submit(struct call *c)
+{
+	struct fault f;
+
+	if (check_fit(c, &f) || make_choices(c, &f) || engine_reserve(c->model->engine, &f)) {
+		call_refuse(c, &f);
+		return;
+	}
+	for (size_t i = 0; i < c->n_prompts; i++)
+		c->x->n_prompt += c->prompt[i].n;
+	if (c->stream)
+		begin(c);
+	answer_watch(c->x, left, c);
+	engine_add(c->model->engine, c);
+}
+
+/* ---- counting */
+
+size_t call_prompt_tokens(const struct call *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_prompts; i++)
+		n += c->prompt[i].n;
+	return n;
+}
+
+size_t call_cached_tokens(const struct call *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_choices; i += c->n)
+		n += c->choice[i].n_reused;
+	return n;
+}
+
+size_t call_made_tokens(const struct call *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_choices; i++)
+		n += c->choice[i].n_made;
+	return n;
+}
+
+/* ---- from the engine */
+
+static int add_likely(struct choice *k, const struct token_event *t)
+{
+	struct likely *v;
+
+	if (k->n_likely == k->room_likely) {
+		size_t room = k->room_likely ? 2 * k->room_likely : 16;
+		void *more = realloc(k->likely, room * sizeof *k->likely);
+
+		if (!more)
+			return -1;
+		k->likely = more;
+		k->room_likely = room;
+	}
+	v = &k->likely[k->n_likely++];
+	v->id = t->id;
+	v->logprob = t->logprob;
+	v->n_top = t->n_top < LOGPROBS_MAX ? t->n_top : LOGPROBS_MAX;
+	memcpy(v->top_id, t->top_id, v->n_top * sizeof *v->top_id);
+	memcpy(v->top_logprob, t->top_logprob, v->n_top * sizeof *v->top_logprob);
+	return 0;
+}
+
+/* Says what is new, where the call streams. */
+static void speak(struct choice *k)
+{
+	struct call *c = k->call;
+
+	if (!c->stream || (!k->text.n && !(k->ended && k->n_likely)))
+		return;
+	c->voice->more(k);
+	k->spoke = true;
+	buf_clear(&k->text);
+	k->n_likely = 0;
+	flush(c);
+}
+
+int choice_token(struct choice *k, const struct token_event *t)
+{
+	struct call *c = k->call;
+
+	k->n_made++;
+	buf_add(&k->text, t->text.p, t->text.n);
+	if ((k->r.logprobs && !t->eos && add_likely(k, t)) || k->text.failed) {
+		fault_set(&c->fault, 503, "out_of_memory", "no memory for the answer");
+		return -1;
+	}
+	speak(k);
+	return 0;
+}
+
+void choice_end(struct choice *k, struct session *s, enum end_reason r, struct bytes text,
+                const struct err *err)
+{
+	struct call *c = k->call;
+
+	k->ended = true;
+	k->session = NULL;
+	k->reason = r;
+	c->n_ended++;
+	if (s) {
+		k->n_made = session_made_tokens(s);
+		k->n_reused = session_reused_tokens(s);
+	}
+	if (r == END_ERROR && err && !c->fault.status)
+		fault_err(&c->fault, err);
+	buf_add(&k->text, text.p, text.n);
+	if (c->fault.status || r == END_CANCELLED)
+		return;
+	speak(k);
+	if (c->stream) {
+		c->voice->end(k);
+		flush(c);
+	}
+}
+
+static void tell(struct call *c)
+{
+	struct exchange *x = c->x;
+
+	pthread_mutex_lock(&x->lock);
+	x->n_cached = call_cached_tokens(c);
+	x->n_made = call_made_tokens(c);
+	x->queue_s = c->admitted > 0 ? c->admitted - c->came : c->done - c->came;
+	x->prefill_s = c->first > 0 ? c->first - c->admitted : 0;
+	x->decode_s = c->first > 0 ? c->done - c->first : 0;
+	pthread_mutex_unlock(&x->lock);
+}
+
+void call_finish(struct call *c)
+{
+	answer_watch(c->x, NULL, NULL);
+	c->done = http_seconds();
+	tell(c);
+	if (!c->stream && c->fault.status) {
+		answer_fault(c->x, &c->fault);
+	} else if (!c->stream) {
+		c->voice->whole(c);
+		answer_json(c->x, &c->out);
+	} else {
+		if (c->fault.status)
+			c->voice->fault(c, &c->fault);
+		else
+			c->voice->finish(c);
+		flush(c);
+		answer_end(c->x);
+	}
+	call_close(c);
+}

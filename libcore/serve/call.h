@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* call.h - a request that makes text: its prompts, its choices, and the
+ * voice that tells them in the dialect of an interface. Private to serve/.
+ *
+ * Filled at a desk, then handed to the engine, which owns it to its end. */
+#ifndef CLM_SERVE_CALL_H
+#define CLM_SERVE_CALL_H
+
+#include "serve/server.h"
+
+enum { LOGPROBS_MAX = 20, CHOICES_MAX = 128, PROMPTS_MAX = 128 };
+
+/* A token's place among the likely ones. */
+struct likely {
+	int32_t id;
+	float logprob;
+	size_t n_top;
+	int32_t top_id[LOGPROBS_MAX];
+	float top_logprob[LOGPROBS_MAX];
+};
+
+struct choice {
+	struct call *call;
+	size_t index, prompt;      /* which of the call's prompts */
+	struct request r;
+	struct session *session;
+	bool added, ended;
+	enum end_reason reason;
+	size_t n_made, n_reused;
+	/* what a stream has yet to say; of a whole answer all of it */
+	struct buf text;
+	struct likely *likely;
+	size_t n_likely, room_likely;
+	size_t n_points;           /* code points said before */
+	bool spoke;
+};
+
+struct call;
+struct voice {
+	enum http_stream kind;
+	/* Each appends to the call's out. A stream: */
+	void (*ping)(struct call *c);
+	void (*begin)(struct call *c);
+	void (*more)(struct choice *k);
+	void (*end)(struct choice *k);
+	void (*finish)(struct call *c);
+	void (*fault)(struct call *c, const struct fault *f);
+	/* or all at once: */
+	void (*whole)(struct call *c);
+};
+
+struct call {
+	struct exchange *x;        /* held */
+	const struct served *model;
+	const struct voice *voice;
+	cJSON *body;               /* the request */
+	char id[48];
+	char *name;                /* the model's, as it was asked for */
+	int64_t created;
+	bool stream, usage;        /* usage: a stream tells it too */
+	bool echo;
+	struct request r;          /* of the first choice */
+	struct ids prompt[PROMPTS_MAX];
+	struct buf prompt_text[PROMPTS_MAX]; /* where it is told again */
+	size_t n_prompts, n;       /* n: choices of a prompt */
+	size_t top;                /* most likely tokens told beside each; with r.logprobs */
+	struct choice *choice;     /* [n_prompts * n] */
+	size_t n_choices, n_ended;
+	struct buf out;
+	struct fault fault;        /* status 0: none */
+	double came, admitted, first, done, last_token;
+	_Atomic bool cancelled;
+	bool paused;
+	struct call *next;         /* the engine's */
+};
+
+/* Parses the body into c->body, finds the model. NULL: the fault was answered. */
+struct call *call_open(struct exchange *x, const struct voice *v);
+void call_close(struct call *c);
+/* A body without a model to run. NULL: the fault was answered. */
+cJSON *body_open(struct exchange *x);
+/* Checks the fit, makes the choices, begins the answer and hands all to the
+ * engine. Takes c; a fault is answered. */
+void call_submit(struct call *c);
+/* Answers the fault and ends the call. */
+void call_refuse(struct call *c, const struct fault *f);
+/* Sums over the choices, for "usage". */
+size_t call_prompt_tokens(const struct call *c);
+size_t call_cached_tokens(const struct call *c);
+size_t call_made_tokens(const struct call *c);
+
+/* ---- the engine's side (its thread alone) */
+int choice_token(struct choice *k, const struct token_event *t);
+void choice_end(struct choice *k, struct session *s, enum end_reason r, struct bytes text,
+                const struct err *err);
+/* All its choices have ended: the answer is completed. */
+void call_finish(struct call *c);
+
+/* ---- engine.c */
+NEED int engine_open(struct engine **out, struct serve *s, struct err *e);
+NEED int engine_start(struct engine *g, struct err *e);
+/* Those that wait are refused; those that run go on until the time is over. */
+void engine_drain(struct engine *g, double seconds);
+void engine_close(struct engine *g);
+/* A place in the queue; 503 when it is full or the server ends. */
+NEED int engine_reserve(struct engine *g, struct fault *f);
+/* Takes c, whose place is reserved. */
+void engine_add(struct engine *g, struct call *c);
+void engine_wake(struct engine *g);
+struct engine_state { size_t waiting, running; };
+void engine_state(struct engine *g, struct engine_state *out);
+
+/* ---- params.c: members of a body to a request */
+struct param {
+	const char *json, *option; /* the member, the request's option */
+	double min, max;           /* tighter than the option's; both 0: its own */
+};
+/* Sets what the object has of the table. The fault names the member, with
+ * `prefix` before it. */
+NEED int params_set(struct request *r, const struct param *p, size_t n, const cJSON *o,
+                    const char *prefix, struct fault *f);
+/* Typed look-ups: 1 found, 0 absent or null, -1 with a fault. */
+NEED int param_bool(const cJSON *o, const char *key, bool *out, struct fault *f);
+NEED int param_int(const cJSON *o, const char *key, int64_t min, int64_t max, int64_t *out,
+                   struct fault *f);
+NEED int param_text(const cJSON *o, const char *key, const char **out, struct fault *f);
+
+#endif

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/* completions.c - OpenAI's POST /v1/completions: text goes on */
+#include <stdio.h>
+#include <string.h>
+
+#include "serve/api.h"
+#include "serve/openai.h"
+
+static const struct param params[] = {
+	{ "max_tokens", "max_tokens", 0, 0 },
+	{ "temperature", "temp", 0, 2 },
+	{ "top_p", "top_p", 0, 0 },
+	{ "top_k", "top_k", 0, 0 },
+	{ "min_p", "min_p", 0, 0 },
+	{ "seed", "seed", 0, 0 },
+	{ "stop", "stop", 0, 0 },
+	{ "presence_penalty", "presence_penalty", -2, 2 },
+	{ "frequency_penalty", "frequency_penalty", -2, 2 },
+	{ "repeat_penalty", "repetition_penalty", 0, 0 },
+	{ "repeat_last_n", "repetition_context_size", 0, 0 },
+	{ "logit_bias", "logit_bias", 0, 0 },
+	{ "ignore_eos", "ignore_eos", 0, 0 },
+};
+
+/* ---- the answer */
+
+static void head(struct call *c)
+{
+	buf_printf(&c->out, "{\"id\":\"cmpl-%s\",\"object\":\"text_completion\",\"created\":%lld,"
+	           "\"model\":",
+	           c->id, (long long)c->created);
+	json_add_string(&c->out, bytes_of(c->name));
+	openai_fingerprint(c);
+}
+
+static size_t points(struct bytes b)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < b.n; i++)
+		n += (b.p[i] & 0xc0) != 0x80;
+	return n;
+}
+
+static struct bytes piece(const struct choice *k, int32_t id)
+{
+	return tokenizer_piece(k->call->model->m.tokenizer, id);
+}
+
+/* The legacy shape: an array for each kind of thing. */
+static void add_logprobs(struct choice *k)
+{
+	struct buf *b = &k->call->out;
+	size_t at = k->n_points;
+
+	if (!k->r.logprobs) {
+		buf_add_text(b, "null");
+		return;
+	}
+	buf_add_text(b, "{\"tokens\":[");
+	for (size_t i = 0; i < k->n_likely; i++) {
+		buf_add_text(b, i ? "," : "");
+		json_add_string(b, piece(k, k->likely[i].id));
+	}
+	buf_add_text(b, "],\"token_logprobs\":[");
+	for (size_t i = 0; i < k->n_likely; i++) {
+		buf_add_text(b, i ? "," : "");
+		openai_logprob(b, k->likely[i].logprob);
+	}
+	buf_add_text(b, "],\"top_logprobs\":[");
+	for (size_t i = 0; i < k->n_likely; i++) {
+		buf_add_text(b, i ? ",{" : "{");
+		for (size_t t = 0; t < k->likely[i].n_top && t < k->call->top; t++) {
+			buf_add_text(b, t ? "," : "");
+			json_add_string(b, piece(k, k->likely[i].top_id[t]));
+			buf_add_byte(b, ':');
+			openai_logprob(b, k->likely[i].top_logprob[t]);
+		}
+		buf_add_byte(b, '}');
+	}
+	buf_add_text(b, "],\"text_offset\":[");
+	for (size_t i = 0; i < k->n_likely; i++) {
+		buf_printf(b, "%s%zu", i ? "," : "", at);
+		at += points(piece(k, k->likely[i].id));
+	}
+	buf_add_text(b, "]}");
+}
+
+static void add_choice(struct choice *k, bool last)
+{
+	struct buf *b = &k->call->out;
+
+	buf_printf(b, "{\"index\":%zu,\"text\":", k->index);
+	json_add_string(b, buf_bytes(&k->text));
+	buf_add_text(b, ",\"logprobs\":");
+	add_logprobs(k);
+	k->n_points += points(buf_bytes(&k->text));
+	if (last)
+		buf_printf(b, ",\"finish_reason\":\"%s\"}", openai_reason(k->reason));
+	else
+		buf_add_text(b, ",\"finish_reason\":null}");
+}
+
+/* The prompt comes first where it is asked for. */
+static void add_echo(struct choice *k)
+{
+	struct buf whole = { 0 };
+
+	if (!k->call->echo || k->spoke)
+		return;
+	buf_add(&whole, k->call->prompt_text[k->prompt].p, k->call->prompt_text[k->prompt].n);
+	buf_add(&whole, k->text.p, k->text.n);
+	buf_release(&k->text);
+	k->text = whole;
+}
+
+static void event(struct choice *k, bool last)
+{
+	struct call *c = k->call;
+
+	add_echo(k);
+	buf_add_text(&c->out, "data: ");
+	head(c);
+	buf_add_text(&c->out, ",\"choices\":[");
+	add_choice(k, last);
+	buf_add_text(&c->out, c->usage ? "],\"usage\":null}\n\n" : "]}\n\n");
+}
+
+static void more(struct choice *k)
+{
+	event(k, false);
+}
+
+static void end(struct choice *k)
+{
+	event(k, true);
+}
+
+static void finish(struct call *c)
+{
+	if (c->usage) {
+		buf_add_text(&c->out, "data: ");
+		head(c);
+		buf_add_text(&c->out, ",\"choices\":[],\"usage\":");
+		openai_usage(c);
+		buf_add_text(&c->out, "}\n\n");
+	}
+	buf_add_text(&c->out, "data: [DONE]\n\n");
+}
+
+static void begin(struct call *c)
+{
+	(void)c;
+}
+
+static void whole(struct call *c)
+{
+	head(c);
+	buf_add_text(&c->out, ",\"choices\":[");
+	for (size_t i = 0; i < c->n_choices; i++) {
+		buf_add_text(&c->out, i ? "," : "");
+		add_echo(&c->choice[i]);
+		add_choice(&c->choice[i], true);
+	}
+	buf_add_text(&c->out, "],\"usage\":");
+	openai_usage(c);
+	openai_timings(c);
+	buf_add_byte(&c->out, '}');
+}
+
+static const struct voice voice = {
+	.kind = STREAM_SSE,
+	.ping = openai_ping,
+	.begin = begin,
+	.more = more,
+	.end = end,
+	.finish = finish,
+	.fault = openai_fault,
+	.whole = whole,
+};
+
+/* ---- the request */
+
+static int add_text(struct call *c, const char *text, struct fault *f)
+{
+	struct err e;
+
+	if (c->n_prompts == PROMPTS_MAX)
+		return fault_param(f, "prompt", "invalid_value", "at most %d prompts", PROMPTS_MAX);
+	if (c->echo)
+		buf_add_text(&c->prompt_text[c->n_prompts], text);
+	if (tokenizer_encode(c->model->m.tokenizer, bytes_of(text),
+	                     ENCODE_ADD_SPECIAL | ENCODE_PARSE_SPECIAL, &c->prompt[c->n_prompts], &e))
+		return fault_err(f, &e);
+	c->n_prompts++;
+	return 0;
+}
+
+static int show_ids(struct call *c, size_t i, struct fault *f)
+{
+	struct detok d;
+	struct err e;
+
+	detok_init(&d, c->model->m.tokenizer);
+	for (size_t k = 0; k < c->prompt[i].n; k++)
+		if (detok_add(&d, c->prompt[i].id[k], &c->prompt_text[i], &e))
+			return fault_err(f, &e);
+	return detok_end(&d, &c->prompt_text[i], &e) ? fault_err(f, &e) : 0;
+}
+
+static int add_ids(struct call *c, const cJSON *array, struct fault *f)
+{
+	if (c->n_prompts == PROMPTS_MAX)
+		return fault_param(f, "prompt", "invalid_value", "at most %d prompts", PROMPTS_MAX);
+	if (openai_ids(&c->prompt[c->n_prompts], array, model_config(c->model->m.model)->vocab,
+	               "prompt", f))
+		return -1;
+	c->n_prompts++;
+	return c->echo ? show_ids(c, c->n_prompts - 1, f) : 0;
+}
+
+/* A text, texts, ids, or arrays of ids. */
+static int set_prompts(struct call *c, struct fault *f)
+{
+	const cJSON *p = json_get(c->body, "prompt"), *v;
+
+	c->n_prompts = 0;
+	if (!p || cJSON_IsNull(p))
+		return fault_param(f, "prompt", "missing_required_parameter", "prompt is required");
+	if (cJSON_IsString(p))
+		return add_text(c, p->valuestring, f);
+	if (!cJSON_IsArray(p) || !p->child)
+		return fault_param(f, "prompt", "invalid_type",
+		                   "prompt: expected a string or a filled array, found %s",
+		                   cJSON_IsArray(p) ? "an empty one" : json_kind(p));
+	if (cJSON_IsNumber(p->child))
+		return add_ids(c, p, f);
+	cJSON_ArrayForEach(v, p) {
+		if (cJSON_IsString(v) ? add_text(c, v->valuestring, f) : add_ids(c, v, f))
+			return -1;
+	}
+	return 0;
+}
+
+static int set_rest(struct call *c, struct fault *f)
+{
+	int64_t n = 1, top = -1, best = 1;
+	const char *suffix = NULL;
+
+	c->r.max_tokens = 16;
+	c->r.temp = 1;
+	if (params_set(&c->r, params, sizeof params / sizeof *params, c->body, "", f) ||
+	    openai_stream(c, f) || param_bool(c->body, "echo", &c->echo, f) < 0 ||
+	    param_int(c->body, "n", 1, CHOICES_MAX, &n, f) < 0 ||
+	    param_int(c->body, "best_of", 1, 20, &best, f) < 0 ||
+	    param_int(c->body, "logprobs", 0, LOGPROBS_MAX, &top, f) < 0 ||
+	    param_text(c->body, "suffix", &suffix, f) < 0)
+		return -1;
+	if (suffix && *suffix)
+		return fault_param(f, "suffix", "unsupported_parameter",
+		                   "suffix: the model does not fill in text");
+	if (best > n)
+		return fault_param(f, "best_of", "unsupported_parameter",
+		                   "best_of: more than n is not supported");
+	c->n = (size_t)n;
+	if (top >= 0) {
+		c->top = (size_t)top;
+		c->r.logprobs = c->top + 1;
+	}
+	if (c->echo && c->r.logprobs)
+		return fault_param(f, "echo", "unsupported_parameter",
+		                   "echo: not together with logprobs");
+	return 0;
+}
+
+void api_completions(struct exchange *x)
+{
+	struct call *c = call_open(x, &voice);
+	struct fault f;
+
+	if (!c)
+		return;
+	if (set_rest(c, &f) || set_prompts(c, &f) || openai_room(c, &f))
+		call_refuse(c, &f);
+	else
+		call_submit(c);
+}

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT */
+/* engine.c - the thread that runs the models
+ *
+ * Calls come from the desks; each of their choices is a session of its
+ * model's batch. Between two passes new calls are taken, those whose peer
+ * left are cancelled, and those whose peer reads slowly are held back. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "serve/call.h"
+#include "serve/metrics.h"
+
+enum { DEFAULT_QUEUE = 512, NAP_MS = 5 };
+
+struct engine {
+	struct serve *serve;
+	struct batch **batch;      /* [n_models] */
+	pthread_mutex_t lock;      /* of the arrivals and the flags */
+	pthread_cond_t news;
+	pthread_t thread;
+	bool started, stop, woken, refuse;
+	double stop_by;            /* > 0: when what runs is cut off */
+	size_t queue, waiting;     /* reserved and not admitted */
+	size_t n_running;
+	struct call *arrived, **arrived_end;
+	struct call *calls;        /* the thread's own */
+	double pass_began;
+};
+
+/* ---- what the batches tell */
+
+static void fork_others(struct engine *g, struct choice *k, struct session *s);
+static void note_admitted(struct engine *g, struct call *c, double when);
+
+static int on_token(void *arg, struct session *s, void *user, const struct token_event *t)
+{
+	struct engine *g = arg;
+	struct choice *k = user;
+	struct call *c = k->call;
+	double now = http_seconds();
+
+	if (c->first == 0) {
+		c->first = now;
+		if (c->admitted == 0)
+			note_admitted(g, c, g->pass_began);
+	}
+	if (k->n_made == 0) {
+		metrics_first(g->serve, now - c->came);
+		fork_others(g, k, s);
+	} else {
+		metrics_next(g->serve, now - c->last_token);
+	}
+	c->last_token = now;
+	return choice_token(k, t);
+}
+
+static void on_end(void *arg, struct session *s, void *user, enum end_reason r, struct bytes text,
+                   const struct err *err)
+{
+	struct choice *k = user;
+
+	(void)arg;
+	choice_end(k, s, r, text, err);
+}
+
+/* ---- calls */
+
+static struct batch *batch_of(const struct engine *g, const struct call *c)
+{
+	return g->batch[c->model->place];
+}
+
+static void add_choice(struct engine *g, struct choice *k, struct kv_seq *seq)
+{
+	struct call *c = k->call;
+	const struct ids *p = &c->prompt[k->prompt];
+	struct err e;
+
+	k->added = true;
+	if (batch_add(batch_of(g, c), &k->session, p->id, seq ? 0 : p->n, &k->r, seq, k, &e))
+		choice_end(k, NULL, END_ERROR, (struct bytes){ 0 }, &e);
+}
+
+/* The other choices of a prompt begin where its first one has computed it. */
+static void fork_others(struct engine *g, struct choice *k, struct session *s)
+{
+	struct call *c = k->call;
+
+	if (k->index % c->n)
+		return;
+	for (size_t i = 1; i < c->n; i++) {
+		struct kv_seq *seq = NULL;
+		struct err e;
+
+		if (c->choice[k->index + i].added)
+			continue;
+		if (session_seq(s) && kv_fork(&seq, session_seq(s), &e))
+			seq = NULL;
+		add_choice(g, &c->choice[k->index + i], seq);
+	}
+}
+
+static void begin(struct engine *g, struct call *c)
+{
+	c->next = g->calls;
+	g->calls = c;
+	for (size_t i = 0; i < c->n_choices; i += c->n)
+		add_choice(g, &c->choice[i], NULL);
+}
+
+/* A choice that ended before it told its first token left the others of its
+ * prompt unborn. */
+static void begin_rest(struct engine *g, struct call *c)
+{
+	for (size_t i = 0; i < c->n_choices; i++)
+		if (!c->choice[i].added && c->choice[i - i % c->n].ended) {
+			if (c->cancelled || c->fault.status) {
+				c->choice[i].added = true;
+				choice_end(&c->choice[i], NULL, END_CANCELLED, (struct bytes){ 0 }, NULL);
+			} else {
+				add_choice(g, &c->choice[i], NULL);
+			}
+		}
+}
+
+static void cancel(struct engine *g, struct call *c)
+{
+	for (size_t i = 0; i < c->n_choices; i++)
+		if (c->choice[i].session)
+			batch_cancel(batch_of(g, c), c->choice[i].session);
+}
+
+/* A slow reader's sessions wait, its own and nobody else's. */
+static void hold_back(struct engine *g, struct call *c)
+{
+	bool full = c->stream && answer_pending(c->x) > STALL_BYTES;
+
+	if (full == c->paused)
+		return;
+	c->paused = full;
+	for (size_t i = 0; i < c->n_choices; i++)
+		if (c->choice[i].session)
+			batch_pause(batch_of(g, c), c->choice[i].session, full);
+}
+
+static void note_admitted(struct engine *g, struct call *c, double when)
+{
+	c->admitted = when;
+	pthread_mutex_lock(&g->lock);
+	g->waiting--;
+	g->n_running++;
+	pthread_mutex_unlock(&g->lock);
+}
+
+/* Has a choice of it left the queue? */
+static bool begun(const struct call *c)
+{
+	for (size_t i = 0; i < c->n_choices; i++)
+		if (c->choice[i].n_made || c->choice[i].ended ||
+		    (c->choice[i].session && session_seq(c->choice[i].session)))
+			return true;
+	return false;
+}
+
+static void finish(struct engine *g, struct call *c)
+{
+	pthread_mutex_lock(&g->lock);
+	if (c->admitted > 0)
+		g->n_running--;
+	else
+		g->waiting--;
+	pthread_mutex_unlock(&g->lock);
+	metrics_call(g->serve, c);
+	call_finish(c);
+}
+
+/* Before and after each pass. */
+static void look_after(struct engine *g)
+{
+	for (struct call **at = &g->calls; *at;) {
+		struct call *c = *at;
+
+		if (c->admitted == 0 && begun(c))
+			note_admitted(g, c, g->pass_began);
+		if (c->cancelled || c->fault.status)
+			cancel(g, c);
+		else
+			hold_back(g, c);
+		begin_rest(g, c);
+		if (c->n_ended < c->n_choices) {
+			at = &c->next;
+			continue;
+		}
+		*at = c->next;
+		finish(g, c);
+	}
+}
+
+static void fail_all(struct engine *g, size_t model, const struct err *e)
+{
+	for (struct call *c = g->calls; c; c = c->next)
+		if (c->model->place == model && !c->fault.status)
+			fault_err(&c->fault, e);
+}
+
+/* ---- the thread */
+
+static void step(struct engine *g)
+{
+	for (size_t i = 0; i < g->serve->n_models; i++) {
+		double began;
+		struct err e;
+
+		if (!batch_active(g->batch[i]))
+			continue;
+		began = g->pass_began = http_seconds();
+		if (batch_step(g->batch[i], &e)) {
+			server_log(g->serve, "model %s: %s", g->serve->model[i].m.name, e.text);
+			fail_all(g, i, &e);
+		}
+		metrics_step(g->serve, http_seconds() - began, batch_rows(g->batch[i]),
+		             batch_active(g->batch[i]));
+	}
+}
+
+static bool active(const struct engine *g, size_t *rows)
+{
+	bool any = false;
+
+	*rows = 0;
+	for (size_t i = 0; i < g->serve->n_models; i++)
+		if (batch_active(g->batch[i])) {
+			any = true;
+			*rows += batch_rows(g->batch[i]);
+		}
+	return any;
+}
+
+/* Waits for news: for ever where nothing runs, a little where all that runs
+ * is held back. The lock is held. */
+static void rest(struct engine *g)
+{
+	struct timespec t;
+	size_t rows;
+	bool any = active(g, &rows);
+
+	if (g->arrived || g->woken || (any && rows))
+		return;
+	clock_gettime(CLOCK_REALTIME, &t);
+	t.tv_nsec += NAP_MS * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
+	}
+	if (any || g->calls || g->stop_by > 0)
+		pthread_cond_timedwait(&g->news, &g->lock, &t);
+	else if (!g->stop)
+		pthread_cond_wait(&g->news, &g->lock);
+}
+
+static struct call *arrivals(struct engine *g)
+{
+	struct call *c = g->arrived;
+
+	g->arrived = NULL;
+	g->arrived_end = &g->arrived;
+	g->woken = false;
+	return c;
+}
+
+/* What waits is refused as soon as the server drains, what runs when the time
+ * is over. */
+static void cut_off(struct engine *g, bool all)
+{
+	for (struct call *c = g->calls; c; c = c->next)
+		if (!c->fault.status && (all || c->admitted == 0))
+			fault_set(&c->fault, 503, "shutting_down", "the server is shutting down");
+}
+
+static void *run(void *arg)
+{
+	struct engine *g = arg;
+
+	for (;;) {
+		struct call *c, *next;
+		bool over, drains;
+
+		pthread_mutex_lock(&g->lock);
+		rest(g);
+		c = arrivals(g);
+		drains = g->stop_by > 0;
+		over = drains && http_seconds() >= g->stop_by;
+		if (g->stop && !c && !g->calls) {
+			pthread_mutex_unlock(&g->lock);
+			return NULL;
+		}
+		pthread_mutex_unlock(&g->lock);
+		for (; c; c = next) {
+			next = c->next;
+			begin(g, c);
+		}
+		if (drains)
+			cut_off(g, over);
+		look_after(g);
+		step(g);
+		look_after(g);
+	}
+}
+
+/* ---- from outside */
+
+int engine_open(struct engine **out, struct serve *s, struct err *e)
+{
+	struct engine *g = calloc(1, sizeof *g);
+
+	*out = g;
+	if (!g)
+		return err_memory(e, sizeof *g);
+	g->serve = s;
+	g->queue = s->o.queue ? s->o.queue : DEFAULT_QUEUE;
+	g->arrived_end = &g->arrived;
+	pthread_mutex_init(&g->lock, NULL);
+	pthread_cond_init(&g->news, NULL);
+	g->batch = calloc(s->n_models ? s->n_models : 1, sizeof *g->batch);
+	if (!g->batch)
+		return err_memory(e, s->n_models * sizeof *g->batch);
+	for (size_t i = 0; i < s->n_models; i++) {
+		const struct batch_events ev = { .arg = g, .token = on_token, .end = on_end };
+		const struct serve_model *m = &s->model[i].m;
+
+		if (batch_open(&g->batch[i], m->model, m->tokenizer, &m->batch, &ev, e))
+			return err_in(e, "%s", m->name);
+	}
+	return 0;
+}
+
+int engine_start(struct engine *g, struct err *e)
+{
+	if (pthread_create(&g->thread, NULL, run, g))
+		return err_errno(e, "cannot start a thread");
+	g->started = true;
+	return 0;
+}
+
+int engine_reserve(struct engine *g, struct fault *f)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&g->lock);
+	if (g->refuse)
+		rc = fault_set(f, 503, "shutting_down", "the server is shutting down");
+	else if (g->waiting >= g->queue)
+		rc = fault_set(f, 503, "queue_full", "%zu requests wait already", g->waiting);
+	else
+		g->waiting++;
+	pthread_mutex_unlock(&g->lock);
+	return rc;
+}
+
+void engine_add(struct engine *g, struct call *c)
+{
+	pthread_mutex_lock(&g->lock);
+	c->next = NULL;
+	*g->arrived_end = c;
+	g->arrived_end = &c->next;
+	pthread_cond_signal(&g->news);
+	pthread_mutex_unlock(&g->lock);
+}
+
+void engine_wake(struct engine *g)
+{
+	pthread_mutex_lock(&g->lock);
+	g->woken = true;
+	pthread_cond_signal(&g->news);
+	pthread_mutex_unlock(&g->lock);
+}
+
+void engine_state(struct engine *g, struct engine_state *out)
+{
+	pthread_mutex_lock(&g->lock);
+	*out = (struct engine_state){ g->waiting, g->n_running };
+	pthread_mutex_unlock(&g->lock);
+}
+
+void engine_drain(struct engine *g, double seconds)
+{
+	if (!g)
+		return;
+	pthread_mutex_lock(&g->lock);
+	g->refuse = true;
+	g->stop_by = http_seconds() + seconds;
+	g->stop = true;
+	pthread_cond_signal(&g->news);
+	pthread_mutex_unlock(&g->lock);
+	if (g->started)
+		pthread_join(g->thread, NULL);
+	g->started = false;
+}
+
+void engine_close(struct engine *g)
+{
+	if (!g)
+		return;
+	engine_drain(g, 0);
+	for (size_t i = 0; g->batch && i < g->serve->n_models; i++)
+		batch_close(g->batch[i]);
+	free(g->batch);
+	pthread_cond_destroy(&g->news);
+	pthread_mutex_destroy(&g->lock);
+	free(g);
+}

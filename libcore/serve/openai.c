@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* openai.c - what OpenAI's endpoints share */
+#include "serve/openai.h"
+
+#include <string.h>
+
+const char *openai_reason(enum end_reason r)
+{
+	return r == END_STOP ? "stop" : "length";
+}
+
+void openai_fingerprint(struct call *c)
+{
+	buf_printf(&c->out, ",\"system_fingerprint\":\"clm-%s-%.8s\"",
+	           c->x->serve->o.version ? c->x->serve->o.version : "0", c->model->digest);
+}
+
+void openai_usage(struct call *c)
+{
+	size_t prompt = call_prompt_tokens(c), made = call_made_tokens(c);
+
+	buf_printf(&c->out,
+	           "{\"prompt_tokens\":%zu,\"completion_tokens\":%zu,\"total_tokens\":%zu,"
+	           "\"prompt_tokens_details\":{\"cached_tokens\":%zu},"
+	           "\"completion_tokens_details\":{\"reasoning_tokens\":0}}",
+	           prompt, made, prompt + made, call_cached_tokens(c));
+}
+
+void openai_timings(struct call *c)
+{
+	double first = c->first > 0 ? c->first : c->done;
+
+	buf_printf(&c->out,
+	           ",\"timings\":{\"cache_n\":%zu,\"prompt_n\":%zu,\"prompt_ms\":%.3f,"
+	           "\"predicted_n\":%zu,\"predicted_ms\":%.3f}",
+	           call_cached_tokens(c), call_prompt_tokens(c) - call_cached_tokens(c),
+	           (first - c->admitted) * 1e3, call_made_tokens(c), (c->done - first) * 1e3);
+}
+
+void openai_logprob(struct buf *b, float logprob)
+{
+	json_add_f64(b, logprob > -9999 ? (double)logprob : -9999);
+}
+
+void openai_ping(struct call *c)
+{
+	buf_add_text(&c->out, ": ping\n\n");
+}
+
+void openai_fault(struct call *c, const struct fault *f)
+{
+	buf_add_text(&c->out, "data: ");
+	fault_body(&c->out, f, DIALECT_OPENAI, c->x->id);
+	buf_add_text(&c->out, "\n\n");
+}
+
+int openai_stream(struct call *c, struct fault *f)
+{
+	const cJSON *o = json_get(c->body, "stream_options");
+
+	if (param_bool(c->body, "stream", &c->stream, f) < 0)
+		return -1;
+	if (!o || cJSON_IsNull(o))
+		return 0;
+	if (!cJSON_IsObject(o))
+		return fault_param(f, "stream_options", "invalid_type",
+		                   "stream_options: expected an object, found %s", json_kind(o));
+	if (!c->stream)
+		return fault_param(f, "stream_options", "invalid_value",
+		                   "stream_options goes with stream");
+	return param_bool(o, "include_usage", &c->usage, f) < 0 ? -1 : 0;
+}
+
+int openai_ids(struct ids *out, const cJSON *array, size_t vocab, const char *name,
+               struct fault *f)
+{
+	const cJSON *v;
+	struct err e;
+
+	if (!cJSON_IsArray(array))
+		return fault_param(f, name, "invalid_type", "%s: expected token ids, found %s", name,
+		                   json_kind(array));
+	cJSON_ArrayForEach(v, array) {
+		double d = v->valuedouble;
+
+		if (!cJSON_IsNumber(v) || !(d >= 0 && d < (double)vocab) || d != (double)(int32_t)d)
+			return fault_param(f, name, "invalid_value",
+			                   "%s: expected token ids from 0 to %zu", name, vocab - 1);
+		if (ids_add(out, (int32_t)d, &e))
+			return fault_err(f, &e);
+	}
+	return 0;
+}
+
+int openai_room(struct call *c, struct fault *f)
+{
+	size_t longest = 0, left;
+
+	(void)f;
+	for (size_t i = 0; i < c->n_prompts; i++)
+		longest = c->prompt[i].n > longest ? c->prompt[i].n : longest;
+	left = longest < c->model->context ? c->model->context - longest : 1;
+	if (c->r.max_tokens > left)
+		c->r.max_tokens = left;
+	return 0;
+}

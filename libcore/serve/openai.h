@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* openai.h - what OpenAI's endpoints share. Private to serve/. */
+#ifndef CLM_SERVE_OPENAI_H
+#define CLM_SERVE_OPENAI_H
+
+#include "serve/call.h"
+
+const char *openai_reason(enum end_reason r);
+void openai_fingerprint(struct call *c); /* ,"system_fingerprint":"..." */
+void openai_usage(struct call *c);       /* the object */
+void openai_timings(struct call *c);     /* ,"timings":{...} */
+void openai_logprob(struct buf *b, float logprob);
+/* Voices of streams. */
+void openai_ping(struct call *c);
+void openai_fault(struct call *c, const struct fault *f);
+/* stream and stream_options. */
+NEED int openai_stream(struct call *c, struct fault *f);
+/* An array of ids below `vocab`. */
+NEED int openai_ids(struct ids *out, const cJSON *array, size_t vocab, const char *name,
+                    struct fault *f);
+/* Where the wish is more than the context has left, less is made. */
+NEED int openai_room(struct call *c, struct fault *f);
+
+#endif

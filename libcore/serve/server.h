@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* server.h - what the parts of a running server share. Private to serve/. */
+#ifndef CLM_SERVE_SERVER_H
+#define CLM_SERVE_SERVER_H
+
+#include <stdatomic.h>
+
+#include "serve/http.h"
+
+struct MHD_Daemon;
+struct engine;
+struct keys;
+
+enum { DESKS = 2, HEAD_BYTES = 16384, HEAD_FIELDS = 100, BODY_BYTES = 32 << 20,
+       HEAD_SECONDS = 10, IDLE_SECONDS = 75, BODY_SECONDS = 30, BODY_RATE = 65536,
+       PING_SECONDS = 15, STALL_SECONDS = 60, STALL_BYTES = 1 << 20 };
+
+struct listener {
+	struct serve *serve;
+	struct MHD_Daemon *daemon;
+	int fd;
+	bool local;                /* a unix socket */
+	bool checks_host;          /* a name that is not this machine's is refused */
+	char *path;                /* to unlink; NULL: none */
+	char address[160];
+};
+
+/* A connection, from its first byte to its last. */
+struct link {
+	int fd;
+	double head_by;            /* when its next head must be there; 0: it is */
+	struct link *next, **at;
+};
+
+struct served {
+	struct serve_model m;      /* its name is our own copy */
+	struct engine *engine;
+	char digest[65];
+	char *tag;                 /* "name:latest" */
+	size_t context;
+	size_t place;              /* among the models */
+};
+
+struct serve {
+	struct serve_options o;
+	char server[80];
+	struct keys *keys;
+	struct metrics *metrics;
+	struct listener listener[SERVE_LISTEN_MAX];
+	size_t n_listeners;
+	struct served *model;
+	size_t n_models;
+	struct engine *engine;
+	double started;
+	int64_t started_at;
+	pthread_mutex_t lock;      /* of the two lists and the desk's */
+	struct exchange *exchanges;
+	struct link *links;
+	_Atomic bool draining, stopping;
+	/* requests that wait to be read */
+	struct desk_item { struct exchange *x; struct desk_item *next; } *desk, **desk_end;
+	pthread_cond_t desk_filled;
+	pthread_t desk_thread[DESKS], watch_thread;
+	size_t n_desks;
+	bool watches;
+	pthread_mutex_t log_lock;
+};
+
+const char *server_name(const struct serve *s);
+void server_log(struct serve *s, const char *fmt, ...) PRINTF(2, 3);
+/* The model of a request: NULL with a fault. The default tag ":latest" is
+ * as good as none. */
+const struct served *server_model(struct serve *s, const char *name, struct fault *f);
+
+/* ---- http.c, towards the sockets */
+int http_queue(struct exchange *x, struct MHD_Connection *c);
+void http_left(struct exchange *x);
+
+/* ---- listen.c */
+NEED int listen_open(struct serve *s, struct err *e);
+void listen_stop(struct serve *s);  /* no new connections */
+void listen_close(struct serve *s);
+
+/* ---- head.c: what must hold before a request is looked at */
+NEED int head_check(struct exchange *x, struct MHD_Connection *c, const struct listener *l,
+                    struct fault *f);
+NEED int keys_open(struct keys **out, const char *path, struct err *e);
+void keys_close(struct keys *k);
+bool keys_have(const struct keys *k, const char *key);
+
+/* ---- watch.c: peers that leave, or never come to an end */
+NEED int watch_open(struct serve *s, struct err *e);
+void watch_close(struct serve *s);
+
+/* ---- routes.c */
+struct route {
+	const char *method, *path; /* "{}" stands for a name, at the end for all that is left */
+	void (*handle)(struct exchange *x);
+	bool at_once;              /* quick: done by the thread that moves bytes */
+	bool open;                 /* without a key too */
+};
+extern const struct route routes[];
+extern const size_t n_routes;
+/* Finds the route of x, fills its name. The fault is 404 or 405 (with what
+ * is allowed). */
+NEED int route_find(struct exchange *x, struct fault *f);
+enum dialect route_dialect(const char *uri);
+/* Does what the request asks, here or at a desk. */
+void route_run(struct exchange *x);
+NEED int desks_open(struct serve *s, struct err *e);
+void desks_close(struct serve *s);
+
+#endif

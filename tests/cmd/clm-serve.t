@@ -1,0 +1,231 @@
+#!/usr/bin/perl
+# clm-serve.t - models over HTTP: what clients get, and what they cannot do.
+use strict;
+use warnings;
+use lib 'tests/cmd';
+use Run;
+use IO::Socket::UNIX;
+use IO::Socket::INET;
+use JSON::PP;
+use Test::More;
+
+my $d = new_dir();
+my $sock = "$d/s.sock";
+my @serve = ('clm-serve', '-m', demo(), '--device', 'cpu');
+
+sub up
+{
+	my ($path, @more) = @_;
+	my $s = start(@serve, '-l', $path, @more);
+
+	for (1 .. 600) {
+		return $s if -S $path || waitpid($s->{pid}, 1) > 0;
+		select undef, undef, undef, 0.05;
+	}
+	return $s;
+}
+
+sub down
+{
+	my ($s, $what) = @_;
+
+	kill TERM => $s->{pid};
+	my $r = finish($s);
+	is($r->{rc}, 0, "$what ends well") or diag $r->{err};
+	return $r;
+}
+
+# Bytes as they are, and what comes back until the server closes.
+sub raw
+{
+	my ($bytes, $to) = @_;
+	my $c = IO::Socket::UNIX->new(Peer => $to // $sock) or return '';
+
+	print $c $bytes;
+	local $/;
+	return <$c> // '';
+}
+
+sub ask
+{
+	my ($method, $path, $body, @head) = @_;
+	my $text = ref $body ? encode_json($body) : $body // '';
+	my $r = raw(join("\r\n", "$method $path HTTP/1.1", (grep({ /^Host/i } @head) ? () : 'Host: localhost'),
+		'Connection: close', 'Content-Length: ' . length $text, @head, '', $text));
+	my ($top, $rest) = split /\r\n\r\n/, $r, 2;
+
+	$rest //= '';
+	if (($top // '') =~ /chunked/i) {
+		my $whole = '';
+		while ($rest =~ s/^([0-9a-fA-F]+)\r\n// && hex $1) {
+			$whole .= substr $rest, 0, hex($1) + 2, '';
+			$whole =~ s/\r\n\z//;
+		}
+		$rest = $whole;
+	}
+	return { status => ($top // '') =~ /^HTTP\/1.1 (\d+)/ ? $1 : 0, head => $top // '', body => $rest };
+}
+sub json { my $r = ask(@_); return { %$r, json => eval { decode_json($r->{body}) } } }
+sub events { map { /^data: (\{.*)/s ? decode_json($1) : () } split /\n\n/, $_[0] }
+
+my $s = up($sock);
+my @c = ('POST', '/v1/completions');
+my %q = (model => 'demo', prompt => 'Once upon a time', max_tokens => 24, temperature => 0.8, seed => 7);
+
+is((stat $sock)[2] & 0777, 0600, 'the socket is its user\'s');
+is(ask('GET', '/health')->{body}, qq({"status":"ok"}\n), 'health');
+
+# ---- texts
+my $want = run('clm-infer', '-m', demo(), '--device', 'cpu', '-p', $q{prompt}, '-n', 24, '--temp', 0.8,
+	'--seed', 7)->{out} =~ s/\n\z//r;
+my $r = json(@c, \%q);
+is($r->{json}{choices}[0]{text}, $want, 'a text is the one of clm-infer');
+is($r->{json}{usage}{completion_tokens}, 24, 'its tokens are counted');
+like($r->{head}, qr/^X-Request-Id: req_[0-9a-f]{32}\r$/m, 'a request has a name');
+
+$r = ask(@c, { %q, stream => JSON::PP::true, stream_options => { include_usage => JSON::PP::true } });
+my @e = events($r->{body});
+like($r->{head}, qr/^Content-Type: text\/event-stream; charset=utf-8\r$/m, 'a stream of events');
+is(join('', map { $_->{choices}[0]{text} // '' } @e), $want, 'a stream\'s pieces are the text');
+is($e[-1]{usage}{total_tokens}, $e[-1]{usage}{prompt_tokens} + 24, 'usage comes last');
+like($r->{body}, qr/\n\ndata: \[DONE\]\n\n\z/, 'and then the end');
+
+$r = json(@c, { %q, n => 3 });
+is($r->{json}{choices}[0]{text}, $want, 'of several choices the first');
+for my $i (1, 2) {
+	is($r->{json}{choices}[$i]{text}, json(@c, { %q, seed => 7 + $i })->{json}{choices}[0]{text},
+		"choice $i has the seed after it");
+}
+$r = json(@c, { %q, prompt => ['Once upon a time', [1, 2, 3]], echo => JSON::PP::true });
+is(scalar @{ $r->{json}{choices} }, 2, 'a choice for each prompt');
+is($r->{json}{choices}[0]{text}, "$q{prompt}$want", 'the prompt first');
+$r = json(@c, { %q, logprobs => 2, max_tokens => 3 });
+my $l = $r->{json}{choices}[0]{logprobs};
+is(join('', @{ $l->{tokens} }), $r->{json}{choices}[0]{text}, 'tokens beside the text');
+is(scalar(grep { keys %$_ == 2 } @{ $l->{top_logprobs} }), 3, 'and the likely ones');
+is(json(@c, { %q, stop => substr($want, 10, 6) })->{json}{choices}[0]{text}, substr($want, 0, 10),
+	'a stop text ends it');
+
+# ---- many at once: nobody's text depends on the others
+my @many = map { { %q, seed => $_, max_tokens => 8 } } 1 .. 12;
+my @alone = map { json(@c, $_)->{json}{choices}[0]{text} } @many;
+my @socks = map {
+	my $k = IO::Socket::UNIX->new(Peer => $sock);
+	my $text = encode_json($_);
+	print $k "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: "
+		. length($text) . "\r\n\r\n$text";
+	$k->flush;
+	$k;
+} @many;
+my @beside = map { local $/; decode_json((split /\r\n\r\n/, <$_>, 2)[1])->{choices}[0]{text} } @socks;
+is(join("\n--\n", @beside), join("\n--\n", @alone), 'twelve at once are as each alone');
+
+# ---- lists and the tokenizer
+is(json('GET', '/v1/models')->{json}{data}[0]{id}, 'demo', 'the models');
+is(json('GET', '/v1/models/demo')->{json}{object}, 'model', 'one of them');
+is(json('GET', '/api/tags')->{json}{models}[0]{name}, 'demo:latest', 'in Ollama\'s words');
+is(json('POST', '/api/show', { model => 'demo' })->{json}{details}{family}, 'llama', 'what it is');
+my $t = json('POST', '/tokenize', { content => 'Once upon' })->{json}{tokens};
+is(json('POST', '/detokenize', { tokens => $t })->{json}{content}, 'Once upon', 'there and back');
+
+# ---- refusals
+my @bad = (
+	[400, 'invalid_json', @c, '{"model":"demo"'],
+	[400, 'invalid_json', @c, '[]'],
+	[400, 'invalid_json', @c, '{"a":1,"a":2}'],
+	[400, 'invalid_json', @c, "\xff"],
+	[400, 'invalid_json', @c, '[' x 100],
+	[400, 'missing_required_parameter', @c, { prompt => 'x' }],
+	[400, 'missing_required_parameter', @c, { model => 'demo' }],
+	[404, 'model_not_found', @c, { model => '../demo', prompt => 'x' }],
+	[404, 'model_not_found', 'GET', '/v1/models/..%2Fdemo'],
+	[400, 'invalid_value', @c, { %q, temperature => 3 }],
+	[400, 'invalid_type', @c, { %q, temperature => 'hot' }],
+	[400, 'invalid_value', @c, { %q, n => 1000 }],
+	[400, 'invalid_type', @c, { %q, n => 1.5 }],
+	[400, 'invalid_value', @c, { %q, prompt => [99999999] }],
+	[400, 'invalid_type', @c, { %q, prompt => {} }],
+	[400, 'context_length_exceeded', @c, { %q, prompt => 'word ' x 9000 }],
+);
+for (@bad) {
+	my ($status, $code, @q) = @$_;
+	my $r = json(@q);
+	is("$r->{status} $r->{json}{error}{code}", "$status $code", "$code: " . substr "@q[1 .. $#q]", 0, 40);
+}
+is(ask('GET', '/v1/nothing')->{status}, 404, 'no such path');
+is(ask('GET', '/v1/models/%00')->{status}, 400, 'a zero byte in the path');
+is(ask('GET', '/v1/models/%zz')->{status}, 400, 'no escape');
+like(ask('DELETE', '/v1/models')->{head}, qr/^HTTP\/1.1 405.*^Allow: GET\r$/ms, 'what a path takes');
+is(json('GET', '/nothing')->{json}{error}, 'there is no such path', 'an error in Ollama\'s words');
+
+# ---- heads
+is(ask('GET', '/v1/models', '', 'Host: evil.example')->{status}, 403, 'a host that is not ours');
+is(ask('GET', '/v1/models', '', "Host: $_")->{status}, 200, "host $_")
+	for '127.0.0.1:1', '[::1]:1', 'a.localhost', 'LOCALHOST.';
+is(ask('GET', '/v1/models', '', "Origin: $_")->{status}, 403, "origin $_")
+	for 'null', 'http://evil.example', 'http://localhost.evil.example', 'http://localhost@evil.example';
+like(ask('GET', '/v1/models', '', 'Origin: http://localhost:3000')->{head},
+	qr/^Access-Control-Allow-Origin: http:\/\/localhost:3000\r$/m, 'an origin that is ours');
+is(ask('OPTIONS', '/v1/models', '', 'Origin: http://localhost')->{status}, 204, 'asked beforehand');
+my $get = "GET /v1/models HTTP/1.1\r\nConnection: close\r\n";
+for (["two hosts", "${get}Host: localhost\r\nHost: localhost\r\n\r\n"],
+	["no host", "$get\r\n"],
+	["length and coding", "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+		. "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}"],
+	["two lengths", "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+		. "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"],
+	["a coded body", "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\n"
+		. "Connection: close\r\nContent-Length: 2\r\n\r\n{}"]) {
+	like(raw($_->[1]), qr/^(?:HTTP\/1.[01] 4\d\d|\z)/, $_->[0]);
+}
+
+# ---- peers that leave
+for my $stream (JSON::PP::true, JSON::PP::false) {
+	my $text = encode_json({ %q, max_tokens => 8000, ignore_eos => JSON::PP::true, stream => $stream });
+	my $c = IO::Socket::UNIX->new(Peer => $sock);
+	print $c "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: " . length($text) . "\r\n\r\n$text";
+	$c->flush;
+	select undef, undef, undef, 0.1;
+	close $c;
+}
+my $running;
+for (1 .. 200) {
+	($running) = ask('GET', '/metrics')->{body} =~ /^clm_requests_running (\d+)/m;
+	last if !$running;
+	select undef, undef, undef, 0.05;
+}
+is($running, 0, 'nothing runs for those who left');
+
+# ---- the end
+my $late = IO::Socket::UNIX->new(Peer => $sock);
+my $text = encode_json({ %q, max_tokens => 64 });
+print $late "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: "
+	. length($text) . "\r\n\r\n$text";
+$late->flush;
+select undef, undef, undef, 0.1;
+$r = down($s, 'a server with work');
+like(do { local $/; <$late> }, qr/"finish_reason":"/, 'what runs is answered');
+ok(!-e $sock, 'the socket is gone');
+unlike($r->{err}, qr/Once upon/, 'the log has no texts');
+like($r->{err}, qr/POST \/v1\/completions 200 model=demo/, 'but requests');
+
+# ---- keys
+spit("$d/keys", "# ours\nopen sesame\n");
+chmod 0644, "$d/keys";
+refused(qr/keys: expected a file that only its owner can read/, 'keys for all', @serve, '-l', $sock,
+	'--key-file', "$d/keys");
+chmod 0600, "$d/keys";
+$s = up($sock, '--key-file', "$d/keys", '-q');
+is(ask('GET', '/v1/models')->{status}, 401, 'no key');
+is(ask('GET', '/v1/models', '', 'Authorization: Bearer open')->{status}, 401, 'a wrong one');
+is(ask('GET', '/v1/models', '', 'Authorization: bearer open sesame')->{status}, 200, 'the key');
+is(ask('GET', '/v1/models', '', 'X-Api-Key: open sesame')->{status}, 200, 'or so');
+is(ask('GET', '/health')->{status}, 200, 'health is for all');
+my $second = run(@serve, '-l', $sock);
+is($second->{rc}, 4, 'a socket in use');
+like($second->{err}, qr/a server listens there/, 'says so');
+is(down($s, 'a quiet server')->{err}, '', 'in silence');
+misused(qr/no model/, 'no model', 'clm-serve');
+misused(qr/expected HOST:PORT/, 'no address', @serve, '-l', 'nonsense');
+
+done_testing();
