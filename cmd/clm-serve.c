@@ -157,7 +157,7 @@ static int open_one(struct service *v, const char *path, struct err *e)
 		return -1;
 	m.kv_tokens = a->cache_tokens ? a->cache_tokens :
 	                                open_cache_tokens(o, b.max_sessions, a->context, e);
-	if (!m.kv_tokens || open_weights(o, &m, e))
+	if (!m.kv_tokens || open_weights(o, &m, a->common.quiet, e))
 		return -1;
 	if (stat(path, &st))
 		st.st_mtime = 0;
