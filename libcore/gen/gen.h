@@ -24,6 +24,7 @@ struct request {
 	size_t n_stop;
 	struct bias *bias;
 	size_t n_bias;
+	bool keep_special;     /* special tokens' text is shown, and may be a stop text */
 };
 enum request_type { REQ_SIZE, REQ_F64, REQ_BOOL, REQ_SEED, REQ_TEXTS, REQ_BIAS };
 struct request_option {

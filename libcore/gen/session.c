@@ -138,7 +138,7 @@ static int set_up(struct session *s, const int32_t *id, size_t n, const struct r
 		return -1;
 	if (t->tokenizer) {
 		detok_init(&s->detok, t->tokenizer);
-		s->detok.keep_special = t->keep_special;
+		s->detok.keep_special = t->keep_special || s->r.keep_special;
 		detok_skip(&s->detok, s->id, s->n);
 	}
 	return 0;

@@ -22,5 +22,13 @@ void api_show(struct exchange *x);
 void api_no_push(struct exchange *x);
 /* completions.c */
 void api_completions(struct exchange *x);
+/* ollama.c */
+void api_generate(struct exchange *x);
+void api_ollama_chat(struct exchange *x);
+/* messages.c */
+void api_messages(struct exchange *x);
+void api_count_tokens(struct exchange *x);
+/* openai_chat.c */
+void api_chat(struct exchange *x);
 
 #endif

@@ -93,14 +93,27 @@ struct call *call_open(struct exchange *x, const struct voice *v)
 	return c;
 }
 
+static void choice_release(struct choice *k)
+{
+	buf_release(&k->text);
+	buf_release(&k->reasoning);
+	for (size_t i = 0; i < k->n_tools; i++) {
+		free(k->tool[i].id);
+		free(k->tool[i].name);
+		free(k->tool[i].arguments);
+	}
+	free(k->tool);
+	free(k->likely);
+	reply_close(k->reply);
+	request_release(&k->r);
+}
+
 void call_close(struct call *c)
 {
 	if (!c)
 		return;
 	for (size_t i = 0; i < c->n_choices; i++) {
-		buf_release(&c->choice[i].text);
-		free(c->choice[i].likely);
-		request_release(&c->choice[i].r);
+		choice_release(&c->choice[i]);
 	}
 	for (size_t i = 0; i < PROMPTS_MAX; i++) {
 		ids_release(&c->prompt[i]);
@@ -108,6 +121,11 @@ void call_close(struct call *c)
 	}
 	free(c->choice);
 	free(c->name);
+	if (c->talk)
+		chat_prompt_release(c->talk);
+	free(c->talk);
+	cJSON_Delete(c->messages);
+	cJSON_Delete(c->tools);
 	buf_release(&c->out);
 	request_release(&c->r);
 	cJSON_Delete(c->body);
@@ -147,10 +165,13 @@ static int check_fit(const struct call *c, struct fault *f)
 	return 0;
 }
 
-static int make_choices(struct call *c, struct fault *f)
+int call_choices(struct call *c, struct fault *f)
 {
 	size_t n = c->n_prompts * c->n;
 	struct err e;
+
+	if (c->choice)
+		return 0;
 
 	c->choice = calloc(n, sizeof *c->choice);
 	if (!c->choice)
@@ -193,14 +214,28 @@ static void begin(struct call *c)
 	flush(c);
 }
 
+/* No more is made than the context has room for. */
+static void limit(struct call *c)
+{
+	for (size_t i = 0; i < c->n_choices; i++) {
+		struct choice *k = &c->choice[i];
+		size_t n = c->prompt[k->prompt].n,
+		       left = c->model->context > n ? c->model->context - n : 0;
+
+		if (k->r.max_tokens > left)
+			k->r.max_tokens = left;
+	}
+}
+
 void call_submit(struct call *c)
 {
 	struct fault f;
 
-	if (check_fit(c, &f) || make_choices(c, &f) || engine_reserve(c->model->engine, &f)) {
+	if (check_fit(c, &f) || call_choices(c, &f) || engine_reserve(c->model->engine, &f)) {
 		call_refuse(c, &f);
 		return;
 	}
+	limit(c);
 	for (size_t i = 0; i < c->n_prompts; i++)
 		c->x->n_prompt += c->prompt[i].n;
 	if (c->stream)
@@ -267,25 +302,40 @@ static void speak(struct choice *k)
 {
 	struct call *c = k->call;
 
-	if (!c->stream || (!k->text.n && !(k->ended && k->n_likely)))
+	if (!c->stream || (!k->text.n && !k->reasoning.n && k->n_told == k->n_tools &&
+	                   !(k->ended && k->n_likely)))
 		return;
 	c->voice->more(k);
 	k->spoke = true;
+	k->n_told = k->n_tools;
 	buf_clear(&k->text);
+	buf_clear(&k->reasoning);
 	k->n_likely = 0;
 	flush(c);
 }
 
+static int take_text(struct choice *k, struct bytes text)
+{
+	struct err e;
+	size_t reasoned = k->reasoning.n;
+
+	if (!k->reply)
+		buf_add(&k->text, text.p, text.n);
+	else if (reply_add(k->reply, text, &e))
+		return fault_err(&k->call->fault, &e);
+	k->n_reasoned += k->reasoning.n > reasoned;
+	if (k->text.failed || k->reasoning.failed)
+		return fault_set(&k->call->fault, 503, "out_of_memory", "no memory for the answer");
+	return 0;
+}
+
 int choice_token(struct choice *k, const struct token_event *t)
 {
-	struct call *c = k->call;
-
 	k->n_made++;
-	buf_add(&k->text, t->text.p, t->text.n);
-	if ((k->r.logprobs && !t->eos && add_likely(k, t)) || k->text.failed) {
-		fault_set(&c->fault, 503, "out_of_memory", "no memory for the answer");
+	if (take_text(k, t->text))
 		return -1;
-	}
+	if (k->r.logprobs && !t->eos && add_likely(k, t))
+		return fault_set(&k->call->fault, 503, "out_of_memory", "no memory for the answer");
 	speak(k);
 	return 0;
 }
@@ -294,6 +344,7 @@ void choice_end(struct choice *k, struct session *s, enum end_reason r, struct b
                 const struct err *err)
 {
 	struct call *c = k->call;
+	struct err e;
 
 	k->ended = true;
 	k->session = NULL;
@@ -305,9 +356,12 @@ void choice_end(struct choice *k, struct session *s, enum end_reason r, struct b
 	}
 	if (r == END_ERROR && err && !c->fault.status)
 		fault_err(&c->fault, err);
-	buf_add(&k->text, text.p, text.n);
-	if (c->fault.status || r == END_CANCELLED)
+	if (c->fault.status || r == END_CANCELLED || take_text(k, text))
 		return;
+	if (k->reply && reply_end(k->reply, &e)) {
+		fault_err(&c->fault, &e);
+		return;
+	}
 	speak(k);
 	if (c->stream) {
 		c->voice->end(k);

@@ -19,6 +19,9 @@ struct likely {
 	float top_logprob[LOGPROBS_MAX];
 };
 
+/* A call of a tool that the model made. */
+struct tool_said { char *id, *name, *arguments; };
+
 struct choice {
 	struct call *call;
 	size_t index, prompt;      /* which of the call's prompts */
@@ -29,10 +32,17 @@ struct choice {
 	size_t n_made, n_reused;
 	/* what a stream has yet to say; of a whole answer all of it */
 	struct buf text;
+	struct buf reasoning;
+	struct tool_said *tool;
+	size_t n_tools, n_told;    /* told: of the tools, by a stream */
+	struct reply *reply;       /* takes the text apart; NULL: it is as it is */
 	struct likely *likely;
 	size_t n_likely, room_likely;
 	size_t n_points;           /* code points said before */
+	size_t n_reasoned;         /* tokens within reasoning */
 	bool spoke;
+	int block;                 /* Anthropic's: what is open */
+	size_t n_blocks;
 };
 
 struct call;
@@ -63,6 +73,8 @@ struct call {
 	struct ids prompt[PROMPTS_MAX];
 	struct buf prompt_text[PROMPTS_MAX]; /* where it is told again */
 	size_t n_prompts, n;       /* n: choices of a prompt */
+	cJSON *messages, *tools;   /* of a chat, in the template's form */
+	struct chat_prompt *talk;  /* of a chat */
 	size_t top;                /* most likely tokens told beside each; with r.logprobs */
 	struct choice *choice;     /* [n_prompts * n] */
 	size_t n_choices, n_ended;
@@ -84,6 +96,8 @@ cJSON *body_open(struct exchange *x);
 void call_submit(struct call *c);
 /* Answers the fault and ends the call. */
 void call_refuse(struct call *c, const struct fault *f);
+/* After the prompts are set: the choices, so that they can be seen to. */
+NEED int call_choices(struct call *c, struct fault *f);
 /* Sums over the choices, for "usage". */
 size_t call_prompt_tokens(const struct call *c);
 size_t call_cached_tokens(const struct call *c);

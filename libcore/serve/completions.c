@@ -280,7 +280,7 @@ void api_completions(struct exchange *x)
 
 	if (!c)
 		return;
-	if (set_rest(c, &f) || set_prompts(c, &f) || openai_room(c, &f))
+	if (set_rest(c, &f) || set_prompts(c, &f))
 		call_refuse(c, &f);
 	else
 		call_submit(c);

@@ -91,16 +91,3 @@ int openai_ids(struct ids *out, const cJSON *array, size_t vocab, const char *na
 	}
 	return 0;
 }
-
-int openai_room(struct call *c, struct fault *f)
-{
-	size_t longest = 0, left;
-
-	(void)f;
-	for (size_t i = 0; i < c->n_prompts; i++)
-		longest = c->prompt[i].n > longest ? c->prompt[i].n : longest;
-	left = longest < c->model->context ? c->model->context - longest : 1;
-	if (c->r.max_tokens > left)
-		c->r.max_tokens = left;
-	return 0;
-}

@@ -18,7 +18,5 @@ NEED int openai_stream(struct call *c, struct fault *f);
 /* An array of ids below `vocab`. */
 NEED int openai_ids(struct ids *out, const cJSON *array, size_t vocab, const char *name,
                     struct fault *f);
-/* Where the wish is more than the context has left, less is made. */
-NEED int openai_room(struct call *c, struct fault *f);
 
 #endif

@@ -19,6 +19,7 @@ const struct route routes[] = {
 	{ "GET", "/v1/models", api_models, true, false },
 	{ "GET", "/v1/models/{}", api_model, true, false },
 	{ "POST", "/v1/completions", api_completions, false, false },
+	{ "POST", "/v1/chat/completions", api_chat, false, false },
 	{ "POST", "/tokenize", api_tokenize, false, false },
 	{ "POST", "/v1/tokenize", api_tokenize, false, false },
 	{ "POST", "/detokenize", api_detokenize, false, false },
@@ -27,6 +28,10 @@ const struct route routes[] = {
 	{ "GET", "/api/tags", api_tags, true, false },
 	{ "GET", "/api/ps", api_ps, true, false },
 	{ "POST", "/api/show", api_show, false, false },
+	{ "POST", "/api/generate", api_generate, false, false },
+	{ "POST", "/api/chat", api_ollama_chat, false, false },
+	{ "POST", "/v1/messages", api_messages, false, false },
+	{ "POST", "/v1/messages/count_tokens", api_count_tokens, false, false },
 	{ "POST", "/api/push", api_no_push, true, false },
 };
 const size_t n_routes = sizeof routes / sizeof *routes;

@@ -34,6 +34,7 @@ struct serve_model {
 	const char *name;
 	const char *format, *quant; /* "gguf", "4-bit": for the lists */
 	const struct tokenizer *tokenizer;
+	const struct chat *chat;   /* NULL: it only goes on with texts */
 	struct model *model;
 	struct batch_options batch;
 	int64_t modified;          /* seconds since 1970 */
