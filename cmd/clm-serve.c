@@ -76,6 +76,7 @@ static const struct cli command = {
 struct service {
 	const struct args *a;
 	struct opened o[CLI_TEXTS_MAX];
+	struct chat *chat[CLI_TEXTS_MAX];
 	char *name[CLI_TEXTS_MAX];
 	char quant[CLI_TEXTS_MAX][32];
 	size_t n;
@@ -134,6 +135,20 @@ static size_t total_bytes(const struct source *s)
 	return sum;
 }
 
+/* A model that cannot be talked with is served all the same. */
+static void open_chat(struct service *v, size_t i)
+{
+	struct chat_options o = { 0 };
+	struct err e;
+
+	if (chat_open(&v->chat[i], v->o[i].source, v->o[i].tokenizer, &o, &e)) {
+		v->chat[i] = NULL;
+		cli_warn("%s: no chat: %s", v->name[i], e.text);
+	} else if (chat_warning(v->chat[i]) && !v->a->common.quiet) {
+		cli_warn("%s: %s", v->name[i], chat_warning(v->chat[i]));
+	}
+}
+
 static int open_one(struct service *v, const char *path, struct err *e)
 {
 	const struct args *a = v->a;
@@ -159,6 +174,7 @@ static int open_one(struct service *v, const char *path, struct err *e)
 	                                open_cache_tokens(o, b.max_sessions, a->context, e);
 	if (!m.kv_tokens || open_weights(o, &m, a->common.quiet, e))
 		return -1;
+	open_chat(v, i);
 	if (stat(path, &st))
 		st.st_mtime = 0;
 	if (model_config(o->model)->quant_bits)
@@ -170,6 +186,7 @@ static int open_one(struct service *v, const char *path, struct err *e)
 		                       .format = container_name(source_container(o->source)),
 		                       .quant = v->quant[i],
 		                       .tokenizer = o->tokenizer,
+		                       .chat = v->chat[i],
 		                       .model = o->model,
 		                       .batch = b,
 		                       .modified = st.st_mtime,
@@ -277,6 +294,7 @@ int main(int argc, char **argv)
 	rc = serve(&v, &e);
 	serve_close(v.serve);
 	for (size_t i = 0; i < v.n; i++) {
+		chat_close(v.chat[i]);
 		open_release(&v.o[i]);
 		free(v.name[i]);
 	}
