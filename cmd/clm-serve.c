@@ -162,6 +162,7 @@ static int open_one(struct service *v, const char *path, struct err *e)
 		                   .max_out = b.max_sessions };
 	struct serve_model served;
 	struct stat st = { 0 };
+	struct config c;
 
 	v->name[i] = name_of(&path, e);
 	if (!v->name[i])
@@ -170,11 +171,16 @@ static int open_one(struct service *v, const char *path, struct err *e)
 	if (open_files(o, &with, e) || open_tokenizer(o, e) ||
 	    open_device(o, &with, a->common.verbose, e))
 		return -1;
+	if (config_read(&c, o->source, e))
+		return -1;
+	m.hidden = c.encoder;
+	config_release(&c);
 	m.kv_tokens = a->cache_tokens ? a->cache_tokens :
 	                                open_cache_tokens(o, b.max_sessions, a->context, e);
 	if (!m.kv_tokens || open_weights(o, &m, a->common.quiet, e))
 		return -1;
-	open_chat(v, i);
+	if (!m.hidden)
+		open_chat(v, i);
 	if (stat(path, &st))
 		st.st_mtime = 0;
 	if (model_config(o->model)->quant_bits)
@@ -191,6 +197,8 @@ static int open_one(struct service *v, const char *path, struct err *e)
 		                       .batch = b,
 		                       .modified = st.st_mtime,
 		                       .n_bytes = total_bytes(o->source) };
+	if (m.hidden && embed_rules(&served.embed, o->source, model_config(o->model), e))
+		return -1;
 	return serve_add(v->serve, &served, e);
 }
 

@@ -22,6 +22,10 @@ void api_show(struct exchange *x);
 void api_no_push(struct exchange *x);
 /* completions.c */
 void api_completions(struct exchange *x);
+/* embeddings.c */
+void api_embeddings(struct exchange *x);
+void api_embed(struct exchange *x);
+void api_old_embeddings(struct exchange *x);
 /* ollama.c */
 void api_generate(struct exchange *x);
 void api_ollama_chat(struct exchange *x);
@@ -30,5 +34,7 @@ void api_messages(struct exchange *x);
 void api_count_tokens(struct exchange *x);
 /* openai_chat.c */
 void api_chat(struct exchange *x);
+void api_apply_template(struct exchange *x);
+void api_chat_tokens(struct exchange *x);
 
 #endif

@@ -57,6 +57,9 @@ static int find_model(struct call *c, struct fault *f)
 	c->model = server_model(c->x->serve, name, f);
 	if (!c->model)
 		return -1;
+	if (model_config(c->model->m.model)->encoder)
+		return fault_param(f, "model", "invalid_value", "\"%.200s\" does not support generate",
+		                   c->model->m.name);
 	c->name = strdup(name ? name : c->model->m.name);
 	c->x->model = c->model->m.name;
 	return c->name ? 0 : fault_set(f, 503, "out_of_memory", "no memory for the request");

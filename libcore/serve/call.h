@@ -121,6 +121,9 @@ NEED int engine_reserve(struct engine *g, struct fault *f);
 /* Takes c, whose place is reserved. */
 void engine_add(struct engine *g, struct call *c);
 void engine_wake(struct engine *g);
+/* Runs work(arg) on the engine's thread, between two passes, and waits for
+ * it: for what needs a model and is no session. */
+NEED int engine_run(struct engine *g, void (*work)(void *arg), void *arg, struct fault *f);
 struct engine_state { size_t waiting, running; };
 void engine_state(struct engine *g, struct engine_state *out);
 

@@ -102,6 +102,19 @@ static void add_details(struct buf *b, const struct served *d)
 	buf_printf(b, ",\"quantization_level\":\"%s\"}", d->m.quant);
 }
 
+static void add_capabilities(struct buf *b, const struct served *d)
+{
+	const struct chat *chat = d->m.chat;
+
+	if (model_config(d->m.model)->encoder) {
+		buf_add_text(b, ",\"capabilities\":[\"embedding\"]");
+		return;
+	}
+	buf_printf(b, ",\"capabilities\":[\"completion\"%s%s]",
+	           chat && chat_manner(chat).call ? ",\"tools\"" : "",
+	           chat && chat_manner(chat).think ? ",\"thinking\"" : "");
+}
+
 static void add_item(struct buf *b, const struct served *d, bool running)
 {
 	buf_add_text(b, "{\"name\":");
@@ -120,7 +133,7 @@ static void add_item(struct buf *b, const struct served *d, bool running)
 		           "\"context_length\":%zu",
 		           model_weight_bytes(d->m.model), d->context);
 	else
-		buf_add_text(b, ",\"capabilities\":[\"completion\"]");
+		add_capabilities(b, d);
 	buf_add_byte(b, '}');
 }
 
@@ -195,12 +208,15 @@ void api_show(struct exchange *x)
 		answer_fault(x, &f);
 		return;
 	}
-	buf_add_text(&b, "{\"license\":\"\",\"modelfile\":\"\",\"parameters\":\"\",\"template\":\"\","
-	                 "\"details\":");
+	buf_add_text(&b, "{\"license\":\"\",\"modelfile\":\"\",\"parameters\":\"\",\"template\":");
+	json_add_string(&b, d->m.chat ? template_text(chat_template_of(d->m.chat, false)) :
+	                                (struct bytes){ 0 });
+	buf_add_text(&b, ",\"details\":");
 	add_details(&b, d);
 	buf_add_text(&b, ",\"model_info\":");
 	add_info(&b, d);
-	buf_add_text(&b, ",\"capabilities\":[\"completion\"],\"modified_at\":");
+	add_capabilities(&b, d);
+	buf_add_text(&b, ",\"modified_at\":");
 	add_time(&b, d->m.modified);
 	buf_add_byte(&b, '}');
 	cJSON_Delete(o);

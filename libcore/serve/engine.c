@@ -14,6 +14,13 @@
 
 enum { DEFAULT_QUEUE = 512, NAP_MS = 5 };
 
+struct task {
+	void (*work)(void *arg);
+	void *arg;
+	bool done;
+	struct task *next;
+};
+
 struct engine {
 	struct serve *serve;
 	struct batch **batch;      /* [n_models] */
@@ -25,6 +32,8 @@ struct engine {
 	size_t queue, waiting;     /* reserved and not admitted */
 	size_t n_running;
 	struct call *arrived, **arrived_end;
+	struct task *tasks, **tasks_end;
+	pthread_cond_t task_done;
 	struct call *calls;        /* the thread's own */
 	double pass_began;
 };
@@ -213,7 +222,7 @@ static void step(struct engine *g)
 		double began;
 		struct err e;
 
-		if (!batch_active(g->batch[i]))
+		if (!g->batch[i] || !batch_active(g->batch[i]))
 			continue;
 		began = g->pass_began = http_seconds();
 		if (batch_step(g->batch[i], &e)) {
@@ -231,7 +240,7 @@ static bool active(const struct engine *g, size_t *rows)
 
 	*rows = 0;
 	for (size_t i = 0; i < g->serve->n_models; i++)
-		if (batch_active(g->batch[i])) {
+		if (g->batch[i] && batch_active(g->batch[i])) {
 			any = true;
 			*rows += batch_rows(g->batch[i]);
 		}
@@ -246,7 +255,7 @@ static void rest(struct engine *g)
 	size_t rows;
 	bool any = active(g, &rows);
 
-	if (g->arrived || g->woken || (any && rows))
+	if (g->arrived || g->tasks || g->woken || (any && rows))
 		return;
 	clock_gettime(CLOCK_REALTIME, &t);
 	t.tv_nsec += NAP_MS * 1000000;
@@ -268,6 +277,25 @@ static struct call *arrivals(struct engine *g)
 	g->arrived_end = &g->arrived;
 	g->woken = false;
 	return c;
+}
+
+/* One task a pass, so that streams go on beside many. */
+static void run_task(struct engine *g)
+{
+	struct task *t;
+
+	pthread_mutex_lock(&g->lock);
+	t = g->tasks;
+	if (t && !(g->tasks = t->next))
+		g->tasks_end = &g->tasks;
+	pthread_mutex_unlock(&g->lock);
+	if (!t)
+		return;
+	t->work(t->arg);
+	pthread_mutex_lock(&g->lock);
+	t->done = true;
+	pthread_cond_broadcast(&g->task_done);
+	pthread_mutex_unlock(&g->lock);
 }
 
 /* What waits is refused as soon as the server drains, what runs when the time
@@ -292,7 +320,7 @@ static void *run(void *arg)
 		c = arrivals(g);
 		drains = g->stop_by > 0;
 		over = drains && http_seconds() >= g->stop_by;
-		if (g->stop && !c && !g->calls) {
+		if (g->stop && !c && !g->calls && !g->tasks) {
 			pthread_mutex_unlock(&g->lock);
 			return NULL;
 		}
@@ -303,6 +331,7 @@ static void *run(void *arg)
 		}
 		if (drains)
 			cut_off(g, over);
+		run_task(g);
 		look_after(g);
 		step(g);
 		look_after(g);
@@ -323,6 +352,8 @@ int engine_open(struct engine **out, struct serve *s, struct err *e)
 	g->arrived_end = &g->arrived;
 	pthread_mutex_init(&g->lock, NULL);
 	pthread_cond_init(&g->news, NULL);
+	pthread_cond_init(&g->task_done, NULL);
+	g->tasks_end = &g->tasks;
 	g->batch = calloc(s->n_models ? s->n_models : 1, sizeof *g->batch);
 	if (!g->batch)
 		return err_memory(e, s->n_models * sizeof *g->batch);
@@ -330,6 +361,8 @@ int engine_open(struct engine **out, struct serve *s, struct err *e)
 		const struct batch_events ev = { .arg = g, .token = on_token, .end = on_end };
 		const struct serve_model *m = &s->model[i].m;
 
+		if (model_config(m->model)->encoder)
+			continue; /* it makes vectors, no text */
 		if (batch_open(&g->batch[i], m->model, m->tokenizer, &m->batch, &ev, e))
 			return err_in(e, "%s", m->name);
 	}
@@ -367,6 +400,24 @@ void engine_add(struct engine *g, struct call *c)
 	g->arrived_end = &c->next;
 	pthread_cond_signal(&g->news);
 	pthread_mutex_unlock(&g->lock);
+}
+
+int engine_run(struct engine *g, void (*work)(void *arg), void *arg, struct fault *f)
+{
+	struct task t = { .work = work, .arg = arg };
+
+	pthread_mutex_lock(&g->lock);
+	if (g->refuse) {
+		pthread_mutex_unlock(&g->lock);
+		return fault_set(f, 503, "shutting_down", "the server is shutting down");
+	}
+	*g->tasks_end = &t;
+	g->tasks_end = &t.next;
+	pthread_cond_signal(&g->news);
+	while (!t.done)
+		pthread_cond_wait(&g->task_done, &g->lock);
+	pthread_mutex_unlock(&g->lock);
+	return 0;
 }
 
 void engine_wake(struct engine *g)
@@ -408,6 +459,7 @@ void engine_close(struct engine *g)
 		batch_close(g->batch[i]);
 	free(g->batch);
 	pthread_cond_destroy(&g->news);
+	pthread_cond_destroy(&g->task_done);
 	pthread_mutex_destroy(&g->lock);
 	free(g);
 }

@@ -94,8 +94,9 @@ static void open_block(struct choice *k, int block)
 	close_block(k);
 	event(c, "content_block_start");
 	buf_printf(&c->out, ",\"index\":%zu,\"content_block\":%s", k->n_blocks++,
-	           block == BLOCK_TEXT ? "{\"type\":\"text\",\"text\":\"\"}" :
-	                                 "{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}");
+	           block == BLOCK_TEXT ?
+	                   "{\"type\":\"text\",\"text\":\"\"}" :
+	                   "{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}");
 	event_end(c);
 	k->block = block;
 }

@@ -18,5 +18,7 @@ NEED int openai_stream(struct call *c, struct fault *f);
 /* An array of ids below `vocab`. */
 NEED int openai_ids(struct ids *out, const cJSON *array, size_t vocab, const char *name,
                     struct fault *f);
+/* The body's messages, checked, in the template's form. NULL: a fault. */
+cJSON *openai_messages(const cJSON *body, struct fault *f);
 
 #endif

@@ -226,138 +226,7 @@ static const struct voice voice = {
 	.whole = whole,
 };
 
-/* ---- the request's messages */
-
-/* Templates want arguments as an object; clients send its text. */
-static int copy_call(cJSON *to, const cJSON *call, const char *place, struct fault *f)
-{
-	const cJSON *fn = json_get(call, "function"), *args = json_get(fn, "arguments"),
-	            *name = json_get(fn, "name"), *id = json_get(call, "id");
-	cJSON *copy = cJSON_CreateObject(), *inner = copy ? cJSON_AddObjectToObject(copy, "function") :
-	                                                    NULL,
-	      *given = NULL;
-	struct err e;
-
-	if (!inner || !cJSON_AddItemToArray(to, copy)) {
-		cJSON_Delete(copy);
-		return fault_set(f, 503, "out_of_memory", "no memory for the request");
-	}
-	if (!cJSON_IsString(name))
-		return fault_param(f, place, "invalid_value", "%s: a call without a name", place);
-	if (cJSON_IsString(args)) {
-		given = args->valuestring[0] ? json_parse(bytes_of(args->valuestring), &e) :
-		                               cJSON_CreateObject();
-		if (!given)
-			return fault_param(f, place, "invalid_value", "%s: arguments: %s", place, e.text);
-	} else {
-		given = args ? cJSON_Duplicate(args, true) : cJSON_CreateObject();
-	}
-	if (!cJSON_AddStringToObject(copy, "type", "function") ||
-	    (cJSON_IsString(id) && !cJSON_AddStringToObject(copy, "id", id->valuestring)) ||
-	    !cJSON_AddStringToObject(inner, "name", name->valuestring) || !given ||
-	    !cJSON_AddItemToObject(inner, "arguments", given)) {
-		cJSON_Delete(given);
-		return fault_set(f, 503, "out_of_memory", "no memory for the request");
-	}
-	return 0;
-}
-
-static int copy_calls(cJSON *to, const cJSON *m, const char *place, struct fault *f)
-{
-	const cJSON *calls = json_get(m, "tool_calls"), *call;
-	cJSON *array;
-
-	if (!calls || cJSON_IsNull(calls))
-		return 0;
-	if (!cJSON_IsArray(calls))
-		return fault_param(f, place, "invalid_type", "%s: tool_calls: expected an array", place);
-	array = cJSON_AddArrayToObject(to, "tool_calls");
-	cJSON_ArrayForEach(call, calls) {
-		if (!array || copy_call(array, call, place, f))
-			return array ? -1 : fault_set(f, 503, "out_of_memory", "no memory");
-	}
-	return 0;
-}
-
-static int copy_texts(cJSON *to, const cJSON *m, struct fault *f)
-{
-	static const char *const keys[] = { "name", "tool_call_id", "reasoning_content", "reasoning" };
-
-	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-		const char *text = NULL, *as = i == 3 ? "reasoning_content" : keys[i];
-
-		if (param_text(m, keys[i], &text, f) < 0)
-			return -1;
-		if (text && !json_get(to, as) && !cJSON_AddStringToObject(to, as, text))
-			return fault_set(f, 503, "out_of_memory", "no memory for the request");
-	}
-	return 0;
-}
-
-static int add_message_of(cJSON *all, const cJSON *m, size_t i, struct fault *f)
-{
-	static const char *const roles[] = { "system", "developer", "user", "assistant", "tool",
-		                             "function" };
-	const cJSON *role = json_get(m, "role");
-	char place[64], *text;
-	size_t r;
-	cJSON *to;
-
-	snprintf(place, sizeof place, "messages[%zu].role", i);
-	for (r = 0; r < 6; r++)
-		if (cJSON_IsString(role) && !strcmp(role->valuestring, roles[r]))
-			break;
-	if (r == 6)
-		return fault_param(f, place, "invalid_value",
-		                   "%s: expected system, developer, user, assistant or tool", place);
-	snprintf(place, sizeof place, "messages[%zu].content", i);
-	if (chat_text(&text, json_get(m, "content"), place, f))
-		return -1;
-	to = chat_message(r == 1 ? "system" : r == 5 ? "tool" : roles[r], text);
-	if (!to || !cJSON_AddItemToArray(all, to)) {
-		cJSON_Delete(to);
-		return fault_set(f, 503, "out_of_memory", "no memory for the request");
-	}
-	snprintf(place, sizeof place, "messages[%zu]", i);
-	if (r == 4 && !cJSON_IsString(json_get(m, "tool_call_id")))
-		return fault_param(f, place, "missing_required_parameter",
-		                   "%s: a tool's message needs tool_call_id", place);
-	return copy_calls(to, m, place, f) || copy_texts(to, m, f) ? -1 : 0;
-}
-
-static cJSON *messages_of(const struct call *c, struct fault *f)
-{
-	const cJSON *in = json_get(c->body, "messages"), *m;
-	cJSON *all;
-	size_t i = 0;
-
-	if (!in || cJSON_IsNull(in)) {
-		fault_param(f, "messages", "missing_required_parameter", "messages is required");
-		return NULL;
-	}
-	if (!cJSON_IsArray(in) || !in->child) {
-		fault_param(f, "messages", "invalid_type",
-		            "messages: expected a filled array, found %s",
-		            cJSON_IsArray(in) ? "an empty one" : json_kind(in));
-		return NULL;
-	}
-	all = cJSON_CreateArray();
-	if (!all)
-		fault_set(f, 503, "out_of_memory", "no memory for the request");
-	cJSON_ArrayForEach(m, in) {
-		if (!all)
-			break;
-		if (i == MESSAGES_MAX)
-			fault_param(f, "messages", "invalid_value", "at most %d messages", MESSAGES_MAX);
-		if (i == MESSAGES_MAX || add_message_of(all, m, i++, f)) {
-			cJSON_Delete(all);
-			return NULL;
-		}
-	}
-	return all;
-}
-
-/* ---- the rest of the request */
+/* ---- the request */
 
 /* What could only be promised is refused: nothing is ignored silently that
  * would shape the answer. */
@@ -443,7 +312,7 @@ static int ask(struct call *c, struct fault *f)
 	int rc = -1;
 
 	a.vars = vars;
-	a.take_messages = messages_of(c, f);
+	a.take_messages = openai_messages(c->body, f);
 	if (a.take_messages && think_of(c, &a.think, vars, f) == 0 &&
 	    param_bool(c->body, "add_generation_prompt", &begin_answer, f) >= 0) {
 		a.go_on = !begin_answer;
@@ -459,15 +328,47 @@ static int ask(struct call *c, struct fault *f)
 	return rc;
 }
 
-void api_chat(struct exchange *x)
+/* The call with its prompt rendered; NULL: the fault was answered. */
+static struct call *open_chat(struct exchange *x)
 {
 	struct call *c = call_open(x, &voice);
 	struct fault f;
 
+	if (!c || (set_options(c, &f) == 0 && check_unsupported(c, &f) == 0 && ask(c, &f) == 0))
+		return c;
+	call_refuse(c, &f);
+	return NULL;
+}
+
+void api_chat(struct exchange *x)
+{
+	struct call *c = open_chat(x);
+
+	if (c)
+		call_submit(c);
+}
+
+void api_apply_template(struct exchange *x)
+{
+	struct call *c = open_chat(x);
+
 	if (!c)
 		return;
-	if (set_options(c, &f) || check_unsupported(c, &f) || ask(c, &f))
-		call_refuse(c, &f);
-	else
-		call_submit(c);
+	buf_add_text(&c->out, "{\"prompt\":");
+	json_add_string(&c->out, buf_bytes(&c->talk->text));
+	buf_add_byte(&c->out, '}');
+	answer_json(x, &c->out);
+	call_close(c);
+}
+
+void api_chat_tokens(struct exchange *x)
+{
+	struct call *c = open_chat(x);
+
+	if (!c)
+		return;
+	buf_printf(&c->out, "{\"object\":\"response.input_tokens\",\"input_tokens\":%zu}",
+	           c->prompt[0].n);
+	answer_json(x, &c->out);
+	call_close(c);
 }

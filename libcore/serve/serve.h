@@ -37,6 +37,7 @@ struct serve_model {
 	const struct chat *chat;   /* NULL: it only goes on with texts */
 	struct model *model;
 	struct batch_options batch;
+	struct embed_options embed; /* of an encoder */
 	int64_t modified;          /* seconds since 1970 */
 	size_t n_bytes;            /* of its files */
 };
