@@ -39,7 +39,7 @@ cJSON *body_open(struct exchange *x)
 	cJSON *o = parse(x, &f);
 
 	if (!o)
-		answer_fault(x, &f);
+		respond_fault(x, &f);
 	return o;
 }
 
@@ -73,7 +73,7 @@ struct call *call_open(struct exchange *x, const struct voice *v)
 
 	if (!c) {
 		fault_set(&f, 503, "out_of_memory", "no memory for the request");
-		answer_fault(x, &f);
+		respond_fault(x, &f);
 		return NULL;
 	}
 	c->x = exchange_hold(x);
@@ -138,7 +138,7 @@ void call_close(struct call *c)
 
 void call_refuse(struct call *c, const struct fault *f)
 {
-	answer_fault(c->x, f);
+	respond_fault(c->x, f);
 	call_close(c);
 }
 
@@ -203,7 +203,7 @@ static void left(void *arg)
 
 static void flush(struct call *c)
 {
-	answer_add(c->x, buf_bytes(&c->out));
+	respond_add(c->x, buf_bytes(&c->out));
 	buf_clear(&c->out);
 }
 
@@ -211,7 +211,7 @@ static void flush(struct call *c)
 static void begin(struct call *c)
 {
 	c->voice->ping(c);
-	answer_begin(c->x, c->voice->kind, buf_bytes(&c->out));
+	respond_begin(c->x, c->voice->kind, buf_bytes(&c->out));
 	buf_clear(&c->out);
 	c->voice->begin(c);
 	flush(c);
@@ -243,7 +243,7 @@ void call_submit(struct call *c)
 		c->x->n_prompt += c->prompt[i].n;
 	if (c->stream)
 		begin(c);
-	answer_watch(c->x, left, c);
+	respond_watch(c->x, left, c);
 	engine_add(c->model->engine, c);
 }
 
@@ -387,21 +387,21 @@ static void tell(struct call *c)
 
 void call_finish(struct call *c)
 {
-	answer_watch(c->x, NULL, NULL);
+	respond_watch(c->x, NULL, NULL);
 	c->done = http_seconds();
 	tell(c);
 	if (!c->stream && c->fault.status) {
-		answer_fault(c->x, &c->fault);
+		respond_fault(c->x, &c->fault);
 	} else if (!c->stream) {
 		c->voice->whole(c);
-		answer_json(c->x, &c->out);
+		respond_json(c->x, &c->out);
 	} else {
 		if (c->fault.status)
 			c->voice->fault(c, &c->fault);
 		else
 			c->voice->finish(c);
 		flush(c);
-		answer_end(c->x);
+		respond_end(c->x);
 	}
 	call_close(c);
 }

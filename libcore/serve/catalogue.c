@@ -40,7 +40,7 @@ void api_models(struct exchange *x)
 		add_model(&b, &x->serve->model[i]);
 	}
 	buf_add_text(&b, "]}");
-	answer_json(x, &b);
+	respond_json(x, &b);
 	buf_release(&b);
 }
 
@@ -52,11 +52,11 @@ void api_model(struct exchange *x)
 
 	d = server_model(x->serve, x->name, &f);
 	if (!d) {
-		answer_fault(x, &f);
+		respond_fault(x, &f);
 		return;
 	}
 	add_model(&b, d);
-	answer_json(x, &b);
+	respond_json(x, &b);
 	buf_release(&b);
 }
 
@@ -65,7 +65,7 @@ void api_model(struct exchange *x)
 /* The API level that is spoken, not this program's. */
 void api_version(struct exchange *x)
 {
-	answer_line(x, 200, bytes_of("{\"version\":\"0.30.0\"}"));
+	respond_line(x, 200, bytes_of("{\"version\":\"0.30.0\"}"));
 }
 
 static void add_time(struct buf *b, int64_t when)
@@ -162,7 +162,7 @@ static void list(struct exchange *x, bool running)
 	buf_add_text(&b, "]}");
 	b.failed |= !d;
 	free(d);
-	answer_json(x, &b);
+	respond_json(x, &b);
 	buf_release(&b);
 }
 
@@ -205,7 +205,7 @@ void api_show(struct exchange *x)
 		d = server_model(x->serve, name, &f);
 	if (!d) {
 		cJSON_Delete(o);
-		answer_fault(x, &f);
+		respond_fault(x, &f);
 		return;
 	}
 	buf_add_text(&b, "{\"license\":\"\",\"modelfile\":\"\",\"parameters\":\"\",\"template\":");
@@ -220,7 +220,7 @@ void api_show(struct exchange *x)
 	add_time(&b, d->m.modified);
 	buf_add_byte(&b, '}');
 	cJSON_Delete(o);
-	answer_json(x, &b);
+	respond_json(x, &b);
 	buf_release(&b);
 }
 
@@ -229,5 +229,5 @@ void api_no_push(struct exchange *x)
 	struct fault f;
 
 	fault_set(&f, 501, "not_supported", "push is not supported");
-	answer_fault(x, &f);
+	respond_fault(x, &f);
 }

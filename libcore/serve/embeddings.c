@@ -221,7 +221,7 @@ static void openai_answer(struct embedding *m, bool base64)
 	}
 	buf_printf(&b, "],\"usage\":{\"prompt_tokens\":%zu,\"total_tokens\":%zu}}", m->n_tokens,
 	           m->n_tokens);
-	answer_json(m->x, &b);
+	respond_json(m->x, &b);
 	buf_release(&b);
 }
 
@@ -240,7 +240,7 @@ void api_embeddings(struct exchange *x)
 		rc = fault_param(&f, "encoding_format", "invalid_value",
 		                 "encoding_format: expected float or base64");
 	if (rc || compute(&m, &f))
-		answer_fault(x, &f);
+		respond_fault(x, &f);
 	else
 		openai_answer(&m, !strcmp(format, "base64"));
 	release(&m);
@@ -256,7 +256,7 @@ void api_embed(struct exchange *x)
 		return;
 	if (open_body(&m, x, &f) || param_bool(m.body, "truncate", &m.truncate, &f) < 0 ||
 	    set_input(&m, json_get(m.body, "input"), &f) || compute(&m, &f)) {
-		answer_fault(x, &f);
+		respond_fault(x, &f);
 	} else {
 		buf_add_text(&b, "{\"model\":");
 		json_add_string(&b, bytes_of(m.name));
@@ -267,7 +267,7 @@ void api_embed(struct exchange *x)
 		}
 		buf_printf(&b, "],\"total_duration\":%.0f,\"load_duration\":0,\"prompt_eval_count\":%zu}",
 		           (http_seconds() - m.came) * 1e9, m.n_tokens);
-		answer_json(x, &b);
+		respond_json(x, &b);
 	}
 	buf_release(&b);
 	release(&m);
@@ -285,12 +285,12 @@ void api_old_embeddings(struct exchange *x)
 		return;
 	if (open_body(&m, x, &f) || param_text(m.body, "prompt", &prompt, &f) < 0 ||
 	    make_room(&m, 1, &f) || (*prompt && add_text(&m, prompt, &f)) || compute(&m, &f)) {
-		answer_fault(x, &f);
+		respond_fault(x, &f);
 	} else {
 		buf_add_text(&b, "{\"embedding\":");
 		add_numbers(&b, m.out, m.n * m.dimensions);
 		buf_add_byte(&b, '}');
-		answer_json(x, &b);
+		respond_json(x, &b);
 	}
 	buf_release(&b);
 	release(&m);

@@ -144,7 +144,7 @@ static void cancel(struct engine *g, struct call *c)
 /* A slow reader's sessions wait, its own and nobody else's. */
 static void hold_back(struct engine *g, struct call *c)
 {
-	bool full = c->stream && answer_pending(c->x) > STALL_BYTES;
+	bool full = c->stream && respond_pending(c->x) > STALL_BYTES;
 
 	if (full == c->paused)
 		return;

@@ -249,14 +249,14 @@ static void cross_origin(struct exchange *x, struct MHD_Connection *c, const cha
 	const char *ask = MHD_lookup_connection_value(c, MHD_HEADER_KIND,
 	                                              "Access-Control-Request-Headers");
 
-	answer_header(x, "Access-Control-Allow-Origin", "%s", origin);
-	answer_header(x, "Vary", "Origin");
+	respond_header(x, "Access-Control-Allow-Origin", "%s", origin);
+	respond_header(x, "Vary", "Origin");
 	if (strcmp(x->method, "OPTIONS") != 0)
 		return;
-	answer_header(x, "Access-Control-Allow-Methods", "GET, POST, DELETE, HEAD, OPTIONS");
+	respond_header(x, "Access-Control-Allow-Methods", "GET, POST, DELETE, HEAD, OPTIONS");
 	if (ask)
-		answer_header(x, "Access-Control-Allow-Headers", "%s", ask);
-	answer_header(x, "Access-Control-Max-Age", "600");
+		respond_header(x, "Access-Control-Allow-Headers", "%s", ask);
+	respond_header(x, "Access-Control-Max-Age", "600");
 }
 
 static void keep_id(struct exchange *x, struct MHD_Connection *c)
@@ -290,7 +290,7 @@ int head_check(struct exchange *x, struct MHD_Connection *c, const struct listen
 	if (origin)
 		cross_origin(x, c, origin);
 	if (strcmp(x->method, "OPTIONS") == 0) {
-		answer(x, 204, NULL, (struct bytes){ 0 });
+		respond(x, 204, NULL, (struct bytes){ 0 });
 		return 0;
 	}
 	if (route_find(x, f)) {

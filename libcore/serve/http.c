@@ -77,7 +77,7 @@ static void add(struct exchange *x, struct bytes b)
 		x->broken = x->ended = true;
 }
 
-void answer(struct exchange *x, int status, const char *type, struct bytes body)
+void respond(struct exchange *x, int status, const char *type, struct bytes body)
 {
 	pthread_mutex_lock(&x->lock);
 	if (!x->status) {
@@ -91,7 +91,7 @@ void answer(struct exchange *x, int status, const char *type, struct bytes body)
 }
 
 /* JSON as a line, so that a terminal's next prompt is on its own. */
-void answer_line(struct exchange *x, int status, struct bytes json)
+void respond_line(struct exchange *x, int status, struct bytes json)
 {
 	pthread_mutex_lock(&x->lock);
 	if (!x->status) {
@@ -105,19 +105,19 @@ void answer_line(struct exchange *x, int status, struct bytes json)
 	pthread_mutex_unlock(&x->lock);
 }
 
-void answer_json(struct exchange *x, const struct buf *body)
+void respond_json(struct exchange *x, const struct buf *body)
 {
 	struct fault f;
 
 	if (body->failed) {
 		fault_set(&f, 503, "out_of_memory", "no memory for the answer");
-		answer_fault(x, &f);
+		respond_fault(x, &f);
 		return;
 	}
-	answer_line(x, 200, buf_bytes(body));
+	respond_line(x, 200, buf_bytes(body));
 }
 
-void answer_header(struct exchange *x, const char *name, const char *fmt, ...)
+void respond_header(struct exchange *x, const char *name, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -133,32 +133,32 @@ void answer_header(struct exchange *x, const char *name, const char *fmt, ...)
 	pthread_mutex_unlock(&x->lock);
 }
 
-void answer_fault(struct exchange *x, const struct fault *f)
+void respond_fault(struct exchange *x, const struct fault *f)
 {
 	struct buf b = { 0 };
 
 	if (f->status == 401)
-		answer_header(x, "WWW-Authenticate", "Bearer");
+		respond_header(x, "WWW-Authenticate", "Bearer");
 	if (fault_passes(f)) {
-		answer_header(x, "Retry-After", "1");
-		answer_header(x, "retry-after-ms", "1000");
+		respond_header(x, "Retry-After", "1");
+		respond_header(x, "retry-after-ms", "1000");
 	} else if (f->status >= 500) {
-		answer_header(x, "x-should-retry", "false");
+		respond_header(x, "x-should-retry", "false");
 	}
 	fault_body(&b, f, x->dialect, x->id);
-	answer_line(x, fault_status(f, x->dialect), buf_bytes(&b));
+	respond_line(x, fault_status(f, x->dialect), buf_bytes(&b));
 	buf_release(&b);
 }
 
-void answer_begin(struct exchange *x, enum http_stream kind, struct bytes ping)
+void respond_begin(struct exchange *x, enum http_stream kind, struct bytes ping)
 {
 	static const char *const type[] = {
 		[STREAM_SSE] = "text/event-stream; charset=utf-8",
 		[STREAM_NDJSON] = "application/x-ndjson",
 	};
 
-	answer_header(x, "Cache-Control", "no-cache");
-	answer_header(x, "X-Accel-Buffering", "no");
+	respond_header(x, "Cache-Control", "no-cache");
+	respond_header(x, "X-Accel-Buffering", "no");
 	pthread_mutex_lock(&x->lock);
 	if (!x->status) {
 		x->kind = kind;
@@ -172,7 +172,7 @@ void answer_begin(struct exchange *x, enum http_stream kind, struct bytes ping)
 	pthread_mutex_unlock(&x->lock);
 }
 
-void answer_add(struct exchange *x, struct bytes b)
+void respond_add(struct exchange *x, struct bytes b)
 {
 	pthread_mutex_lock(&x->lock);
 	if (x->streams && !x->ended) {
@@ -182,7 +182,7 @@ void answer_add(struct exchange *x, struct bytes b)
 	pthread_mutex_unlock(&x->lock);
 }
 
-void answer_end(struct exchange *x)
+void respond_end(struct exchange *x)
 {
 	pthread_mutex_lock(&x->lock);
 	x->ended = true;
@@ -190,7 +190,7 @@ void answer_end(struct exchange *x)
 	pthread_mutex_unlock(&x->lock);
 }
 
-size_t answer_pending(struct exchange *x)
+size_t respond_pending(struct exchange *x)
 {
 	size_t n;
 
@@ -200,7 +200,7 @@ size_t answer_pending(struct exchange *x)
 	return n;
 }
 
-void answer_watch(struct exchange *x, void (*left)(void *arg), void *arg)
+void respond_watch(struct exchange *x, void (*left)(void *arg), void *arg)
 {
 	pthread_mutex_lock(&x->lock);
 	x->left = left;

@@ -68,21 +68,21 @@ struct exchange *exchange_hold(struct exchange *x);
 void exchange_drop(struct exchange *x);
 
 /* A whole answer. The body is copied. */
-void answer(struct exchange *x, int status, const char *type, struct bytes body);
-void answer_line(struct exchange *x, int status, struct bytes json);
-void answer_json(struct exchange *x, const struct buf *body); /* 200 */
-void answer_fault(struct exchange *x, const struct fault *f);
+void respond(struct exchange *x, int status, const char *type, struct bytes body);
+void respond_line(struct exchange *x, int status, struct bytes json);
+void respond_json(struct exchange *x, const struct buf *body); /* 200 */
+void respond_fault(struct exchange *x, const struct fault *f);
 /* A header beside the usual ones, before the answer. The name is borrowed. */
-void answer_header(struct exchange *x, const char *name, const char *fmt, ...) PRINTF(3, 4);
+void respond_header(struct exchange *x, const char *name, const char *fmt, ...) PRINTF(3, 4);
 /* An answer in pieces: the head goes out at once. `ping` is added where
  * nothing else was for a while. */
-void answer_begin(struct exchange *x, enum http_stream kind, struct bytes ping);
-void answer_add(struct exchange *x, struct bytes b);
-void answer_end(struct exchange *x);
+void respond_begin(struct exchange *x, enum http_stream kind, struct bytes ping);
+void respond_add(struct exchange *x, struct bytes b);
+void respond_end(struct exchange *x);
 /* Bytes that the peer has not taken yet. */
-size_t answer_pending(struct exchange *x);
+size_t respond_pending(struct exchange *x);
 /* Calls back when the peer leaves, at once if it has. NULL: no more. */
-void answer_watch(struct exchange *x, void (*left)(void *arg), void *arg);
+void respond_watch(struct exchange *x, void (*left)(void *arg), void *arg);
 
 /* Seconds on the monotonic clock. */
 double http_seconds(void);

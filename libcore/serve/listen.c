@@ -129,7 +129,7 @@ static enum MHD_Result head(struct exchange *x, struct MHD_Connection *c, const 
 		pthread_mutex_unlock(&x->serve->lock);
 	}
 	if (head_check(x, c, l, &f)) {
-		answer_fault(x, &f);
+		respond_fault(x, &f);
 		return (enum MHD_Result)http_queue(x, c);
 	}
 	return x->status ? (enum MHD_Result)http_queue(x, c) : MHD_YES;
@@ -160,7 +160,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *c, const char *u
 		x->ran = true;
 		if (x->body.failed) {
 			fault_set(&f, 413, "request_too_large", "a body of over %d bytes", BODY_BYTES);
-			answer_fault(x, &f);
+			respond_fault(x, &f);
 		} else {
 			route_run(x);
 		}

@@ -475,6 +475,6 @@ void api_count_tokens(struct exchange *x)
 		return;
 	}
 	buf_printf(&c->out, "{\"input_tokens\":%zu}", c->prompt[0].n);
-	answer_json(c->x, &c->out);
+	respond_json(c->x, &c->out);
 	call_close(c);
 }

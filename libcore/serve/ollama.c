@@ -304,7 +304,7 @@ static void answer_load(struct call *c, double keep)
 	buf_add_text(&c->out, chats(c) ? ",\"message\":{\"role\":\"assistant\",\"content\":\"\"}" :
 	                                 ",\"response\":\"\"");
 	buf_printf(&c->out, ",\"done\":true,\"done_reason\":\"%s\"}", keep == 0 ? "unload" : "load");
-	answer_json(c->x, &c->out);
+	respond_json(c->x, &c->out);
 	call_close(c);
 }
 

@@ -357,7 +357,7 @@ void api_apply_template(struct exchange *x)
 	buf_add_text(&c->out, "{\"prompt\":");
 	json_add_string(&c->out, buf_bytes(&c->talk->text));
 	buf_add_byte(&c->out, '}');
-	answer_json(x, &c->out);
+	respond_json(x, &c->out);
 	call_close(c);
 }
 
@@ -369,6 +369,6 @@ void api_chat_tokens(struct exchange *x)
 		return;
 	buf_printf(&c->out, "{\"object\":\"response.input_tokens\",\"input_tokens\":%zu}",
 	           c->prompt[0].n);
-	answer_json(x, &c->out);
+	respond_json(x, &c->out);
 	call_close(c);
 }

@@ -9,18 +9,18 @@
 
 void api_root(struct exchange *x)
 {
-	answer(x, 200, "text/plain; charset=utf-8", bytes_of("Ollama is running"));
+	respond(x, 200, "text/plain; charset=utf-8", bytes_of("Ollama is running"));
 }
 
 void api_livez(struct exchange *x)
 {
-	answer_line(x, 200, bytes_of("{\"status\":\"ok\"}"));
+	respond_line(x, 200, bytes_of("{\"status\":\"ok\"}"));
 }
 
 void api_health(struct exchange *x)
 {
 	if (x->serve->draining)
-		answer_line(x, 503,
+		respond_line(x, 503,
 		            bytes_of("{\"error\":{\"code\":503,\"message\":\"Shutting down\","
 		                     "\"type\":\"unavailable_error\"}}"));
 	else
@@ -32,7 +32,7 @@ void api_metrics(struct exchange *x)
 	struct buf b = { 0 };
 
 	metrics_write(x->serve, &b);
-	answer(x, 200, "text/plain; version=0.0.4; charset=utf-8", buf_bytes(&b));
+	respond(x, 200, "text/plain; version=0.0.4; charset=utf-8", buf_bytes(&b));
 	buf_release(&b);
 }
 
@@ -139,9 +139,9 @@ static void with_body(struct exchange *x,
 	if (!o)
 		return;
 	if (make(x, o, &b, &f))
-		answer_fault(x, &f);
+		respond_fault(x, &f);
 	else
-		answer_json(x, &b);
+		respond_json(x, &b);
 	buf_release(&b);
 	cJSON_Delete(o);
 }

@@ -147,7 +147,7 @@ int route_find(struct exchange *x, struct fault *f)
 		}
 	}
 	if (*allow) {
-		answer_header(x, "Allow", "%s", allow);
+		respond_header(x, "Allow", "%s", allow);
 		return fault_set(f, 405, NULL, "this path takes %s", allow);
 	}
 	return fault_set(f, 404, NULL, "there is no such path");
@@ -167,13 +167,13 @@ void route_run(struct exchange *x)
 	}
 	if (s->draining) {
 		fault_set(&f, 503, "shutting_down", "the server is shutting down");
-		answer_fault(x, &f);
+		respond_fault(x, &f);
 		return;
 	}
 	item = malloc(sizeof *item);
 	if (!item) {
 		fault_set(&f, 503, "out_of_memory", "no memory for the request");
-		answer_fault(x, &f);
+		respond_fault(x, &f);
 		return;
 	}
 	*item = (struct desk_item){ exchange_hold(x), NULL };

@@ -93,8 +93,8 @@ static void let_go(struct serve *s)
 	fault_set(&f, 503, "shutting_down", "the server is shutting down");
 	pthread_mutex_lock(&s->lock);
 	for (struct exchange *x = s->exchanges; x; x = x->next) {
-		answer_fault(x, &f);
-		answer_end(x);
+		respond_fault(x, &f);
+		respond_end(x);
 	}
 	pthread_mutex_unlock(&s->lock);
 }

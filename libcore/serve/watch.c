@@ -39,7 +39,7 @@ static bool too_slow(const struct exchange *x, double now)
 static void ping(struct exchange *x)
 {
 	pthread_mutex_unlock(&x->lock);
-	answer_add(x, buf_bytes(&x->ping));
+	respond_add(x, buf_bytes(&x->ping));
 	pthread_mutex_lock(&x->lock);
 }
 
