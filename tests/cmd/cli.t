@@ -21,7 +21,7 @@ for my $c (@commands) {
 	misused(qr/unknown option --nonesuch; see $c -h$/, "$c: unknown option", $c, '--nonesuch');
 	misused(qr/unknown option -\?; see $c -h$/, "$c: unknown letter", $c, '-?');
 	misused(qr/--quiet takes no value/, "$c: a value too many", $c, '--quiet=yes');
-	misused(qr/--model needs a value, MODEL|unknown option --model/, "$c: a value too few", $c,
+	misused(qr/--model needs a value, (?:\[NAME=\])?MODEL|unknown option --model/, "$c: a value too few", $c,
 		'--model');
 
 	$r = run({ out => '/dev/full' }, $c, '-h');
