@@ -229,8 +229,7 @@ static void step(struct engine *g)
 			server_log(g->serve, "model %s: %s", g->serve->model[i].m.name, e.text);
 			fail_all(g, i, &e);
 		}
-		metrics_step(g->serve, http_seconds() - began, batch_rows(g->batch[i]),
-		             batch_active(g->batch[i]));
+		metrics_step(g->serve, http_seconds() - began, batch_rows(g->batch[i]));
 	}
 }
 

@@ -19,6 +19,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "serve/metrics.h"
 #include "serve/server.h"
 
 enum { BACKLOG = 128, PER_ADDRESS = 64, CONNECTION_BYTES = 32768 };
@@ -71,15 +72,16 @@ static void *begin(void *arg, const char *uri, struct MHD_Connection *c)
 
 static void log_request(struct exchange *x)
 {
-	bool left = x->gone && x->status != 200;
+	const char *path = x->route ? x->route->path : "other";
+	int status = x->gone ? 499 : x->status;
 
+	metrics_request(x->serve, path, status);
 	server_log(x->serve,
 	           "%s %s %s %d model=%s queue=%.1fms prefill=%.1fms decode=%.1fms prompt=%zu "
 	           "cached=%zu made=%zu bytes=%zu total=%.1fms",
-	           x->id, x->method[0] ? x->method : "-", x->route ? x->route->path : "-",
-	           left || x->gone ? 499 : x->status, x->model ? x->model : "-", x->queue_s * 1e3,
-	           x->prefill_s * 1e3, x->decode_s * 1e3, x->n_prompt, x->n_cached, x->n_made,
-	           x->n_out, (http_seconds() - x->began) * 1e3);
+	           x->id, x->method[0] ? x->method : "-", path, status, x->model ? x->model : "-",
+	           x->queue_s * 1e3, x->prefill_s * 1e3, x->decode_s * 1e3, x->n_prompt, x->n_cached,
+	           x->n_made, x->n_out, (http_seconds() - x->began) * 1e3);
 }
 
 static void completed(void *arg, struct MHD_Connection *c, void **con_cls,

@@ -82,11 +82,10 @@ void metrics_next(struct serve *s, double seconds)
 	pthread_mutex_unlock(&s->metrics->lock);
 }
 
-void metrics_step(struct serve *s, double seconds, size_t rows, size_t sessions)
+void metrics_step(struct serve *s, double seconds, size_t rows)
 {
 	struct metrics *m = s->metrics;
 
-	(void)sessions;
 	if (!rows)
 		return;
 	pthread_mutex_lock(&m->lock);

@@ -13,7 +13,7 @@ NEED int metrics_open(struct metrics **out, struct err *e);
 void metrics_close(struct metrics *m);
 void metrics_first(struct serve *s, double seconds);  /* from arrival to the first token */
 void metrics_next(struct serve *s, double seconds);   /* from a token to the next */
-void metrics_step(struct serve *s, double seconds, size_t rows, size_t sessions);
+void metrics_step(struct serve *s, double seconds, size_t rows);
 void metrics_call(struct serve *s, const struct call *c);
 void metrics_request(struct serve *s, const char *api, int status);
 /* Prometheus' text format. */

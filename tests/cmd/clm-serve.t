@@ -120,6 +120,41 @@ my @socks = map {
 my @beside = map { local $/; decode_json((split /\r\n\r\n/, <$_>, 2)[1])->{choices}[0]{text} } @socks;
 is(join("\n--\n", @beside), join("\n--\n", @alone), 'twelve at once are as each alone');
 
+# ---- chats: one answer in three dialects, whole and in pieces
+my @ask = ({ role => 'user', content => 'Hello' });
+my %chat = (model => 'demo', messages => \@ask, max_tokens => 12, temperature => 0);
+my $said = json('POST', '/v1/chat/completions', \%chat)->{json};
+my $answer = $said->{choices}[0]{message}{content};
+ok(length $answer, 'an answer');
+is($said->{choices}[0]{finish_reason}, 'stop', 'to its end');
+is(run('clm-infer', '-m', demo(), '--device', 'cpu', '--chat', '-p', 'Hello', '-n', 12)->{out}, "$answer\n",
+	'the one of clm-infer');
+$r = ask('POST', '/v1/chat/completions', { %chat, stream => JSON::PP::true });
+is(join('', map { $_->{choices}[0]{delta}{content} // '' } events($r->{body})), $answer, 'in pieces');
+my %ollama = (model => 'demo', messages => \@ask, options => { num_predict => 12, temperature => 0 });
+my @lines = split /\n/, ask('POST', '/api/chat', \%ollama)->{body};
+is(join('', map { decode_json($_)->{message}{content} } @lines), $answer, 'for Ollama, in pieces');
+is(decode_json($lines[-1])->{done_reason}, 'stop', 'and how it ended');
+is(json('POST', '/api/chat', { %ollama, stream => JSON::PP::false })->{json}{message}{content}, $answer, 'whole');
+is(json('POST', '/api/generate', { %ollama, messages => undef, prompt => 'Hello', stream => JSON::PP::false })
+	->{json}{response}, $answer, 'generate goes by the template');
+is(json('POST', '/api/generate', { model => 'demo' })->{json}{done_reason}, 'load', 'nothing to answer');
+is(json('POST', '/v1/messages', \%chat)->{json}{content}[0]{text}, $answer, 'for Anthropic');
+$r = ask('POST', '/v1/messages', { %chat, stream => JSON::PP::true });
+is(join('', map { /^event: content_block_delta\ndata: (.*)/ ? decode_json($1)->{delta}{text} : () }
+	split /\n\n/, $r->{body}), $answer, 'in pieces');
+like($r->{body}, qr/event: message_stop\ndata: \{"type":"message_stop"\}\n\n\z/, 'to the end');
+like(json('POST', '/apply-template', \%chat)->{json}{prompt}, qr/Hello/, 'the prompt');
+for ([response_format => { type => 'json_object' }], [tool_choice => 'required'], [grammar => 'root ::= "a"']) {
+	is(json('POST', '/v1/chat/completions', { %chat, @$_ })->{json}{error}{code}, 'unsupported_parameter',
+		"$_->[0]: what cannot be promised is refused");
+}
+is(json('POST', '/v1/chat/completions', { %chat, messages => [{ role => 'king', content => 'x' }] })->{json}{error}{param},
+	'messages[0].role', 'no such role');
+is(json('POST', '/v1/messages', { model => 'nobody', messages => \@ask })->{json}{error}{type}, 'not_found_error',
+	'an error in Anthropic\'s words');
+is(json('POST', '/v1/embeddings', { model => 'demo', input => 'x' })->{status}, 400, 'it makes no vectors');
+
 # ---- lists and the tokenizer
 is(json('GET', '/v1/models')->{json}{data}[0]{id}, 'demo', 'the models');
 is(json('GET', '/v1/models/demo')->{json}{object}, 'model', 'one of them');
@@ -196,6 +231,9 @@ for (1 .. 200) {
 }
 is($running, 0, 'nothing runs for those who left');
 
+like(ask('GET', '/metrics')->{body}, qr/^clm_requests_total\{api="\/v1\/completions",code="200"\} \d+$/m,
+	'requests are counted');
+
 # ---- the end
 my $late = IO::Socket::UNIX->new(Peer => $sock);
 my $text = encode_json({ %q, max_tokens => 64 });
@@ -225,6 +263,29 @@ my $second = run(@serve, '-l', $sock);
 is($second->{rc}, 4, 'a socket in use');
 like($second->{err}, qr/a server listens there/, 'says so');
 is(down($s, 'a quiet server')->{err}, '', 'in silence');
+# ---- vectors
+my $words = '{"[PAD]": 0, "[UNK]": 1, "hello": 2, "world": 3}';
+for my $f ('config.json', 'model.safetensors') { spit("$d/$f", slurp(golden('bert') . "/$f")) }
+spit("$d/tokenizer.json", qq({"added_tokens": [], "normalizer": {"type": "BertNormalizer", "clean_text": true,
+	"handle_chinese_chars": true, "strip_accents": null, "lowercase": true}, "post_processor": null,
+	"pre_tokenizer": {"type": "BertPreTokenizer"}, "decoder": null, "model": {"type": "WordPiece",
+	"unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": $words}}));
+$s = start('clm-serve', '-q', '-m', "words=$d", '--device', 'cpu', '-l', $sock);
+for (1 .. 600) { last if -S $sock; select undef, undef, undef, 0.05 }
+my $floats = json('POST', '/v1/embeddings', { model => 'words', input => ['Hello world', 'hello'] })->{json}{data};
+my $packed = json('POST', '/v1/embeddings', { model => 'words', input => 'hello world', encoding_format => 'base64' });
+require MIME::Base64;
+is(pack('f<*', @{ $floats->[0]{embedding} }), MIME::Base64::decode_base64($packed->{json}{data}[0]{embedding}),
+	'vectors as numbers and packed');
+my @have = split /, /, run({ in => "2 3\n" }, 'clm-embed', '-m', $d, '--device', 'cpu', '--ids', '--normalize')->{out}
+	=~ s/.*\[|\].*//rsg;
+is(pack('f<*', @have), pack('f<*', @{ $floats->[0]{embedding} }), 'those of clm-embed');
+is(json('POST', '/api/embed', { model => 'words', input => 'hello', dimensions => 5 })->{json}{embeddings}[0][4] //
+	'none', json('POST', '/v1/embeddings', { model => 'words', input => [[2]], dimensions => 5 })
+	->{json}{data}[0]{embedding}[4], 'for Ollama');
+is(json('POST', '/v1/embeddings', { model => 'words', input => '' })->{status}, 400, 'an empty text');
+is(json(@c, { model => 'words', prompt => 'x' })->{status}, 400, 'it makes no texts');
+down($s, 'an encoder');
 misused(qr/no model/, 'no model', 'clm-serve');
 misused(qr/expected HOST:PORT/, 'no address', @serve, '-l', 'nonsense');
 
