@@ -3,7 +3,7 @@
  *
  * Opens models and sockets, says where it listens, and waits for signals:
  * SIGTERM or SIGINT end it once what runs is answered. */
-#include <pwd.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -208,14 +208,22 @@ static int open_one(struct service *v, const char *path, struct err *e)
 static const char *own_socket(struct service *v, struct err *e)
 {
 	const char *dir = getenv("XDG_RUNTIME_DIR");
+	struct stat st;
 
 	if (dir && *dir) {
 		snprintf(v->socket, sizeof v->socket, "%s/clm.sock", dir);
 		return v->socket;
 	}
 	snprintf(v->socket, sizeof v->socket, "/tmp/clm-%u", (unsigned)getuid());
-	if (mkdir(v->socket, 0700) && !file_is_dir(v->socket)) {
+	if (mkdir(v->socket, 0700) && errno != EEXIST) {
 		err_errno(e, "%s", v->socket);
+		return NULL;
+	}
+	/* the name is no secret: it may have been made by somebody else */
+	if (lstat(v->socket, &st) || !S_ISDIR(st.st_mode) || st.st_uid != getuid() ||
+	    (st.st_mode & 077)) {
+		err_set(e, ERR_MACHINE, "%s: expected a directory that only its user can enter",
+		        v->socket);
 		return NULL;
 	}
 	snprintf(v->socket, sizeof v->socket, "/tmp/clm-%u/clm.sock", (unsigned)getuid());
