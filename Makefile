@@ -1,4 +1,4 @@
-# clm - programs that convert, quantize, tokenize, run and score language models.
+# clm - programs that convert, quantize, tokenize, run, score and serve language models.
 #
 #   make              programs in build/
 #   make check        every test          make check-X      suite or .t file X
