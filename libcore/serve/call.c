@@ -62,7 +62,7 @@ static int find_model(struct call *c, struct fault *f)
 		                   c->model->m.name);
 	c->name = strdup(name ? name : c->model->m.name);
 	c->x->model = c->model->m.name;
-	return c->name ? 0 : fault_set(f, 503, "out_of_memory", "no memory for the request");
+	return c->name ? 0 : fault_memory(f);
 }
 
 struct call *call_open(struct exchange *x, const struct voice *v)
@@ -72,7 +72,7 @@ struct call *call_open(struct exchange *x, const struct voice *v)
 	struct fault f;
 
 	if (!c) {
-		fault_set(&f, 503, "out_of_memory", "no memory for the request");
+		fault_memory(&f);
 		respond_fault(x, &f);
 		return NULL;
 	}
@@ -178,7 +178,7 @@ int call_choices(struct call *c, struct fault *f)
 
 	c->choice = calloc(n, sizeof *c->choice);
 	if (!c->choice)
-		return fault_set(f, 503, "out_of_memory", "no memory for the request");
+		return fault_memory(f);
 	for (; c->n_choices < n; c->n_choices++) {
 		struct choice *k = &c->choice[c->n_choices];
 

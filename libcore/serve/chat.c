@@ -10,11 +10,6 @@
 
 /* ---- pieces of requests */
 
-static int memory(struct fault *f)
-{
-	return fault_set(f, 503, "out_of_memory", "no memory for the request");
-}
-
 static int part_text(struct buf *out, const cJSON *part, const char *name, struct fault *f)
 {
 	const cJSON *type = json_get(part, "type"), *text = json_get(part, "text");
@@ -58,7 +53,7 @@ int chat_text(char **out, const cJSON *content, const char *name, struct fault *
 	*out = b.failed ? NULL : b.p ? (char *)b.p : strdup("");
 	if (b.failed)
 		buf_release(&b);
-	return *out ? 0 : memory(f);
+	return *out ? 0 : fault_memory(f);
 }
 
 cJSON *chat_message(const char *role, char *take_text)
@@ -125,7 +120,7 @@ cJSON *chat_tools(const cJSON *tools, struct fault *f)
 	}
 	copy = cJSON_Duplicate(tools, true);
 	if (!copy)
-		memory(f);
+		fault_memory(f);
 	return copy;
 }
 
@@ -174,7 +169,7 @@ static int add_stop(struct request *r, const char *text, struct fault *f)
 	if (!text || r->n_stop == STOP_MAX)
 		return 0;
 	r->stop[r->n_stop] = strdup(text);
-	return r->stop[r->n_stop] ? (void)r->n_stop++, 0 : memory(f);
+	return r->stop[r->n_stop] ? (void)r->n_stop++, 0 : fault_memory(f);
 }
 
 static int render(struct call *c, const struct chat_ask *a, struct fault *f)
@@ -209,7 +204,7 @@ int chat_ask(struct call *c, struct chat_ask *a, struct fault *f)
 		return fault_set(f, 400, "unsupported_parameter", "%s does not support chat", c->name);
 	c->talk = calloc(1, sizeof *c->talk);
 	if (!c->talk)
-		return memory(f);
+		return fault_memory(f);
 	c->r.keep_special = true;
 	if (render(c, a, f) || add_stop(&c->r, chat_turn_end(chat), f) || call_choices(c, f))
 		return -1;

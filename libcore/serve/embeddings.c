@@ -57,7 +57,7 @@ static int open_body(struct embedding *m, struct exchange *x, struct fault *f)
 		return fault_param(f, "model", "invalid_value", "\"%.200s\" does not support embeddings",
 		                   m->model->m.name);
 	m->name = strdup(name ? name : m->model->m.name);
-	return m->name ? 0 : fault_set(f, 503, "out_of_memory", "no memory for the request");
+	return m->name ? 0 : fault_memory(f);
 }
 
 static int make_room(struct embedding *m, size_t n, struct fault *f)
@@ -66,7 +66,7 @@ static int make_room(struct embedding *m, size_t n, struct fault *f)
 		return fault_param(f, "input", "invalid_value", "input: at most %d texts", TEXTS_MAX);
 	m->ids = calloc(n ? n : 1, sizeof *m->ids);
 	m->text = calloc(n ? n : 1, sizeof *m->text);
-	return m->ids && m->text ? 0 : fault_set(f, 503, "out_of_memory", "no memory");
+	return m->ids && m->text ? 0 : fault_memory(f);
 }
 
 /* Too long a text is cut only where that was asked for; the end token, if the
@@ -163,7 +163,7 @@ static int compute(struct embedding *m, struct fault *f)
 	m->dimensions = (size_t)want;
 	m->out = malloc((m->n * m->dimensions + 1) * sizeof *m->out);
 	if (!m->out)
-		return fault_set(f, 503, "out_of_memory", "no memory for the vectors");
+		return fault_memory(f);
 	for (size_t i = 0; i < m->n; i++)
 		m->text[i] = (struct embed_text){ m->ids[i].id, m->ids[i].n };
 	m->x->n_prompt = m->n_tokens;

@@ -65,6 +65,11 @@ int fault_param(struct fault *f, const char *param, const char *code, const char
 	return -1;
 }
 
+int fault_memory(struct fault *f)
+{
+	return fault_set(f, 503, "out_of_memory", "no memory for the request");
+}
+
 int fault_err(struct fault *f, const struct err *e)
 {
 	switch (e->kind) {

@@ -20,6 +20,8 @@ int fault_set(struct fault *f, int status, const char *code, const char *fmt, ..
 /* The same, naming the member that is wrong; 400. */
 int fault_param(struct fault *f, const char *param, const char *code, const char *fmt, ...)
 	PRINTF(4, 5);
+/* 503: no memory for the request. */
+int fault_memory(struct fault *f);
 /* An error of the library: 400 for what came in, else 503 or 500. */
 int fault_err(struct fault *f, const struct err *e);
 /* The status this dialect gives it. */

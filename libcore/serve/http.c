@@ -161,7 +161,6 @@ void respond_begin(struct exchange *x, enum http_stream kind, struct bytes ping)
 	respond_header(x, "X-Accel-Buffering", "no");
 	pthread_mutex_lock(&x->lock);
 	if (!x->status) {
-		x->kind = kind;
 		x->type = type[kind];
 		x->streams = true;
 		x->status = 200;

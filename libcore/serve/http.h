@@ -45,7 +45,6 @@ struct exchange {
 	bool streams, ended, broken; /* broken: ends without the mark of an end */
 	bool waits;                /* suspended until there is more */
 	bool gone;                 /* the peer left before the end */
-	enum http_stream kind;
 	double began, last_out;    /* seconds; when bytes were last added */
 	/* Told, once, that the peer left; under the lock. */
 	void (*left)(void *arg);

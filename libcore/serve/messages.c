@@ -220,11 +220,6 @@ struct blocks {
 	cJSON *calls;
 };
 
-static int memory(struct fault *f)
-{
-	return fault_set(f, 503, "out_of_memory", "no memory for the request");
-}
-
 static int tool_result(struct blocks *w, const cJSON *block, const char *place, struct fault *f)
 {
 	const cJSON *id = json_get(block, "tool_use_id");
@@ -240,7 +235,7 @@ static int tool_result(struct blocks *w, const cJSON *block, const char *place, 
 	if (!m || !cJSON_AddStringToObject(m, "tool_call_id", id->valuestring) ||
 	    !cJSON_AddItemToArray(w->all, m)) {
 		cJSON_Delete(m);
-		return memory(f);
+		return fault_memory(f);
 	}
 	return 0;
 }
@@ -259,7 +254,7 @@ static int tool_use(struct blocks *w, const cJSON *block, const char *place, str
 		w->calls = cJSON_CreateArray();
 	if (!call || !w->calls || !cJSON_AddItemToArray(w->calls, call)) {
 		cJSON_Delete(call);
-		return memory(f);
+		return fault_memory(f);
 	}
 	fn = cJSON_AddObjectToObject(call, "function");
 	if (!cJSON_AddStringToObject(call, "id", id->valuestring) ||
@@ -267,7 +262,7 @@ static int tool_use(struct blocks *w, const cJSON *block, const char *place, str
 	    !cJSON_AddStringToObject(fn, "name", name->valuestring) ||
 	    !cJSON_AddItemToObject(fn, "arguments",
 	                           input ? cJSON_Duplicate(input, true) : cJSON_CreateObject()))
-		return memory(f);
+		return fault_memory(f);
 	return 0;
 }
 
@@ -278,9 +273,9 @@ static int add_block(struct blocks *w, const cJSON *block, const char *place, st
 	const char *t = cJSON_IsString(type) ? type->valuestring : "";
 
 	if (!strcmp(t, "text") && cJSON_IsString(text))
-		return buf_add_text(&w->text, text->valuestring) ? memory(f) : 0;
+		return buf_add_text(&w->text, text->valuestring) ? fault_memory(f) : 0;
 	if (!strcmp(t, "thinking") && cJSON_IsString(thought))
-		return buf_add_text(&w->thinking, thought->valuestring) ? memory(f) : 0;
+		return buf_add_text(&w->thinking, thought->valuestring) ? fault_memory(f) : 0;
 	if (!strcmp(t, "redacted_thinking"))
 		return 0;
 	if (!strcmp(t, "tool_use"))
@@ -301,13 +296,13 @@ static int end_message(struct blocks *w, const char *role, bool whole, struct fa
 	m = chat_message(role, strdup(w->text.p ? (const char *)w->text.p : ""));
 	if (!m || !cJSON_AddItemToArray(w->all, m)) {
 		cJSON_Delete(m);
-		return memory(f);
+		return fault_memory(f);
 	}
 	if (w->thinking.n &&
 	    !cJSON_AddStringToObject(m, "reasoning_content", (const char *)w->thinking.p))
-		return memory(f);
+		return fault_memory(f);
 	if (w->calls && !cJSON_AddItemToObject(m, "tool_calls", w->calls))
-		return memory(f);
+		return fault_memory(f);
 	w->calls = NULL;
 	return 0;
 }
@@ -350,7 +345,7 @@ static int all_messages(struct call *c, struct blocks *w, struct fault *f)
 		                   "messages: expected a filled array");
 	w->all = cJSON_CreateArray();
 	if (!w->all)
-		return memory(f);
+		return fault_memory(f);
 	if (system && !cJSON_IsNull(system)) {
 		if (chat_text(&text, system, "system", f))
 			return -1;

@@ -334,7 +334,7 @@ static int copy_message(cJSON *all, const cJSON *m, size_t i, struct fault *f)
 	to = chat_message(roles[r], text);
 	if (!to || !cJSON_AddItemToArray(all, to)) {
 		cJSON_Delete(to);
-		return fault_set(f, 503, "out_of_memory", "no memory for the request");
+		return fault_memory(f);
 	}
 	if (cJSON_IsArray(calls) && calls->child)
 		cJSON_AddItemToObject(to, "tool_calls", cJSON_Duplicate(calls, true));
@@ -430,7 +430,7 @@ static int templated(struct call *c, const char *prompt, const char *system, str
 		cJSON_AddItemToArray(all, chat_message("system", strdup(system)));
 	if (!all || !cJSON_AddItemToArray(all, chat_message("user", strdup(prompt)))) {
 		cJSON_Delete(all);
-		return fault_set(f, 503, "out_of_memory", "no memory for the request");
+		return fault_memory(f);
 	}
 	return ask(c, all, f);
 }

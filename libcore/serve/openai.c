@@ -17,13 +17,16 @@ void openai_fingerprint(struct call *c)
 
 void openai_usage(struct call *c)
 {
-	size_t prompt = call_prompt_tokens(c), made = call_made_tokens(c);
+	size_t prompt = call_prompt_tokens(c), made = call_made_tokens(c), reasoned = 0;
+
+	for (size_t i = 0; i < c->n_choices; i++)
+		reasoned += c->choice[i].n_reasoned;
 
 	buf_printf(&c->out,
 	           "{\"prompt_tokens\":%zu,\"completion_tokens\":%zu,\"total_tokens\":%zu,"
 	           "\"prompt_tokens_details\":{\"cached_tokens\":%zu},"
-	           "\"completion_tokens_details\":{\"reasoning_tokens\":0}}",
-	           prompt, made, prompt + made, call_cached_tokens(c));
+	           "\"completion_tokens_details\":{\"reasoning_tokens\":%zu}}",
+	           prompt, made, prompt + made, call_cached_tokens(c), reasoned);
 }
 
 void openai_timings(struct call *c)
@@ -52,6 +55,26 @@ void openai_fault(struct call *c, const struct fault *f)
 	buf_add_text(&c->out, "data: ");
 	fault_body(&c->out, f, DIALECT_OPENAI, c->x->id);
 	buf_add_text(&c->out, "\n\n");
+}
+
+static const struct param sampling[] = {
+	{ "temperature", "temp", 0, 2 },
+	{ "top_p", "top_p", 0, 0 },
+	{ "top_k", "top_k", 0, 0 },
+	{ "min_p", "min_p", 0, 0 },
+	{ "seed", "seed", 0, 0 },
+	{ "stop", "stop", 0, 0 },
+	{ "presence_penalty", "presence_penalty", -2, 2 },
+	{ "frequency_penalty", "frequency_penalty", -2, 2 },
+	{ "repeat_penalty", "repetition_penalty", 0, 0 },
+	{ "repeat_last_n", "repetition_context_size", 0, 0 },
+	{ "logit_bias", "logit_bias", 0, 0 },
+	{ "ignore_eos", "ignore_eos", 0, 0 },
+};
+
+int openai_sampling(struct call *c, struct fault *f)
+{
+	return params_set(&c->r, sampling, sizeof sampling / sizeof *sampling, c->body, "", f);
 }
 
 int openai_stream(struct call *c, struct fault *f)

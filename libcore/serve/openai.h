@@ -13,6 +13,8 @@ void openai_logprob(struct buf *b, float logprob);
 /* Voices of streams. */
 void openai_ping(struct call *c);
 void openai_fault(struct call *c, const struct fault *f);
+/* temperature, top_p, seed, stop, penalties, ... */
+NEED int openai_sampling(struct call *c, struct fault *f);
 /* stream and stream_options. */
 NEED int openai_stream(struct call *c, struct fault *f);
 /* An array of ids below `vocab`. */

@@ -8,21 +8,9 @@
 #include "serve/chat.h"
 #include "serve/openai.h"
 
-static const struct param params[] = {
+static const struct param own[] = {
 	{ "max_tokens", "max_tokens", 1, 1 << 30 },
 	{ "max_completion_tokens", "max_tokens", 1, 1 << 30 },
-	{ "temperature", "temp", 0, 2 },
-	{ "top_p", "top_p", 0, 0 },
-	{ "top_k", "top_k", 0, 0 },
-	{ "min_p", "min_p", 0, 0 },
-	{ "seed", "seed", 0, 0 },
-	{ "stop", "stop", 0, 0 },
-	{ "presence_penalty", "presence_penalty", -2, 2 },
-	{ "frequency_penalty", "frequency_penalty", -2, 2 },
-	{ "repeat_penalty", "repetition_penalty", 0, 0 },
-	{ "repeat_last_n", "repetition_context_size", 0, 0 },
-	{ "logit_bias", "logit_bias", 0, 0 },
-	{ "ignore_eos", "ignore_eos", 0, 0 },
 };
 
 /* ---- the answer */
@@ -265,7 +253,7 @@ static int set_options(struct call *c, struct fault *f)
 
 	c->r.max_tokens = (size_t)1 << 30;
 	c->r.temp = 1;
-	if (params_set(&c->r, params, sizeof params / sizeof *params, c->body, "", f) ||
+	if (params_set(&c->r, own, sizeof own / sizeof *own, c->body, "", f) || openai_sampling(c, f) ||
 	    openai_stream(c, f) || param_int(c->body, "n", 1, CHOICES_MAX, &n, f) < 0 ||
 	    param_bool(c->body, "logprobs", &logprobs, f) < 0 ||
 	    param_int(c->body, "top_logprobs", 0, LOGPROBS_MAX, &top, f) < 0)

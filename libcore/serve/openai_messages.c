@@ -18,7 +18,7 @@ static int copy_call(cJSON *to, const cJSON *call, const char *place, struct fau
 
 	if (!inner || !cJSON_AddItemToArray(to, copy)) {
 		cJSON_Delete(copy);
-		return fault_set(f, 503, "out_of_memory", "no memory for the request");
+		return fault_memory(f);
 	}
 	if (!cJSON_IsString(name))
 		return fault_param(f, place, "invalid_value", "%s: a call without a name", place);
@@ -35,7 +35,7 @@ static int copy_call(cJSON *to, const cJSON *call, const char *place, struct fau
 	    !cJSON_AddStringToObject(inner, "name", name->valuestring) || !given ||
 	    !cJSON_AddItemToObject(inner, "arguments", given)) {
 		cJSON_Delete(given);
-		return fault_set(f, 503, "out_of_memory", "no memory for the request");
+		return fault_memory(f);
 	}
 	return 0;
 }
@@ -52,7 +52,7 @@ static int copy_calls(cJSON *to, const cJSON *m, const char *place, struct fault
 	array = cJSON_AddArrayToObject(to, "tool_calls");
 	cJSON_ArrayForEach(call, calls) {
 		if (!array || copy_call(array, call, place, f))
-			return array ? -1 : fault_set(f, 503, "out_of_memory", "no memory");
+			return array ? -1 : fault_memory(f);
 	}
 	return 0;
 }
@@ -67,7 +67,7 @@ static int copy_texts(cJSON *to, const cJSON *m, struct fault *f)
 		if (param_text(m, keys[i], &text, f) < 0)
 			return -1;
 		if (text && !json_get(to, as) && !cJSON_AddStringToObject(to, as, text))
-			return fault_set(f, 503, "out_of_memory", "no memory for the request");
+			return fault_memory(f);
 	}
 	return 0;
 }
@@ -94,7 +94,7 @@ static int add_message_of(cJSON *all, const cJSON *m, size_t i, struct fault *f)
 	to = chat_message(r == 1 ? "system" : r == 5 ? "tool" : roles[r], text);
 	if (!to || !cJSON_AddItemToArray(all, to)) {
 		cJSON_Delete(to);
-		return fault_set(f, 503, "out_of_memory", "no memory for the request");
+		return fault_memory(f);
 	}
 	snprintf(place, sizeof place, "messages[%zu]", i);
 	if (r == 4 && !cJSON_IsString(json_get(m, "tool_call_id")))
@@ -121,7 +121,7 @@ cJSON *openai_messages(const cJSON *body, struct fault *f)
 	}
 	all = cJSON_CreateArray();
 	if (!all)
-		fault_set(f, 503, "out_of_memory", "no memory for the request");
+		fault_memory(f);
 	cJSON_ArrayForEach(m, in) {
 		if (!all)
 			break;

@@ -172,7 +172,7 @@ void route_run(struct exchange *x)
 	}
 	item = malloc(sizeof *item);
 	if (!item) {
-		fault_set(&f, 503, "out_of_memory", "no memory for the request");
+		fault_memory(&f);
 		respond_fault(x, &f);
 		return;
 	}

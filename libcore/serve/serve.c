@@ -21,7 +21,6 @@ int serve_open(struct serve **out, const struct serve_options *o, struct err *e)
 		return err_memory(e, sizeof *s);
 	s->o = *o;
 	s->started_at = (int64_t)time(NULL);
-	s->started = http_seconds();
 	snprintf(s->server, sizeof s->server, "clm/%s", o->version ? o->version : "0");
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->log_lock, NULL);

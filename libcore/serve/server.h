@@ -51,7 +51,6 @@ struct serve {
 	struct served *model;
 	size_t n_models;
 	struct engine *engine;
-	double started;
 	int64_t started_at;
 	pthread_mutex_t lock;      /* of the two lists and the desk's */
 	struct exchange *exchanges;
