@@ -14,7 +14,7 @@ enum { ROWS = 512, MOST = 1 << 24, WORD = 32 };
 struct args {
 	struct cli_common common;
 	struct open_options open;
-	const char *synthetic, *bits, *prompt, *make, *depth, *batch;
+	const char *synthetic, *save, *bits, *prompt, *make, *depth, *batch;
 	size_t group, runs;
 	int format;
 	bool ops;
@@ -33,6 +33,8 @@ static const struct cli_option what[] = {
 	  .help = "their forms, each in turn: 2 to 8, f16, bf16, f32 (4)" },
 	{ 0, "group", "N", CLI_SIZE, AT(group), .min = 16, .max = 128,
 	  .help = "weights that share a scale: 16, 32, 64 or 128 (64)" },
+	{ 0, "save", "DIR", CLI_TEXT, AT(save),
+	  .help = "write them there as a model, and time nothing" },
 	{ 0, "ops", NULL, CLI_FLAG, AT(ops),
 	  .help = "time each kind of kernel alone, with its error against ref" },
 };
@@ -264,6 +266,18 @@ static int open_all(struct bench *b, struct opened *o, const struct args *a, str
 	return 0;
 }
 
+/* Writes the model that would be made up. */
+static int save(const struct args *a, struct err *e)
+{
+	const struct bench_form *f = a->form;
+
+	if (!a->synthetic)
+		cli_misuse("--save is for --synthetic: a model is there");
+	if (a->n_forms > 1)
+		cli_misuse("--save: expected one form of --bits, found %zu", a->n_forms);
+	return synthetic_save(a->save, a->synthetic, f->bits, f->group, f->dtype, e);
+}
+
 int main(int argc, char **argv)
 {
 	struct args a = { .group = 64, .runs = 5, .prompt = "512", .make = "128", .depth = "0",
@@ -285,8 +299,8 @@ int main(int argc, char **argv)
 	b.runs = a.runs;
 	b.format = (enum lines_format)a.format;
 	read_lists(&a, &b);
-	rc = open_all(&b, &o, &a, &e);
-	if (rc == 0) {
+	rc = a.save ? save(&a, &e) : open_all(&b, &o, &a, &e);
+	if (rc == 0 && !a.save) {
 		lines_begin(b.format);
 		rc = bench_limits(&b, &e) || run_all(&b, &o, &a, &e);
 	}

@@ -18,6 +18,8 @@ struct binder {
 	unsigned bits, group;
 	uint64_t seed;
 	struct config_size *size; /* not NULL: they are only counted */
+	struct writer *save;      /* not NULL: they are written there, */
+	bool declare;             /* in this pass their names and shapes alone */
 	/* the rows wanted of a matrix that holds several; total 0: all of it */
 	size_t first, total;
 	bool whole;       /* norms are not less one, whatever the family's rule */
@@ -60,6 +62,12 @@ NEED int bind_vector(struct binder *b, struct weight **out, const char *path, co
                      size_t n, struct err *e);
 NEED int bind_linear(struct binder *b, struct weight **w, struct weight **bias, size_t i,
                      const char *module, size_t n_out, size_t n_in, bool has_bias, struct err *e);
+
+/* made.c: the same made up, counted or written; taps of each channel, or 0 */
+NEED int made_matrix(struct binder *b, struct weight **out, const char *path, size_t n_out,
+                     size_t n_in, struct err *e);
+NEED int made_vector(struct binder *b, struct weight **out, const char *path, const char *leaf,
+                     size_t n, size_t taps, struct err *e);
 
 NEED int bind_rows(struct binder *b, struct weight **w, size_t i, const char *module,
                    size_t first, size_t n_out, size_t total, size_t n_in, struct err *e);

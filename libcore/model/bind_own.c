@@ -19,9 +19,10 @@ static int made(struct binder *b, struct weight **out, const char *name, float *
 
 int bind_ones(struct binder *b, struct weight **out, const char *name, size_t n, struct err *e)
 {
-	float *f = b->size ? NULL : arena_new(&b->w->arena, n, sizeof *f, e);
+	bool unseen = b->size || b->save; /* no file has them */
+	float *f = unseen ? NULL : arena_new(&b->w->arena, n, sizeof *f, e);
 
-	if (b->size)
+	if (unseen)
 		return 0;
 	for (size_t i = 0; f && i < n; i++)
 		f[i] = 1;

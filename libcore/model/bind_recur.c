@@ -20,7 +20,7 @@ static int bind_taps(struct binder *b, struct weight **out, size_t i, const char
 
 	snprintf(path, sizeof path, "model.layers.%zu.%s", i, module);
 	if (!b->s)
-		return bind_vector(b, out, path, "weight", n * taps, e);
+		return made_vector(b, out, path, "weight", n * taps, taps, e);
 	t = bind_find(b, name, path, "weight");
 	if (!t)
 		return inventory_missing(b, name, e);

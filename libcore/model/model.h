@@ -73,6 +73,10 @@ NEED int model_open(struct model **out, struct source *s, struct exec *x,
 NEED int model_open_synthetic(struct model **out, const char *shape, unsigned bits, unsigned group,
                               enum dtype dtype, struct exec *x, const struct model_options *o,
                               struct err *e);
+/* Writes such a model as a directory that can be opened, with a tokenizer of
+ * bytes; one matrix of it is in memory at a time. */
+NEED int synthetic_save(const char *path, const char *shape, unsigned bits, unsigned group,
+                        enum dtype dtype, struct err *e);
 size_t synthetic_count(void);
 const char *synthetic_name(size_t i);
 /* Its parts: the shape alone, ended by config_release(); form and bytes of a

@@ -17,22 +17,6 @@ enum { PER_LAYER = 44, BESIDES = 10 };
 
 /* ---- slots */
 
-static int made_matrix(struct binder *b, struct weight **out, const char *path, size_t n_out,
-                       size_t n_in, struct err *e)
-{
-	struct weight_desc d = { .name = path, .n_out = n_out, .n_in = n_in };
-	size_t before = b->w->arena.n_bytes;
-
-	if (b->size) {
-		b->size->parameters += n_out * n_in;
-		b->size->matrices += n_out * n_in;
-		return 0;
-	}
-	if (synthetic_matrix(&d, &b->w->arena, b->c->dtype, b->bits, b->group, &b->seed, e))
-		return -1;
-	return bind_add(b, out, &d, b->w->arena.n_bytes - before, e);
-}
-
 int bind_matrix(struct binder *b, struct weight **out, const char *path, size_t n_out,
                        size_t n_in, struct err *e)
 {
@@ -80,18 +64,8 @@ int bind_vector(struct binder *b, struct weight **out, const char *path, const c
 	const struct tensor *t;
 	struct weight_desc d = { .name = name, .n_out = 1, .n_in = n };
 
-	if (b->size) {
-		b->size->parameters += n;
-		return 0;
-	}
-	if (!b->s) {
-		d.name = path;
-		return synthetic_vector(&d, &b->w->arena, b->c->dtype, strcmp(leaf, "bias") ? 1 : 0,
-		                        &b->seed, e) ||
-		                       bind_add(b, out, &d, n * dtype_info(d.dtype)->block_bytes, e) ?
-		               -1 :
-		               0;
-	}
+	if (!b->s)
+		return made_vector(b, out, path, leaf, n, 0, e);
 	t = bind_find(b, name, path, leaf);
 	if (!t)
 		return inventory_missing(b, name, e);
@@ -357,6 +331,22 @@ int weights_make(struct weights *w, const struct config *c, unsigned bits, unsig
 	return open_all(
 		&(struct binder){ .w = w, .c = c, .x = x, .bits = bits, .group = group, .seed = 1 },
 		e);
+}
+
+int weights_save(struct writer *file, const struct config *c, unsigned bits, unsigned group,
+                 struct err *e)
+{
+	struct weights w;
+
+	for (int pass = 0; pass < 2; pass++) {
+		struct binder b = { .w = &w, .c = c, .bits = bits, .group = group, .seed = 1,
+			            .save = file, .declare = !pass };
+
+		if (open_all(&b, e))
+			return -1;
+		weights_close(&w);
+	}
+	return 0;
 }
 
 int config_measure(struct config_size *out, const struct config *c, struct err *e)

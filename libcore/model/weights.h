@@ -64,6 +64,9 @@ NEED int weights_open(struct weights *w, const struct config *c, struct source *
  * dtype, else grouped affine. */
 NEED int weights_make(struct weights *w, const struct config *c, unsigned bits, unsigned group,
                       struct exec *x, struct err *e);
+/* The same weights as tensors of a file that is being written. */
+NEED int weights_save(struct writer *file, const struct config *c, unsigned bits, unsigned group,
+                      struct err *e);
 void weights_close(struct weights *w);
 
 #endif

@@ -86,6 +86,22 @@ is(run($c, golden('mistral'), '-r', 1, '-n', 2, '-p', 8, '-d', '100', '-b', '1,2
 	'layers that slide');
 is(run({ env => { CLM_MODEL => demo() } }, $c, '-r', 1, '-n', 1, '-p', 0)->{rc}, 0, 'CLM_MODEL');
 
+# ---- random weights as files
+my $saved = new_dir() . "/random";
+for (['tiny', '4'], ['tiny', 'bf16']) {
+	my ($shape, $bits) = @$_;
+	$r = run($c, '--synthetic', $shape, '--bits', $bits, '--save', $saved);
+	is("$r->{rc}$r->{out}$r->{err}", 0, "--save: $shape, $bits") or diag $r->{err};
+	is(run($c, $saved, qw(-r 1 -n 2 -p 8 --device cpu))->{rc}, 0, "--save: $bits is a model");
+}
+is(run({ in => "a w\x{c3}\x{b6}rd\n" }, 'clm-tokenize', '-m', $saved)->{out}, "97 32 119 195 182 114 100\n",
+	'--save: bytes are tokens');
+like(run({ in => 'a' }, 'clm-infer', '-m', $saved, qw(-n 4 --device cpu))->{out}, qr/./, '--save: text is made');
+misused(qr/--save: expected one form of --bits, found 2/, 'two models in one directory', $c, @tiny,
+	qw(--bits 4,8 --save), "$saved.2");
+misused(qr/--save is for --synthetic/, 'a model that is there', $c, demo(), '--save', "$saved.2");
+ok(!-e "$saved.2", 'a refusal leaves nothing');
+
 # ---- ops
 $r = run($c, '--ops', @tiny, '-d', '0,40', '--bits', '4,bf16', '-r', 1);
 is($r->{rc}, 0, '--ops: exit code') or diag $r->{err};
