@@ -98,7 +98,7 @@ is(run({ in => "a w\x{c3}\x{b6}rd\n" }, 'clm-tokenize', '-m', $saved)->{out}, "9
 	'--save: bytes are tokens');
 like(run({ in => 'a' }, 'clm-infer', '-m', $saved, qw(-n 4 --device cpu))->{out}, qr/./, '--save: text is made');
 misused(qr/--save: expected one form of --bits, found 2/, 'two models in one directory', $c, @tiny,
-	qw(--bits 4,8 --save), "$saved.2");
+	'--bits', '4,8', '--save', "$saved.2");
 misused(qr/--save is for --synthetic/, 'a model that is there', $c, demo(), '--save', "$saved.2");
 ok(!-e "$saved.2", 'a refusal leaves nothing');
 
