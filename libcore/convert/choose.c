@@ -10,23 +10,45 @@
 #include <string.h>
 
 /* Small, and what is chosen hangs on its last bits. */
-static bool is_router(const struct item *t)
+static bool is_router(const char *name)
 {
-	return bytes_ends(bytes_of(t->name), "mlp.gate.weight") ||
-	       bytes_ends(bytes_of(t->name), "_moe.gate.weight");
+	return bytes_ends(bytes_of(name), "mlp.gate.weight") ||
+	       bytes_ends(bytes_of(name), ".shared_expert_gate.weight");
+}
+
+static bool is_taps(const char *name)
+{
+	return bytes_ends(bytes_of(name), "conv.conv.weight") ||
+	       bytes_ends(bytes_of(name), "conv1d.weight");
+}
+
+/* Tables whose rows are added to those of the tokens. */
+static bool is_added(const char *name)
+{
+	return !strncmp(name, "model.embed_positions.", 22) ||
+	       !strncmp(name, "model.embed_types.", 18);
+}
+
+static bool is_stack(const char *name)
+{
+	return strstr(name, "switch_mlp.") || strstr(name, ".embed_q.") ||
+	       strstr(name, ".unembed_out.");
 }
 
 static bool is_matrix(const struct plan *p, const struct item *t)
 {
-	return (t->shape.rank == 2 || (t->shape.rank == 3 && strstr(t->name, "switch_mlp."))) &&
-	       bytes_ends(bytes_of(t->name), ".weight") && plan_knows(p, t->name) && !is_router(t) &&
-	       !bytes_ends(bytes_of(t->name), ".conv.conv.weight");
+	char room[256];
+	const char *name = plan_name(p, room, sizeof room, t->name);
+
+	return (t->shape.rank == 2 || (t->shape.rank == 3 && is_stack(name))) &&
+	       bytes_ends(bytes_of(name), ".weight") && plan_knows(p, name) && !is_router(name) &&
+	       !is_taps(name) && !is_added(name);
 }
 
 static void to_floats(struct item *t, enum dtype d)
 {
 	t->out = t->in == IN_FLOAT && t->weight->dtype == d && t->shift == 0 &&
-	         !t->tile_scales ? OUT_SAME :
+	         t->map == NUMBERS_KEEP && !t->weave && !t->tile_scales ? OUT_SAME :
 	                                                                       OUT_FLOAT;
 	t->dtype = d;
 }
@@ -190,15 +212,23 @@ static void choose_blocks(struct plan *p, struct item *t)
 	lose(p, t->weight->dtype, t);
 }
 
-/* llama.cpp wants vectors and norms in f32. */
+/* What a GGUF holds in f32 whatever the matrices are in; norms too. */
+static bool is_vector(const struct plan *p, const struct item *t)
+{
+	char room[256];
+	const char *name = plan_name(p, room, sizeof room, t->name);
+
+	return t->shape.rank < 2 || is_router(name) || is_taps(name) || is_added(name) ||
+	       !bytes_ends(bytes_of(name), ".weight");
+}
+
 static void choose_float(const struct plan *p, struct item *t, bool narrow)
 {
-	bool vector = t->shape.rank < 2 || is_router(t) ||
-	              bytes_ends(bytes_of(t->name), ".conv.conv.weight");
+	bool vector = is_vector(p, t);
 
 	if (p->format == CONVERT_GGUF && (vector || bytes_ends(bytes_of(t->name), "norm.weight")))
 		to_floats(t, DT_F32);
-	else if (vector && narrow)
+	else if (vector && narrow && t->map == NUMBERS_KEEP)
 		to_floats(t, p->config->dtype);
 	else
 		to_floats(t, float_dtype(p, t->weight->dtype));
@@ -265,7 +295,8 @@ static int can_narrow(const struct plan *p, struct err *e)
 		struct bytes data;
 		float v;
 
-		if (t->in != IN_FLOAT || t->shape.rank != 1 || t->weight->dtype != DT_F32)
+		if (t->in != IN_FLOAT || !is_vector(p, t) || t->weight->dtype != DT_F32 ||
+		    t->map != NUMBERS_KEEP || t->weave)
 			continue;
 		if (source_data(p->source, t->weight, &data, &a, e)) {
 			yes = err_in(e, "%s", t->weight->name);

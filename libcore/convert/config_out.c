@@ -4,7 +4,7 @@
  * Where the source has one in Hugging Face's spelling its text stays as it
  * is, or is changed only where the weights change. From GGUF metadata, a
  * llama2.c header or the mlx-examples' spelling it is written anew. */
-#include "convert/plan.h"
+#include "convert/config_out.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -31,7 +31,7 @@ bool gguf_pairs(const struct config *c)
  * of a key, so each of these tells */
 
 /* The shortest decimal that is this float: 1e-05 rather than 9.99999975e-06. */
-static double decimal(float f)
+double config_decimal(float f)
 {
 	char text[40];
 	double d = f;
@@ -45,25 +45,25 @@ static double decimal(float f)
 	return d;
 }
 
-static bool put(cJSON *o, const char *key, cJSON *v)
+bool config_put(cJSON *o, const char *key, cJSON *v)
 {
 	cJSON_DeleteItemFromObjectCaseSensitive(o, key);
 	return v && cJSON_AddItemToObject(o, key, v);
 }
 
-static bool put_number(cJSON *o, const char *key, double v)
+bool config_put_number(cJSON *o, const char *key, double v)
 {
-	return put(o, key, cJSON_CreateNumber(v));
+	return config_put(o, key, cJSON_CreateNumber(v));
 }
 
-static bool put_text(cJSON *o, const char *key, const char *v)
+bool config_put_text(cJSON *o, const char *key, const char *v)
 {
-	return put(o, key, cJSON_CreateString(v));
+	return config_put(o, key, cJSON_CreateString(v));
 }
 
-static bool put_bool(cJSON *o, const char *key, bool v)
+bool config_put_bool(cJSON *o, const char *key, bool v)
 {
-	return put(o, key, cJSON_CreateBool(v));
+	return config_put(o, key, cJSON_CreateBool(v));
 }
 
 static const char *torch_name(enum dtype t)
@@ -77,8 +77,9 @@ static cJSON *layer(const struct target *t)
 {
 	cJSON *o = cJSON_CreateObject();
 
-	if (o && put_number(o, "group_size", t->group) && put_number(o, "bits", t->bits) &&
-	    put_text(o, "mode", coding_info(t->coding)->name))
+	if (o && config_put_number(o, "group_size", t->group) &&
+	    config_put_number(o, "bits", t->bits) &&
+	    config_put_text(o, "mode", coding_info(t->coding)->name))
 		return o;
 	cJSON_Delete(o);
 	return NULL;
@@ -96,7 +97,7 @@ static cJSON *quantization(const struct plan *p, struct err *e)
 		if (!item_is_triple(&p->item[i], &t) || (t.coding == p->most.coding &&
 		    t.bits == p->most.bits && t.group == p->most.group))
 			continue;
-		if (item_path(p, &p->item[i], path, sizeof path, e) || !put(o, path, layer(&t))) {
+		if (item_path(p, &p->item[i], path, sizeof path, e) || !config_put(o, path, layer(&t))) {
 			cJSON_Delete(o);
 			return NULL;
 		}
@@ -108,8 +109,8 @@ static bool put_quantization(cJSON *o, const struct plan *p, struct err *e)
 {
 	cJSON_DeleteItemFromObjectCaseSensitive(o, "quantization");
 	cJSON_DeleteItemFromObjectCaseSensitive(o, "quantization_config");
-	return !p->most.bits || (put(o, "quantization", quantization(p, e)) &&
-	                    put(o, "quantization_config", quantization(p, e)));
+	return !p->most.bits || (config_put(o, "quantization", quantization(p, e)) &&
+	                    config_put(o, "quantization_config", quantization(p, e)));
 }
 
 /* ---- a config of our own */
@@ -161,32 +162,44 @@ static bool put_longrope(cJSON *o, const struct config *c)
 	double near[256], far[256];
 
 	for (size_t i = 0; i < n; i++) {
-		near[i] = decimal(c->rope_divisor[i]);
-		far[i] = decimal(c->rope_far_divisor[i]);
+		near[i] = config_decimal(c->rope_divisor[i]);
+		far[i] = config_decimal(c->rope_far_divisor[i]);
 	}
-	return put_text(o, "rope_type", "longrope") && put_text(o, "type", "longrope") &&
-	       put(o, "short_factor", cJSON_CreateDoubleArray(near, (int)n)) &&
-	       put(o, "long_factor", cJSON_CreateDoubleArray(far, (int)n)) &&
-	       put_number(o, "attention_factor", c->rope_attention_factor);
+	return config_put_text(o, "rope_type", "longrope") && config_put_text(o, "type", "longrope") &&
+	       config_put(o, "short_factor", cJSON_CreateDoubleArray(near, (int)n)) &&
+	       config_put(o, "long_factor", cJSON_CreateDoubleArray(far, (int)n)) &&
+	       config_put_number(o, "attention_factor", c->rope_attention_factor);
 }
 
 static bool put_llama3(cJSON *o, const struct config *c, double factor, double original)
 {
-	return put_text(o, "rope_type", "llama3") && put_number(o, "factor", factor) &&
-	       put_number(o, "low_freq_factor", c->rope_low) &&
-	       put_number(o, "high_freq_factor", c->rope_high) &&
-	       put_number(o, "original_max_position_embeddings", original);
+	return config_put_text(o, "rope_type", "llama3") && config_put_number(o, "factor", factor) &&
+	       config_put_number(o, "low_freq_factor", c->rope_low) &&
+	       config_put_number(o, "high_freq_factor", c->rope_high) &&
+	       config_put_number(o, "original_max_position_embeddings", original);
+}
+
+/* What is not as most have it. */
+static bool put_yarn(cJSON *o, const struct config *c)
+{
+	return (c->rope_beta_fast == 32 || config_put_number(o, "beta_fast", c->rope_beta_fast)) &&
+	       (c->rope_beta_slow == 1 || config_put_number(o, "beta_slow", c->rope_beta_slow)) &&
+	       (c->rope_truncate || config_put_bool(o, "truncate", false)) &&
+	       (!(c->rope_mscale_all > 0) ||
+	        (config_put_number(o, "mscale", c->rope_mscale) &&
+	         config_put_number(o, "mscale_all_dim", c->rope_mscale_all)));
 }
 
 static bool put_scaled(cJSON *o, const struct config *c)
 {
-	return put_text(o, "rope_type", c->rope_kind == ROPE_YARN ? "yarn"
+	return config_put_text(o, "rope_type", c->rope_kind == ROPE_YARN ? "yarn"
 	                              : c->rope_kind == ROPE_DYNAMIC ? "dynamic" : "linear") &&
-	       put_number(o, "factor", c->rope_factor) &&
+	       config_put_number(o, "factor", c->rope_factor) &&
 	       (c->rope_kind != ROPE_YARN ||
-	        put_number(o, "original_max_position_embeddings", (double)c->rope_original)) &&
-	       (!(c->rope_attention_factor > 0) ||
-	        put_number(o, "attention_factor", c->rope_attention_factor));
+	        config_put_number(o, "original_max_position_embeddings", (double)c->rope_original)) &&
+	       (c->rope_kind != ROPE_YARN || put_yarn(o, c)) &&
+	       (!(c->rope_attention_factor > 0) || c->rope_mscale_all > 0 ||
+	        config_put_number(o, "attention_factor", c->rope_attention_factor));
 }
 
 static cJSON *rope_scaling(const struct config *c, struct err *e)
@@ -221,36 +234,21 @@ static cJSON *end_ids(const struct config *c)
 	return a;
 }
 
-/* The layers with them, and a width that is not to be adjusted. */
-static bool put_convolutions(cJSON *o, const struct config *c)
-{
-	cJSON *types = cJSON_CreateArray();
-
-	for (size_t i = 0; types && i < c->n_layers; i++)
-		cJSON_AddItemToArray(types, cJSON_CreateString(c->block[i] == BLOCK_CONV ?
-		                                               "conv" : "full_attention"));
-	return put(o, "layer_types", types) && put_number(o, "conv_L_cache", (double)c->conv_taps) &&
-	       put_bool(o, "conv_bias", false) && put_bool(o, "block_auto_adjust_ff_dim", false) &&
-	       put_number(o, "block_ff_dim", (double)c->ffn) &&
-	       put_number(o, "norm_eps", decimal(c->norm_eps));
-}
-
 /* Where only some layers slide the config lists them all. */
 static bool put_window(cJSON *o, const struct config *c, const struct family_files *f)
 {
 	cJSON *types;
 	size_t n = 0;
 
-	if (c->conv_taps)
-		return put_convolutions(o, c);
 	for (size_t i = 0; i < c->n_layers; i++)
 		n += c->sliding[i];
 	if (!c->window || !n)
 		return true;
-	if (!put_number(o, "sliding_window", (double)c->window))
+	if (!config_put_number(o, "sliding_window", (double)c->window))
 		return false;
 	if (f->window_by_flag &&
-	    !(put_bool(o, "use_sliding_window", true) && put_number(o, "max_window_layers", 0)))
+	    !(config_put_bool(o, "use_sliding_window", true) &&
+	      config_put_number(o, "max_window_layers", 0)))
 		return false;
 	if (n == c->n_layers && (f->window_everywhere || f->window_by_flag))
 		return true;
@@ -258,7 +256,7 @@ static bool put_window(cJSON *o, const struct config *c, const struct family_fil
 	for (size_t i = 0; types && i < c->n_layers; i++)
 		cJSON_AddItemToArray(types, cJSON_CreateString(c->sliding[i] ? "sliding_attention"
 		                                                             : "full_attention"));
-	return put(o, "layer_types", types);
+	return config_put(o, "layer_types", types);
 }
 
 /* A GGUF of the llama architecture whose every layer slides is a Mistral. */
@@ -275,25 +273,27 @@ static const char *type_of(const struct config *c)
 
 static bool put_sizes(cJSON *o, const struct config *c)
 {
-	return put_number(o, "hidden_size", (double)c->hidden) &&
-	       put_number(o, "intermediate_size", (double)c->ffn) &&
-	       put_number(o, "num_hidden_layers", (double)c->n_layers) &&
-	       put_number(o, "num_attention_heads", (double)c->n_heads) &&
-	       put_number(o, "num_key_value_heads", (double)c->n_kv_heads) &&
-	       put_number(o, "head_dim", (double)c->head_dim) &&
-	       put_number(o, "max_position_embeddings", (double)c->max_pos) &&
-	       put_number(o, "vocab_size", (double)c->vocab) &&
-	       put_number(o, "rms_norm_eps", decimal(c->norm_eps)) &&
-	       put_number(o, "rope_theta", c->rope_theta);
+	return config_put_number(o, "hidden_size", (double)c->hidden) &&
+	       config_put_number(o, "intermediate_size", (double)c->ffn) &&
+	       config_put_number(o, "num_hidden_layers", (double)c->n_layers) &&
+	       config_put_number(o, "num_attention_heads", (double)c->n_heads) &&
+	       config_put_number(o, "num_key_value_heads", (double)c->n_kv_heads) &&
+	       (c->kv_rank || config_put_number(o, "head_dim", (double)c->head_dim)) &&
+	       config_put_number(o, "max_position_embeddings", (double)c->max_pos) &&
+	       config_put_number(o, "vocab_size", (double)c->vocab) &&
+	       config_put_number(o, "rms_norm_eps", config_decimal(c->norm_eps)) &&
+	       config_put_number(o, "rope_theta", c->rope_theta);
 }
 
 static bool put_activation(cJSON *o, const struct config *c)
 {
 	static const char *const names[] = { [ACT_SILU] = "silu", [ACT_GELU] = "gelu",
-		                             [ACT_GELU_TANH] = "gelu_pytorch_tanh" };
+		                             [ACT_GELU_TANH] = "gelu_pytorch_tanh",
+		                             [ACT_CLIPPED] = "silu" };
 
-	return put_text(o, "hidden_act", names[c->act]) &&
-	       (c->act == ACT_SILU || put_text(o, "hidden_activation", names[c->act]));
+	return config_put_text(o, "hidden_act", names[c->act]) &&
+	       (c->act == ACT_SILU || c->act == ACT_CLIPPED ||
+	        config_put_text(o, "hidden_activation", names[c->act]));
 }
 
 /* One for a layer that is rotated. */
@@ -303,7 +303,7 @@ static bool put_rotated(cJSON *o, const struct config *c)
 
 	for (size_t i = 0; list && i < c->n_layers; i++)
 		cJSON_AddItemToArray(list, cJSON_CreateNumber(!c->unrotated[i]));
-	return put(o, "no_rope_layers", list);
+	return config_put(o, "no_rope_layers", list);
 }
 
 /* What some families have besides: rotation of a part, bounds, scales. */
@@ -311,30 +311,20 @@ static bool put_facts(cJSON *o, const struct config *c, const struct family_file
 {
 	double scalar = round(1 / ((double)c->attn_scale * (double)c->attn_scale));
 
-	return (c->rope_dims == c->head_dim ||
-	        put_number(o, "partial_rotary_factor",
+	return (c->rope_dims == c->head_dim || c->kv_rank || c->full_head_dim ||
+	        config_put_number(o, "partial_rotary_factor",
 	                   (double)c->rope_dims / (double)c->head_dim)) &&
-	       (c->rope_kind != ROPE_LONG || put_number(o, "original_max_position_embeddings",
+	       (c->rope_kind != ROPE_LONG || config_put_number(o, "original_max_position_embeddings",
 	                                                (double)c->rope_original)) &&
 	       (!(c->rope_local_theta > 0) ||
-	        put_number(o, "rope_local_base_freq", c->rope_local_theta)) &&
-	       (!f->norm_less_one || put_number(o, "query_pre_attn_scalar", scalar)) &&
+	        config_put_number(o, "rope_local_base_freq", c->rope_local_theta)) &&
+	       (!f->norm_less_one || !(c->embed_scale > 0) ||
+	        config_put_number(o, "query_pre_attn_scalar", scalar)) &&
 	       (!(c->attn_softcap > 0) ||
-	        put_number(o, "attn_logit_softcapping", decimal(c->attn_softcap))) &&
+	        config_put_number(o, "attn_logit_softcapping", config_decimal(c->attn_softcap))) &&
 	       (!(c->final_softcap > 0) ||
-	        put_number(o, "final_logit_softcapping", decimal(c->final_softcap))) &&
-	       (!c->unrotated || put_rotated(o, c));
-}
-
-/* The count under both names that families have for it. */
-static bool put_experts(cJSON *o, const struct config *c)
-{
-	return !c->n_experts ||
-	       (put_number(o, "num_experts", (double)c->n_experts) &&
-	        put_number(o, "num_local_experts", (double)c->n_experts) &&
-	        put_number(o, "num_experts_per_tok", (double)c->routing.k) &&
-	        put_number(o, "moe_intermediate_size", (double)c->expert_ffn) &&
-	        put_bool(o, "norm_topk_prob", c->routing.normalize));
+	        config_put_number(o, "final_logit_softcapping", config_decimal(c->final_softcap))) &&
+	       (!c->unrotated || f->unrotated_every == 1 || put_rotated(o, c));
 }
 
 static int build(cJSON *o, const struct plan *p, struct err *e)
@@ -348,24 +338,25 @@ static int build(cJSON *o, const struct plan *p, struct err *e)
 	snprintf(c.model_type, sizeof c.model_type, "%s", type_of(p->config));
 	family_files(&f, c.model_type);
 	cJSON_AddItemToArray(classes, cJSON_CreateString(f.class));
-	if (!put(o, "architectures", classes) || !put_text(o, "model_type", c.model_type) ||
+	if (!config_put(o, "architectures", classes) ||
+	    !config_put_text(o, "model_type", c.model_type) ||
 	    !put_sizes(o, &c) || !put_activation(o, &c) || !put_facts(o, &c, &f) ||
-	    !put_experts(o, &c) ||
-	    !put_bool(o, "tie_word_embeddings", c.tied && !p->untied) ||
-	    (!f.qkv_bias && !put_bool(o, "attention_bias", c.qkv_bias)) ||
-	    (!strcmp(c.model_type, "llama") && !put_bool(o, "mlp_bias", c.mlp_bias)) ||
-	    !put_text(o, "torch_dtype", torch_name(d)) || !put_window(o, &c, &f) ||
-	    (c.bos >= 0 && !put_number(o, "bos_token_id", c.bos)) ||
-	    (c.n_eos && !put(o, "eos_token_id", end_ids(&c))))
+	    !config_put_own(o, &c, &f) ||
+	    !config_put_bool(o, "tie_word_embeddings", c.tied && !p->untied) ||
+	    (!f.qkv_bias && !config_put_bool(o, "attention_bias", c.qkv_bias)) ||
+	    (!strcmp(c.model_type, "llama") && !config_put_bool(o, "mlp_bias", c.mlp_bias)) ||
+	    !config_put_text(o, "torch_dtype", torch_name(d)) || !put_window(o, &c, &f) ||
+	    (c.bos >= 0 && !config_put_number(o, "bos_token_id", c.bos)) ||
+	    (c.n_eos && !config_put(o, "eos_token_id", end_ids(&c))))
 		return err_memory(e, sizeof *o);
 	if (c.qkv_bias && !c.o_bias && gguf && !strcmp(c.model_type, "llama"))
 		return err_set(e, ERR_INPUT, "biases on q, k and v alone have no form in a llama config");
-	if (c.has_rope_divisor || c.rope_kind != ROPE_PLAIN) {
+	if (!c.full_head_dim && (c.has_rope_divisor || c.rope_kind != ROPE_PLAIN)) {
 		cJSON *r = rope_scaling(&c, e);
 
 		if (!r)
 			return -1;
-		if (!put(o, "rope_scaling", r))
+		if (!config_put(o, "rope_scaling", r))
 			return err_memory(e, sizeof *o);
 	}
 	return put_quantization(o, p, e) ? 0 : err_memory(e, sizeof *o);
@@ -376,18 +367,20 @@ static int build_examples(cJSON *o, const struct plan *p, struct err *e)
 {
 	const struct config *c = p->config;
 
-	if (put_text(o, "model_type", "llama") && put_number(o, "dim", (double)c->hidden) &&
-	    put_number(o, "n_layers", (double)c->n_layers) &&
-	    put_number(o, "n_heads", (double)c->n_heads) &&
-	    put_number(o, "n_kv_heads", (double)c->n_kv_heads) &&
-	    put_number(o, "head_dim", (double)c->head_dim) &&
-	    put_number(o, "hidden_dim", (double)c->ffn) &&
-	    put_number(o, "norm_eps", decimal(c->norm_eps)) &&
-	    put_number(o, "vocab_size", (double)c->vocab) &&
-	    put_number(o, "rope_theta", c->rope_theta) && put_bool(o, "rope_traditional", false) &&
-	    put_number(o, "max_position_embeddings", (double)c->max_pos) &&
-	    (!c->n_eos || put(o, "eos_token_id", end_ids(c))) &&
-	    (!p->most.bits || put(o, "quantization", quantization(p, e))))
+	if (config_put_text(o, "model_type", "llama") &&
+	    config_put_number(o, "dim", (double)c->hidden) &&
+	    config_put_number(o, "n_layers", (double)c->n_layers) &&
+	    config_put_number(o, "n_heads", (double)c->n_heads) &&
+	    config_put_number(o, "n_kv_heads", (double)c->n_kv_heads) &&
+	    config_put_number(o, "head_dim", (double)c->head_dim) &&
+	    config_put_number(o, "hidden_dim", (double)c->ffn) &&
+	    config_put_number(o, "norm_eps", config_decimal(c->norm_eps)) &&
+	    config_put_number(o, "vocab_size", (double)c->vocab) &&
+	    config_put_number(o, "rope_theta", c->rope_theta) &&
+	    config_put_bool(o, "rope_traditional", false) &&
+	    config_put_number(o, "max_position_embeddings", (double)c->max_pos) &&
+	    (!c->n_eos || config_put(o, "eos_token_id", end_ids(c))) &&
+	    (!p->most.bits || config_put(o, "quantization", quantization(p, e))))
 		return 0;
 	return err_memory(e, sizeof *o);
 }
@@ -412,15 +405,15 @@ static int change(cJSON *o, const struct plan *p, struct err *e)
 {
 	if (p->rows != ROWS_KEEP)
 		cJSON_DeleteItemFromObjectCaseSensitive(o, "rope_traditional");
-	if (p->untied && !put_bool(o, "tie_word_embeddings", false))
+	if (p->untied && !config_put_bool(o, "tie_word_embeddings", false))
 		return err_memory(e, sizeof *o);
 	if (p->options->dtype != DT_COUNT) {
 		const char *name = torch_name(p->options->dtype);
 
-		if (json_get(o, "dtype") && !put_text(o, "dtype", name))
+		if (json_get(o, "dtype") && !config_put_text(o, "dtype", name))
 			return err_memory(e, sizeof *o);
 		if ((json_get(o, "torch_dtype") || !json_get(o, "dtype")) &&
-		    !put_text(o, "torch_dtype", name))
+		    !config_put_text(o, "torch_dtype", name))
 			return err_memory(e, sizeof *o);
 	}
 	return put_quantization(o, p, e) ? 0 : err_memory(e, sizeof *o);

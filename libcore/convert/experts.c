@@ -126,8 +126,14 @@ static int split(struct plan *p, const struct family_files *f, struct err *e)
 	size_t n = p->config->n_experts, layer, k, count = 0, m = 0;
 	struct item *item;
 
-	for (size_t i = 0; i < p->n_items; i++)
-		count += is_stack(p->item[i].name, &layer, &k) ? n : 1;
+	for (size_t i = 0; i < p->n_items; i++) {
+		bool stack = is_stack(p->item[i].name, &layer, &k);
+
+		if (stack && f->paired_experts)
+			return err_set(e, ERR_INPUT, "%s: in a Hugging Face model gate and up are one tensor, "
+			               "which is not made here: write an MLX directory", p->item[i].name);
+		count += stack ? n : 1;
+	}
 	item = arena_new(&p->arena, count + 2, sizeof *item, e);
 	if (!item)
 		return -1;

@@ -4,42 +4,34 @@
  * From a GGUF it is copied; from anything else it is written with the keys
  * and types that llama.cpp's own converter uses, which its reader insists
  * on. What GGUF has no key for is noted. */
-#include "convert/plan.h"
+#include "convert/gguf_out.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-struct out {
-	struct writer *w;
-	const struct plan *p;
-	char arch[32], key[96];
-	struct err *e;
-};
-
-/* "ARCH.rest", until the next call. */
-static const char *key(struct out *o, const char *rest)
+const char *gguf_out_key(struct gguf_out *o, const char *rest)
 {
 	snprintf(o->key, sizeof o->key, "%s.%s", o->arch, rest);
 	return o->key;
 }
 
-static int text(struct out *o, const char *k, const char *v)
+static int text(struct gguf_out *o, const char *k, const char *v)
 {
 	return writer_meta_text(o->w, k, bytes_of(v), o->e);
 }
 
-static int u32(struct out *o, const char *k, size_t v)
+static int u32(struct gguf_out *o, const char *k, size_t v)
 {
 	return writer_meta_number(o->w, k, META_U32, (double)v, o->e);
 }
 
-static int f32(struct out *o, const char *k, double v)
+static int f32(struct gguf_out *o, const char *k, double v)
 {
 	return writer_meta_number(o->w, k, META_F32, v, o->e);
 }
 
-static int flag(struct out *o, const char *k, bool v)
+static int flag(struct gguf_out *o, const char *k, bool v)
 {
 	return writer_meta_number(o->w, k, META_BOOL, v, o->e);
 }
@@ -61,7 +53,7 @@ static enum dtype dtype_of(const struct item *t)
 }
 
 /* The type of most matrices. */
-static int general(struct out *o)
+static int general(struct gguf_out *o)
 {
 	size_t count[DT_COUNT] = { 0 };
 	enum dtype most = DT_F32;
@@ -89,27 +81,10 @@ static int general(struct out *o)
 
 /* ---- the family's numbers */
 
-/* For each layer where some have none. */
-static int kv_heads(struct out *o, const struct config *c)
+static int sizes(struct gguf_out *o, const struct config *c)
 {
-	struct arena a = { 0 };
-	uint32_t *n;
-	int rc;
-
-	if (!c->conv_taps)
-		return u32(o, key(o, "attention.head_count_kv"), c->n_kv_heads);
-	n = arena_new(&a, c->n_layers, sizeof *n, o->e);
-	for (size_t i = 0; n && i < c->n_layers; i++)
-		n[i] = c->block[i] == BLOCK_ATTENTION ? (uint32_t)c->n_kv_heads : 0;
-	rc = !n || writer_meta_array(o->w, key(o, "attention.head_count_kv"), META_U32, n, c->n_layers,
-	                             o->e) ||
-	     u32(o, key(o, "shortconv.l_cache"), c->conv_taps) ? -1 : 0;
-	arena_release(&a);
-	return rc;
-}
-
-static int sizes(struct out *o, const struct config *c)
-{
+	size_t full = c->full_head_dim ? c->full_head_dim : c->head_dim;
+	size_t k = c->kv_rank ? c->kv_rank + c->pe_dim : full, v = c->kv_rank ? c->kv_rank : full;
 	const struct {
 		const char *key;
 		size_t v;
@@ -117,55 +92,55 @@ static int sizes(struct out *o, const struct config *c)
 		{ "context_length", c->max_pos },
 		{ "embedding_length", c->hidden },
 		{ "block_count", c->n_layers },
-		{ "feed_forward_length", c->ffn },
 		{ "attention.head_count", c->n_heads },
-		{ "attention.key_length", c->head_dim },
-		{ "attention.value_length", c->head_dim },
+		{ "attention.key_length", k },
+		{ "attention.value_length", v },
 		{ "rope.dimension_count", c->rope_dims },
 		{ "vocab_size", c->vocab },
 	};
 
 	for (size_t i = 0; i < sizeof row / sizeof *row; i++)
-		if (u32(o, key(o, row[i].key), row[i].v))
+		if (u32(o, gguf_out_key(o, row[i].key), row[i].v))
 			return -1;
-	if (kv_heads(o, c))
-		return -1;
-	return f32(o, key(o, "attention.layer_norm_rms_epsilon"), (double)c->norm_eps) ||
-	       f32(o, key(o, "rope.freq_base"), c->rope_theta);
+	return f32(o, gguf_out_key(o, c->encoder ? "attention.layer_norm_epsilon" :
+	                          "attention.layer_norm_rms_epsilon"), (double)c->norm_eps) ||
+	       f32(o, gguf_out_key(o, "rope.freq_base"), c->rope_theta) || gguf_own(o, c);
 }
 
-static int experts(struct out *o, const struct config *c)
-{
-	if (!c->n_experts)
-		return 0;
-	for (size_t i = 0; i < c->n_layers; i++)
-		if (!c->sparse[i])
-			return err_set(o->e, ERR_INPUT, "layer %zu has no experts, and in a GGUF of %s all "
-			               "have", i, o->arch);
-	return u32(o, key(o, "expert_count"), c->n_experts) ||
-	       u32(o, key(o, "expert_used_count"), c->routing.k) ||
-	       u32(o, key(o, "expert_feed_forward_length"), c->expert_ffn);
-}
-
-static int yarn(struct out *o, const struct config *c)
+static int yarn(struct gguf_out *o, const struct config *c)
 {
 	double gain = c->rope_factor > 1 ? 0.1 * log(c->rope_factor) + 1 : 1,
 	       has = c->rope_attention_factor;
 
-	if (c->rope_beta_fast != 32 || c->rope_beta_slow != 1 || !c->rope_truncate)
-		plan_note(o->p, "rope_scaling: GGUF keeps no beta_fast, beta_slow or truncate");
+	struct family_files f = { 0 };
+
+	family_files(&f, c->model_type);
+	if (c->rope_truncate == f.yarn_exact)
+		plan_note(o->p, "rope_scaling: GGUF keeps no truncate: it is %s in one of %s",
+		          f.yarn_exact ? "false" : "true", o->arch);
+	if ((c->rope_beta_fast != 32 &&
+	     f32(o, gguf_out_key(o, "rope.scaling.yarn_beta_fast"), c->rope_beta_fast)) ||
+	    (c->rope_beta_slow != 1 &&
+	     f32(o, gguf_out_key(o, "rope.scaling.yarn_beta_slow"), c->rope_beta_slow)))
+		return -1;
 	if (!(has > 0) && c->rope_mscale > 0 && c->rope_mscale_all > 0)
 		has = (0.1 * c->rope_mscale * log(c->rope_factor) + 1) /
 		      (0.1 * c->rope_mscale_all * log(c->rope_factor) + 1);
-	if (text(o, key(o, "rope.scaling.type"), "yarn") ||
-	    f32(o, key(o, "rope.scaling.factor"), c->rope_factor) ||
-	    u32(o, key(o, "rope.scaling.original_context_length"), c->rope_original))
+	if (text(o, gguf_out_key(o, "rope.scaling.type"), "yarn") ||
+	    f32(o, gguf_out_key(o, "rope.scaling.factor"), c->rope_factor) ||
+	    u32(o, gguf_out_key(o, "rope.scaling.original_context_length"), c->rope_original))
 		return -1;
+	if (c->kv_rank && c->rope_mscale_all > 0) { /* then the usual gain is not taken */
+		if (f32(o, gguf_out_key(o, "rope.scaling.yarn_log_multiplier"), 0.1 * c->rope_mscale_all))
+			return -1;
+		gain = 1;
+	}
 	/* the reader multiplies the usual gain by it */
-	return has > 0 && has != gain ? f32(o, key(o, "rope.scaling.attn_factor"), has / gain) : 0;
+	return has > 0 && has != gain ?
+	       f32(o, gguf_out_key(o, "rope.scaling.attn_factor"), has / gain) : 0;
 }
 
-static int rope(struct out *o, const struct config *c)
+static int rope(struct gguf_out *o, const struct config *c)
 {
 	switch (c->rope_kind) {
 	case ROPE_PLAIN:
@@ -173,12 +148,12 @@ static int rope(struct out *o, const struct config *c)
 	case ROPE_PART:
 		return 0;
 	case ROPE_LONG: /* and two tensors */
-		return text(o, key(o, "rope.scaling.type"), "longrope") ||
-		       u32(o, key(o, "rope.scaling.original_context_length"), c->rope_original) ||
-		       f32(o, key(o, "rope.scaling.attn_factor"), c->rope_attention_factor);
+		return text(o, gguf_out_key(o, "rope.scaling.type"), "longrope") ||
+		       u32(o, gguf_out_key(o, "rope.scaling.original_context_length"), c->rope_original) ||
+		       f32(o, gguf_out_key(o, "rope.scaling.attn_factor"), c->rope_attention_factor);
 	case ROPE_LINEAR:
-		return text(o, key(o, "rope.scaling.type"), "linear") ||
-		       f32(o, key(o, "rope.scaling.factor"), c->rope_factor);
+		return text(o, gguf_out_key(o, "rope.scaling.type"), "linear") ||
+		       f32(o, gguf_out_key(o, "rope.scaling.factor"), c->rope_factor);
 	case ROPE_YARN:
 		return yarn(o, c);
 	case ROPE_DYNAMIC:
@@ -189,7 +164,7 @@ static int rope(struct out *o, const struct config *c)
 	return 0;
 }
 
-static int window(struct out *o, const struct config *c)
+static int window(struct gguf_out *o, const struct config *c)
 {
 	struct family_files f = { 0 };
 	size_t n = 0, implied = 0;
@@ -201,16 +176,16 @@ static int window(struct out *o, const struct config *c)
 	}
 	if (!c->window || !n)
 		return 0;
-	if (u32(o, key(o, "attention.sliding_window"), c->window))
+	if (u32(o, gguf_out_key(o, "attention.sliding_window"), c->window))
 		return -1;
-	if (implied == c->n_layers)
+	if (implied == c->n_layers && !c->full_head_dim)
 		return 0;
-	return writer_meta_array(o->w, key(o, "attention.sliding_window_pattern"), META_BOOL,
+	return writer_meta_array(o->w, gguf_out_key(o, "attention.sliding_window_pattern"), META_BOOL,
 	                         c->sliding, c->n_layers, o->e);
 }
 
 /* Layers without rotation have no key: the architecture's rule must hold. */
-static int unrotated(struct out *o, const struct config *c)
+static int unrotated(struct gguf_out *o, const struct config *c)
 {
 	struct family_files f = { 0 };
 
@@ -223,21 +198,22 @@ static int unrotated(struct out *o, const struct config *c)
 	return 0;
 }
 
-static int bounds(struct out *o, const struct config *c)
+static int bounds(struct gguf_out *o, const struct config *c)
 {
 	if (c->attn_softcap > 0 &&
-	    f32(o, key(o, "attn_logit_softcapping"), (double)c->attn_softcap))
+	    f32(o, gguf_out_key(o, "attn_logit_softcapping"), (double)c->attn_softcap))
 		return -1;
 	if (c->final_softcap > 0 &&
-	    f32(o, key(o, "final_logit_softcapping"), (double)c->final_softcap))
+	    f32(o, gguf_out_key(o, "final_logit_softcapping"), (double)c->final_softcap))
 		return -1;
-	return c->rope_local_theta > 0 ? f32(o, key(o, "rope.freq_base_swa"), c->rope_local_theta) : 0;
+	return c->rope_local_theta > 0 ?
+	       f32(o, gguf_out_key(o, "rope.freq_base_swa"), c->rope_local_theta) : 0;
 }
 
 /* ---- the vocabulary */
 
 /* As many tokens as the embedding has rows, as llama.cpp wants it. */
-static int tokens(struct out *o, const struct vocab_export *v, size_t n)
+static int tokens(struct gguf_out *o, const struct vocab_export *v, size_t n)
 {
 	struct arena a = { 0 };
 	struct bytes *token = arena_new(&a, n, sizeof *token, o->e);
@@ -285,7 +261,7 @@ static bool is_end(const struct config *c, int32_t id)
 }
 
 /* The tokenizer's end first where the config has it, then the others. */
-static int end_ids(struct out *o, const struct vocab_export *v, const struct config *c)
+static int end_ids(struct gguf_out *o, const struct vocab_export *v, const struct config *c)
 {
 	static const char *const keys[] = { "tokenizer.ggml.eos_token_id",
 		                            "tokenizer.ggml.eot_token_id",
@@ -307,7 +283,7 @@ static int end_ids(struct out *o, const struct vocab_export *v, const struct con
 	return 0;
 }
 
-static int special_ids(struct out *o, const struct vocab_export *v, const struct config *c)
+static int special_ids(struct gguf_out *o, const struct vocab_export *v, const struct config *c)
 {
 	const struct { const char *key; int32_t id; } row[] = {
 		{ "tokenizer.ggml.bos_token_id", v->bos >= 0 ? v->bos : c->bos },
@@ -321,7 +297,7 @@ static int special_ids(struct out *o, const struct vocab_export *v, const struct
 	return end_ids(o, v, c);
 }
 
-static int vocabulary(struct out *o, const struct vocab_export *v)
+static int vocabulary(struct gguf_out *o, const struct vocab_export *v)
 {
 	const struct config *c = o->p->config;
 
@@ -338,7 +314,7 @@ static int vocabulary(struct out *o, const struct vocab_export *v)
 	return flag(o, "tokenizer.ggml.add_space_prefix", v->add_space_prefix);
 }
 
-static int tokenizer(struct out *o)
+static int tokenizer(struct gguf_out *o)
 {
 	struct source *s = o->p->source;
 	struct tokenizer *t = NULL;
@@ -372,7 +348,7 @@ static bool is_ours(const char *k)
 	       !strcmp(k, "general.quantization_version") || !strcmp(k, "general.alignment");
 }
 
-static int copy(struct out *o)
+static int copy(struct gguf_out *o)
 {
 	for (size_t i = 0; i < source_meta_count(o->p->source); i++) {
 		const struct meta *m = source_meta_at(o->p->source, i);
@@ -396,7 +372,7 @@ static int copy(struct out *o)
 
 int gguf_metadata(const struct plan *p, struct writer *w, struct err *e)
 {
-	struct out o = { .w = w, .p = p, .e = e };
+	struct gguf_out o = { .w = w, .p = p, .e = e };
 	const char *arch = gguf_architecture(p->config);
 
 	if (naming_of(p->source) == NAMING_GGUF)
@@ -406,7 +382,6 @@ int gguf_metadata(const struct plan *p, struct writer *w, struct err *e)
 	snprintf(o.arch, sizeof o.arch, "%s", arch);
 	if (text(&o, "general.architecture", arch) || text(&o, "general.type", "model") || general(&o))
 		return -1;
-	return sizes(&o, p->config) || experts(&o, p->config) ||
-	       rope(&o, p->config) || window(&o, p->config) ||
+	return sizes(&o, p->config) || rope(&o, p->config) || window(&o, p->config) ||
 	       unrotated(&o, p->config) || bounds(&o, p->config) || tokenizer(&o);
 }

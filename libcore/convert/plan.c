@@ -26,11 +26,6 @@ void plan_note(const struct plan *p, const char *fmt, ...)
 	p->options->note(p->options->arg, text);
 }
 
-static bool ends(const char *name, const char *end)
-{
-	return bytes_ends(bytes_of(name), end);
-}
-
 /* ---- order: as text, numbers by value */
 
 static int by_name(const void *a, const void *b)
@@ -57,190 +52,6 @@ static int by_name(const void *a, const void *b)
 	return *x ? 1 : *y ? -1 : 0;
 }
 
-/* ---- what a tensor is */
-
-/* PATH.LEAF beside PATH.weight, in the source's own naming. */
-static const struct tensor *beside(const struct plan *p, const struct tensor *t, const char *leaf)
-{
-	char name[NAME_ROOM];
-	const char *dot = strrchr(t->name, '.');
-	int n = dot ? snprintf(name, sizeof name, "%.*s.%s", (int)(dot - t->name), t->name, leaf) : 0;
-
-	return n > 0 && n < NAME_ROOM ? source_find(p->source, name) : NULL;
-}
-
-bool plan_knows(const struct plan *p, const char *name)
-{
-	char out[NAME_ROOM];
-
-	char in[NAME_ROOM];
-
-	return p->config && config_name_in(p->config, in, sizeof in, NAMING_HF, name) &&
-	       config_name_out(p->config, out, sizeof out, NAMING_GGUF, in);
-}
-
-/* The name that a tensor of the source has here; false: none. */
-static bool our_name(const struct plan *p, char out[NAME_ROOM], const char *name)
-{
-	enum naming from = naming_of(p->source);
-
-	if (from != NAMING_HF)
-		return config_name_in(p->config, out, NAME_ROOM, from, name);
-	name = config_text_ours(p->config, name);
-	if (name && p->format == CONVERT_GGUF)
-		return config_name_in(p->config, out, NAME_ROOM, NAMING_HF, name);
-	return name && snprintf(out, NAME_ROOM, "%s", name) < NAME_ROOM;
-}
-
-/* MLX's codes of a weight that is known. */
-static bool is_packed(const struct plan *p, const struct tensor *w)
-{
-	const struct tensor *s = beside(p, w, "scales");
-	char name[NAME_ROOM];
-
-	return w->dtype == DT_U32 && (w->shape.rank == 2 || w->shape.rank == 3) && s &&
-	       s->shape.rank == w->shape.rank &&
-	       (s->dtype == DT_U8 || beside(p, w, "biases")) && our_name(p, name, w->name) &&
-	       plan_knows(p, name);
-}
-
-/* Scales and biases travel with their weight. */
-static bool travels(const struct plan *p, const struct tensor *t)
-{
-	const struct tensor *w = beside(p, t, "weight");
-
-	if (ends(t->name, ".weight_scale_inv"))
-		return w && dtype_info(w->dtype)->is_float;
-	return (ends(t->name, ".scales") || ends(t->name, ".biases")) && w && is_packed(p, w);
-}
-
-/* The width of a known matrix, which packed codes do not tell alone. */
-static size_t width_of(const struct config *c, const char *name)
-{
-	const char *at = strstr(name, "layers.");
-	size_t i = at ? strtoul(at + 7, NULL, 10) : 0;
-
-	i = i < c->n_layers ? i : 0;
-	if (strstr(name, ".o_proj."))
-		return c->n_heads * config_head_dim(c, i);
-	if (c->n_experts && strstr(name, ".down_proj.") && strstr(name, "expert"))
-		return strstr(name, "shared") ? c->shared_ffn : c->expert_ffn;
-	if (strstr(name, "switch_mlp.down_proj.") || strstr(name, ".w2."))
-		return c->expert_ffn ? c->expert_ffn : c->ffn;
-	return strstr(name, ".down_proj.") ? config_ffn(c, i) : c->hidden;
-}
-
-static int see_affine(const struct plan *p, struct item *t, struct err *e)
-{
-	const struct shape *w = &t->weight->shape, *s;
-	size_t words = w->rank ? w->dim[w->rank - 1] : 0, groups;
-
-	t->scales = beside(p, t->weight, "scales");
-	t->biases = beside(p, t->weight, "biases");
-	s = &t->scales->shape;
-	groups = s->rank ? s->dim[s->rank - 1] : 0;
-	t->n_cols = width_of(p->config, t->name);
-	if (!words || !groups || !t->n_cols || words > t->n_cols || words * 32 % t->n_cols ||
-	    t->n_cols % groups || s->dim[0] != w->dim[0] ||
-	    (t->biases && (!shape_equal(s, &t->biases->shape) ||
-	                   t->scales->dtype != t->biases->dtype ||
-	                   !dtype_info(t->scales->dtype)->is_float)))
-		return err_set(e, ERR_INPUT, "%s: weight, scales and biases do not fit %zu columns",
-		               t->weight->name, t->n_cols);
-	t->in = IN_AFFINE;
-	t->shape.dim[t->shape.rank - 1] = t->n_cols;
-	t->in_bits = (unsigned)(words * 32 / t->n_cols);
-	t->in_group = (unsigned)(t->n_cols / groups);
-	if (t->biases)
-		return 0;
-	t->in = IN_CODED;
-	t->in_coding = coding_of(t->in_bits, t->in_group);
-	if (t->in_bits != coding_info(t->in_coding)->bits ||
-	    t->in_group != coding_info(t->in_coding)->group)
-		return err_set(e, ERR_INPUT, "%s: %u bits in groups of %u, and scales of one byte",
-		               t->weight->name, t->in_bits, t->in_group);
-	return 0;
-}
-
-/* An fp8 matrix with a scale for each tile. */
-static int see_tiles(const struct plan *p, struct item *t, struct err *e)
-{
-	const struct shape *w = &t->weight->shape, *s;
-
-	t->tile_scales = beside(p, t->weight, "weight_scale_inv");
-	if (!t->tile_scales)
-		return 0;
-	s = &t->tile_scales->shape;
-	if (w->rank != 2 || s->rank != 2 || s->dim[0] != (w->dim[0] + 127) / 128 ||
-	    s->dim[1] != (w->dim[1] + 127) / 128 || !dtype_info(t->tile_scales->dtype)->is_float)
-		return err_set(e, ERR_INPUT, "%s: expected a scale for each 128 by 128 weights",
-		               t->tile_scales->name);
-	return 0;
-}
-
-/* Some families keep their norms less one, and whole in a GGUF. */
-static float shift_of(const struct plan *p, const struct item *t)
-{
-	bool from = naming_of(p->source) == NAMING_GGUF, to = p->format == CONVERT_GGUF;
-	struct family_files f;
-
-	if (from == to || !p->config || !ends(t->name, "norm.weight") ||
-	    !family_files(&f, p->config->model_type) || !f.norm_less_one)
-		return 0;
-	return to ? 1 : -1;
-}
-
-/* A channel's taps: [n, 1, taps], in a GGUF [n, taps], in MLX [n, taps, 1]. */
-static void see_taps(const struct plan *p, struct item *t)
-{
-	size_t n = t->shape.dim[0], taps = p->config ? p->config->conv_taps : 0;
-
-	if (!taps || !ends(t->name, ".conv.conv.weight") || t->n_rows * t->n_cols != n * taps)
-		return;
-	if (p->format == CONVERT_GGUF)
-		t->shape = shape_of(2, n, taps);
-	else if (p->format == CONVERT_SAFETENSORS)
-		t->shape = shape_of(3, n, (size_t)1, taps);
-	else
-		t->shape = shape_of(3, n, taps, (size_t)1);
-	t->n_cols = t->shape.dim[t->shape.rank - 1];
-	t->n_rows = n * taps / t->n_cols;
-}
-
-static int see(const struct plan *p, struct item *t, struct err *e)
-{
-	const struct dtype_info *d = dtype_info(t->weight->dtype);
-	struct affine_form f;
-	size_t n;
-
-	t->shape = t->weight->shape;
-	if (!shape_count(&n, &t->shape))
-		return err_set(e, ERR_INPUT, "%s: too large", t->weight->name);
-	/* the elements of a vector are rows of one, as they move like rows */
-	t->n_cols = 1;
-	if (t->shape.rank > 1 || (t->shape.rank && d->block > 1))
-		t->n_cols = t->shape.dim[t->shape.rank - 1];
-	t->n_rows = t->n_cols ? n / t->n_cols : 0;
-	t->in = d->block > 1 ? IN_BLOCKS : d->is_float ? IN_FLOAT : IN_WHOLE;
-	if (t->in == IN_BLOCKS && affine_form_of(&f, t->weight->dtype)) {
-		t->in_bits = f.bits;
-		t->in_group = f.group;
-	}
-	if (is_packed(p, t->weight) && see_affine(p, t, e))
-		return -1;
-	if (dtype_info(t->weight->dtype)->is_float && see_tiles(p, t, e))
-		return -1;
-	t->shift = shift_of(p, t);
-	see_taps(p, t);
-	if (p->rows != ROWS_KEEP &&
-	    (strstr(t->name, ".self_attn.q_proj.") || strstr(t->name, ".self_attn.k_proj.")))
-		t->head_rows = p->config->head_dim;
-	if (t->head_rows && (t->n_rows % t->head_rows || t->in == IN_WHOLE))
-		return err_set(e, ERR_INPUT, "%s: expected rows of heads of %zu", t->weight->name,
-		               t->head_rows);
-	return 0;
-}
-
 /* ---- all of them */
 
 /* One that has its name in the output as a part of a stack. */
@@ -254,16 +65,32 @@ static bool expert_of(const struct plan *p, const char *name)
 	return at && at[strlen(f.experts[0])] == '.';
 }
 
+/* A layer past the last: of a head that predicts further tokens. */
+static bool is_extra(const struct plan *p, const char *name)
+{
+	return p->config && p->config->n_extra_layers && !strncmp(name, "model.layers.", 13) &&
+	       strtoul(name + 13, NULL, 10) >= p->config->n_layers;
+}
+
+/* gpt-oss's experts as published, which are parted later (weave.c). */
+static bool is_woven(const struct plan *p, const char *name)
+{
+	return p->config && p->config->n_experts && strstr(name, ".mlp.experts.") &&
+	       (strstr(name, ".gate_up_proj") || strstr(name, ".down_proj"));
+}
+
 static bool is_left_out(const struct plan *p, const struct tensor *t, const char *name)
 {
 	char out[NAME_ROOM];
 
-	if (travels(p, t))
+	if (plan_travels(p, t))
 		return true;
 	if (p->config && p->config->tied && !strncmp(name, "lm_head.", 8) &&
 	    (p->format != CONVERT_SAFETENSORS || p->untied))
 		return true;
-	if (p->names == NAMING_HF || expert_of(p, name) ||
+	if (p->names == NAMING_GGUF && is_extra(p, name))
+		return true;
+	if (p->names == NAMING_HF || expert_of(p, name) || is_woven(p, name) ||
 	    config_name_out(p->config, out, sizeof out, p->names, name))
 		return false;
 	if (!strstr(name, "rotary_emb") && !strstr(name, "masked_bias"))
@@ -280,9 +107,9 @@ static int collect(struct plan *p, struct err *e)
 		struct item *item = &p->item[p->n_items];
 		char ours[NAME_ROOM];
 
-		if (from != NAMING_HF && travels(p, t))
+		if (from != NAMING_HF && plan_travels(p, t))
 			continue;
-		if (!our_name(p, ours, t->name)) {
+		if (!plan_our_name(p, ours, sizeof ours, t->name)) {
 			p->n_left_out += from == NAMING_HF;
 			continue;
 		}
@@ -290,7 +117,7 @@ static int collect(struct plan *p, struct err *e)
 			continue;
 		item->weight = t;
 		item->name = arena_text(&p->arena, ours, strlen(ours), e);
-		if (!item->name || see(p, item, e))
+		if (!item->name || item_see(p, item, e))
 			return -1;
 		p->n_bytes += t->data.n;
 		p->n_items++;
@@ -379,9 +206,8 @@ bool item_is_triple(const struct item *t, struct target *form)
 	return moved || t->out == OUT_AFFINE || t->out == OUT_CODED;
 }
 
-int item_path(const struct plan *p, const struct item *t, char *out, size_t room, struct err *e)
+int item_name(const struct plan *p, const struct item *t, char *out, size_t room, struct err *e)
 {
-	char *dot;
 	int n = 0;
 
 	if (t->in == IN_MADE || !p->config)
@@ -390,6 +216,15 @@ int item_path(const struct plan *p, const struct item *t, char *out, size_t room
 		n = -1;
 	if (n < 0 || (size_t)n >= room)
 		return err_set(e, ERR_INPUT, "%s: no name for it in the output", t->name);
+	return 0;
+}
+
+int item_path(const struct plan *p, const struct item *t, char *out, size_t room, struct err *e)
+{
+	char *dot;
+
+	if (item_name(p, t, out, room, e))
+		return -1;
 	dot = strrchr(out, '.');
 	if (dot)
 		*dot = 0;
@@ -447,10 +282,11 @@ int plan_open(struct plan *p, struct source *s, const struct config *c,
 	if (c && c->rope_interleaved != pairs && !c->rope_pairs_stay)
 		p->rows = pairs ? ROWS_TO_PAIRS : ROWS_TO_HALVES;
 	p->item = arena_new(&p->arena, source_count(s) + 2, sizeof *p->item, e);
+	p->turned = plan_is_turned(p);
 	if (!p->item || collect(p, e))
 		goto fail;
 	complete(p);
-	if (plan_stacks(p, e))
+	if (plan_weave(p, e) || plan_stacks(p, e))
 		goto fail;
 	if ((p->fuse && fuse(p, e)) || plan_choose(p, e))
 		goto fail;

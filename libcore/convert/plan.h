@@ -27,6 +27,21 @@ enum item_out {
 	OUT_BLOCKS,          /* GGUF blocks of `dtype` */
 };
 
+/* How a weight's rows are drawn from its pieces. Of each period of rows, `rows` at a time come from
+ * a section: the row begins at an element of a piece, and goes on every `step`th. */
+struct section { size_t rows, piece, base, per_period, inner, outer, each, step; };
+enum { WEAVE_SECTIONS = 4 };
+struct weave {
+	struct section section[WEAVE_SECTIONS]; /* until one has no rows */
+	size_t period;
+	bool apart;          /* the pieces are decoded first, whole */
+};
+struct spot { size_t piece, at, step; };
+struct spot weave_spot(const struct weave *w, size_t row);
+
+/* What becomes of each number on its way. */
+enum number_map { NUMBERS_KEEP, NUMBERS_RATE, NUMBERS_LOG }; /* -exp(x), and back */
+
 /* One weight of the output: one tensor, or three for OUT_AFFINE and for
  * OUT_SAME of an affine one. */
 struct item {
@@ -50,6 +65,8 @@ struct item {
 	 * n_parts equal parts of its tensors; 0: neither */
 	const struct item *piece;
 	size_t n_pieces, part, n_parts;
+	const struct weave *weave;   /* pieces that do not just follow each other; NULL: they do */
+	enum number_map map;
 	struct fused *fused;         /* what adapters do to its rows; NULL: nothing */
 	size_t pairs;                /* rows of a head, where they lie in pairs in the output */
 	double error, norm;          /* squares of what was lost, and of what was */
@@ -79,6 +96,7 @@ struct plan {
 	struct target most;          /* of the output's triples; bits 0: there is none */
 	struct pool *pool;
 	struct fuse *fuse;           /* NULL: no adapters */
+	bool turned;                 /* MLX's model: taps are turned, and norms whole */
 	bool untied;                 /* the head is no longer the embeddings */
 };
 
@@ -88,8 +106,20 @@ NEED int plan_open(struct plan *p, struct source *s, const struct config *c,
 void plan_release(struct plan *p);
 void plan_note(const struct plan *p, const char *fmt, ...) PRINTF(2, 3);
 
+/* Our name of a weight that may have its family's; the name itself where there is none. */
+const char *plan_name(const struct plan *p, char *out, size_t room, const char *name);
 /* The family has a tensor of this name of ours. */
 bool plan_knows(const struct plan *p, const char *name);
+/* see.c: the name that a tensor of the source has here; false: none. */
+bool plan_our_name(const struct plan *p, char *out, size_t room, const char *name);
+/* It is scales or biases of a weight, which it goes with. */
+bool plan_travels(const struct plan *p, const struct tensor *t);
+/* The source is as MLX turns taps, where norms go with them. */
+bool plan_is_turned(const struct plan *p);
+/* The rest of an item whose tensor and name are set. */
+NEED int item_see(const struct plan *p, struct item *t, struct err *e);
+/* weave.c: what lies otherwise in the output. */
+NEED int plan_weave(struct plan *p, struct err *e);
 /* experts.c: experts as the output has them. */
 NEED int plan_stacks(struct plan *p, struct err *e);
 /* choose.c: the form that each item leaves in. */
@@ -105,6 +135,9 @@ enum dtype target_fitting(enum dtype t, size_t n_cols);
 /* general.file_type of the recipe; 0: it has none. */
 unsigned recipe_file_type(const struct plan *p);
 const char *target_text(char *out, size_t room, const struct target *t, bool gguf);
+/* The name in the output's naming. */
+NEED int item_name(const struct plan *p, const struct item *t, char *out, size_t room,
+                   struct err *e);
 /* PATH of "PATH.weight" in the output's naming; "" where it has none. */
 NEED int item_path(const struct plan *p, const struct item *t, char *out, size_t room,
                    struct err *e);

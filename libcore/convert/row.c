@@ -2,6 +2,7 @@
 /* row.c - decode a row, code it anew, and measure what was lost */
 #include "convert/row.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -40,6 +41,26 @@ static void scale_tiles(float *out, const struct row_in *in)
 	}
 }
 
+static float raised(float v)
+{
+	return (float)exp((double)v);
+}
+
+/* A logarithm whose power is exactly v, if there is one: of the model's narrow numbers first. */
+static float log_of(float v)
+{
+	float l = (float)log((double)v), b = bf16_to_f32(bf16_from_f32(l));
+	float h = f16_to_f32(f16_from_f32(l));
+
+	return raised(b) == v ? b : raised(h) == v ? h : l;
+}
+
+static void map_row(float *v, size_t n, enum number_map map)
+{
+	for (size_t i = 0; i < n && map != NUMBERS_KEEP; i++)
+		v[i] = map == NUMBERS_RATE ? -raised(v[i]) : log_of(-v[i]);
+}
+
 void row_decode(float *out, const struct row_in *in)
 {
 	const struct item *t = in->t;
@@ -66,6 +87,7 @@ void row_decode(float *out, const struct row_in *in)
 	}
 	for (size_t i = 0; t->shift != 0 && i < t->n_cols; i++)
 		out[i] += t->shift;
+	map_row(out, t->n_cols, t->map);
 }
 
 /* ---- coding, and back for the measure */

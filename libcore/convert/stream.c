@@ -18,6 +18,7 @@ struct own {
 	size_t bad_row;             /* the first that holds what the type cannot, + 1 */
 	float bad_value;
 	float *room;                /* [4 n_cols] */
+	unsigned char *row;         /* [n_cols] of the widest floats: a column of a piece */
 };
 
 struct stream {
@@ -50,13 +51,6 @@ static int declare_as(struct writer *w, const char *path, const char *leaf, enum
 	return writer_declare(w, name, d, &s, e);
 }
 
-static const char *leaf_of(const struct item *t)
-{
-	const char *dot = strrchr(t->name, '.');
-
-	return dot ? dot + 1 : "";
-}
-
 int stream_declare(const struct plan *p, struct writer *w, struct err *e)
 {
 	for (size_t i = 0; i < p->n_items; i++) {
@@ -78,7 +72,7 @@ int stream_declare(const struct plan *p, struct writer *w, struct err *e)
 			continue;
 		}
 		d = t->out == OUT_SAME ? t->weight->dtype : t->dtype;
-		if (declare_as(w, path, leaf_of(t), d, &t->shape, last, e))
+		if (item_name(p, t, path, sizeof path, e) || declare_as(w, path, "", d, &t->shape, last, e))
 			return -1;
 	}
 	return 0;
@@ -148,6 +142,66 @@ static int load_pieces(struct stream *s)
 		    load(s, t->piece[j].biases, &s->piece[j].biases))
 			return -1;
 	return t->n_pieces && !s->piece ? -1 : 0;
+}
+
+/* A piece in f32. */
+static int decode_piece(struct stream *s, size_t j)
+{
+	const struct item *t = &s->t->piece[j];
+	struct piece *p = &s->piece[j];
+	struct bytes tiles = { 0 };
+	float *f = arena_new(&s->arena, t->n_rows * t->n_cols, sizeof *f, s->e);
+
+	if (!f || load(s, t->tile_scales, &tiles))
+		return -1;
+	if (row_is_unknown(t))
+		return err_set(s->e, ERR_INPUT, "%s is not decoded here",
+		               dtype_info(t->weight->dtype)->name);
+	for (size_t r = 0; r < t->n_rows; r++) {
+		struct row_in in = { .t = t, .row = r, .tiles = tiles,
+			             .weight = p->weight.p + r * (p->weight.n / t->n_rows) };
+
+		if (p->scales.p)
+			in.scales = p->scales.p + r * (p->scales.n / t->n_rows);
+		if (p->biases.p)
+			in.biases = p->biases.p + r * (p->biases.n / t->n_rows);
+		row_decode(f + r * t->n_cols, &in);
+	}
+	*p = (struct piece){ .weight = { (const unsigned char *)f,
+	                                 t->n_rows * t->n_cols * sizeof *f } };
+	return 0;
+}
+
+static int decode_pieces(struct stream *s)
+{
+	for (size_t j = 0; s->t->weave && s->t->weave->apart && j < s->t->n_pieces; j++)
+		if (decode_piece(s, j))
+			return -1;
+	return 0;
+}
+
+/* A row that is one of a piece, or a column of it. */
+static struct row_in row_of_weave(const struct stream *s, size_t r, unsigned char *column)
+{
+	const struct item *t = s->t;
+	struct spot at = weave_spot(t->weave, r);
+	const struct piece *p = &s->piece[at.piece];
+	size_t size = dtype_info(t->weight->dtype)->block_bytes;
+	size_t n = t->piece[at.piece].n_rows, row = at.at / t->n_cols;
+	struct row_in in = { .t = t, .row = r, .weight = p->weight.p + row * (p->weight.n / n) };
+
+	if (at.step == 1 && t->in == IN_FLOAT)
+		in.weight = p->weight.p + at.at * size;
+	if (at.step == 1 && p->scales.p)
+		in.scales = p->scales.p + row * (p->scales.n / n);
+	if (at.step == 1 && p->biases.p)
+		in.biases = p->biases.p + row * (p->biases.n / n);
+	if (at.step == 1)
+		return in;
+	in.weight = column;
+	for (size_t i = 0; i < t->n_cols; i++)
+		memcpy(column + i * size, p->weight.p + (at.at + i * at.step) * size, size);
+	return in;
 }
 
 /* A row of a stack lies in its piece. */
@@ -220,7 +274,8 @@ static void check_row(struct own *own, const float *f, size_t n, size_t row)
 static void code_row(struct stream *s, size_t i, struct own *own)
 {
 	const struct item *t = s->t;
-	struct row_in in = t->n_pieces ? row_of_piece(s, s->first + i) : row_of(s, s->first + i);
+	struct row_in in = t->weave ? row_of_weave(s, s->first + i, own->row) :
+	                   t->n_pieces ? row_of_piece(s, s->first + i) : row_of(s, s->first + i);
 	float *f = s->f32 + i * t->n_cols;
 	size_t wide = row_bytes_out(t), groups = t->group ? t->n_cols / t->group : 0;
 	size_t scale = groups * dtype_info(t->dtype)->block_bytes, r = s->first + i;
@@ -289,8 +344,9 @@ static int open_rows(struct stream *s)
 	s->out = s->f32 ? arena_new(&s->arena, s->block_rows * wide, sizeof(float), s->e) : NULL;
 	s->own = s->out ? arena_new(&s->arena, n, sizeof *s->own, s->e) : NULL;
 	for (size_t i = 0; i < n && s->own; i++) {
-		s->own[i] = (struct own){ .room = arena_new(&s->arena, 4 * wide, sizeof(float), s->e) };
-		if (!s->own[i].room)
+		s->own[i] = (struct own){ .room = arena_new(&s->arena, 4 * wide, sizeof(float), s->e),
+			                  .row = arena_new(&s->arena, wide, sizeof(double), s->e) };
+		if (!s->own[i].room || !s->own[i].row)
 			return -1;
 	}
 	return !s->own || (t->group && open_scales(s)) ? -1 : 0;
@@ -339,8 +395,14 @@ static int one(struct stream *s)
 {
 	const struct item *t = s->t;
 
-	if (load(s, t->weight, &s->weight) || load(s, t->scales, &s->scales) ||
-	    load(s, t->biases, &s->biases) || load(s, t->tile_scales, &s->tiles) || load_pieces(s))
+	if (load_pieces(s))
+		return -1;
+	for (size_t j = 0; j < t->n_pieces; j++) /* for what is told of the progress */
+		s->weight.n += s->piece[j].weight.n;
+	if (decode_pieces(s))
+		return -1;
+	if (!t->n_pieces && (load(s, t->weight, &s->weight) || load(s, t->scales, &s->scales) ||
+	                     load(s, t->biases, &s->biases) || load(s, t->tile_scales, &s->tiles)))
 		return -1;
 	if (t->out != OUT_SAME)
 		return rows(s);
@@ -361,13 +423,15 @@ int stream_data(struct plan *p, struct writer *w, struct err *e)
 		int rc;
 
 		s.t = &p->item[i];
+		s.weight = s.scales = s.biases = s.tiles = (struct bytes){ 0 };
 		rc = one(&s);
 		if (s.t->weight && s.weight.p == s.t->weight->data.p)
 			file_forget(s.weight);
 		arena_release(&s.arena);
 		if (rc)
 			return err_in(e, "%s", s.t->name);
-		done += s.weight.n;
+		done += s.weight.n; /* two may be made of one */
+		done = done < p->n_bytes ? done : p->n_bytes;
 		if (p->options->outcome)
 			row_outcome(p, s.t);
 		if (p->options->progress)

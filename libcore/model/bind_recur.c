@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* bind_recur.c - what carries states: short convolutions and the delta rule
  *
- * Taps lie as Hugging Face or as MLX has them. Rates of decay are stored as
+ * Taps lie as Hugging Face, MLX or a GGUF has them. Rates of decay are stored as
  * logarithms: they are taken once, into f32. */
 #include "model/bind.h"
 #include "model/inventory.h"
@@ -9,7 +9,17 @@
 #include <math.h>
 #include <stdio.h>
 
-/* A channel's taps, [n, 1, taps], or as MLX turns them [n, taps, 1]. */
+/* A channel's taps, [n, 1, taps], as MLX turns them [n, taps, 1], or [1, n, 1, taps] in a GGUF. */
+static bool are_taps(const struct tensor *t, size_t n, size_t taps)
+{
+	const struct shape *s = &t->shape;
+	size_t at = s->rank == 4, count;
+
+	return shape_count(&count, s) && count == n * taps && s->rank >= 2 && s->rank <= 4 &&
+	       s->dim[0] == (at ? 1 : n) && s->dim[at] == n && dtype_info(t->dtype)->is_float &&
+	       (s->rank == 2 || s->dim[at + 1] == 1 || (s->rank == 3 && s->dim[2] == 1));
+}
+
 static int bind_taps(struct binder *b, struct weight **out, size_t i, const char *module, size_t n,
                      struct err *e)
 {
@@ -24,10 +34,7 @@ static int bind_taps(struct binder *b, struct weight **out, size_t i, const char
 	t = bind_find(b, name, path, "weight");
 	if (!t)
 		return inventory_missing(b, name, e);
-	if (t->shape.rank < 2 || t->shape.rank > 3 || t->shape.dim[0] != n ||
-	    t->shape.dim[1] * (t->shape.rank == 3 ? t->shape.dim[2] : 1) != taps ||
-	    (t->shape.rank == 3 && t->shape.dim[1] != 1 && t->shape.dim[2] != 1) ||
-	    !dtype_info(t->dtype)->is_float) {
+	if (!are_taps(t, n, taps)) {
 		snprintf(want, sizeof want, "[%zu,1,%zu]", n, taps);
 		return bind_bad_shape(t, want, e);
 	}
@@ -58,7 +65,8 @@ int bind_conv(struct binder *b, struct layer *l, size_t i, struct err *e)
 	       bind_linear(b, &l->o, NULL, i, "conv.out_proj", n, n, false, e);
 }
 
-/* n numbers of any shape under a module itself, as they are or e to them. */
+/* n numbers of any shape under a module itself, as they are or e to them; of these a GGUF has
+ * the negatives. */
 static int bind_numbers(struct binder *b, struct weight **out, size_t i, const char *module,
                         const char *leaf, size_t n, bool raise, struct err *e)
 {
@@ -85,7 +93,7 @@ static int bind_numbers(struct binder *b, struct weight **out, size_t i, const c
 		return f ? err_in(e, "%s", t->name) : -1;
 	dtype_to_f32(t->dtype, f, data.p, n);
 	for (size_t k = 0; raise && k < n; k++)
-		f[k] = (float)exp((double)f[k]);
+		f[k] = b->naming == NAMING_GGUF ? -f[k] : (float)exp((double)f[k]);
 	d.data = f;
 	b->path = NULL; /* no product's */
 	return bind_add(b, out, &d, n * sizeof *f, e);
@@ -101,13 +109,28 @@ static int bind_head_norm(struct binder *b, struct layer *l, size_t i, const cha
 	return bind_vector(b, &l->head_norm, path, "weight", b->c->delta_v, e);
 }
 
+/* Groups of a head of keys, or all q, all k, all v, and the gates beside them. */
+static int bind_qkvz(struct binder *b, struct layer *l, size_t i, size_t nk, size_t nv,
+                     struct err *e)
+{
+	static const char apart[] = "linear_attn.in_proj_qkv";
+	char path[NAME_ROOM], name[NAME_ROOM];
+	size_t n = b->c->hidden;
+
+	snprintf(path, sizeof path, "model.layers.%zu.%s", i, apart);
+	if (!b->s || !bind_find(b, name, path, "weight"))
+		return bind_linear(b, &l->qkvz, NULL, i, "linear_attn.in_proj_qkvz", 2 * nk + 2 * nv, n,
+		                   false, e);
+	return bind_linear(b, &l->qkv, NULL, i, apart, 2 * nk + nv, n, false, e) ||
+	       bind_linear(b, &l->z, NULL, i, "linear_attn.in_proj_z", nv, n, false, e);
+}
+
 int bind_delta(struct binder *b, struct layer *l, size_t i, struct err *e)
 {
 	const struct config *c = b->c;
 	size_t h = c->delta_heads, nk = c->delta_key_heads * c->delta_k, nv = h * c->delta_v;
 
-	return bind_linear(b, &l->qkvz, NULL, i, "linear_attn.in_proj_qkvz", 2 * nk + 2 * nv,
-	                   c->hidden, false, e) ||
+	return bind_qkvz(b, l, i, nk, nv, e) ||
 	       bind_linear(b, &l->ba, NULL, i, "linear_attn.in_proj_ba", 2 * h, c->hidden, false,
 	                   e) ||
 	       bind_taps(b, &l->conv, i, "linear_attn.conv1d", 2 * nk + nv, e) ||

@@ -36,6 +36,9 @@ void config_part_divisors(struct config *c);
 /* Experts, of families that have them. */
 NEED int config_experts_json(struct config *c, const struct family *f, const cJSON *json,
                              struct err *e);
+NEED int config_check_latent(const struct config *c, struct err *e);
+NEED int config_check_recur(const struct config *c, struct err *e);
+NEED int config_check_kinds(const struct config *c, struct err *e);
 NEED int config_check_experts(const struct config *c, struct err *e);
 NEED int config_rope_scaling(struct config *c, const cJSON *json, struct err *e);
 NEED int config_from_gguf(struct config *c, struct source *s, struct err *e);

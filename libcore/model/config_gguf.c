@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* config_gguf.c - hyperparameters from GGUF metadata and llama2.c headers */
-#include "model/config.h"
+#include "model/config_gguf.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-/* "ARCH.rest" in a fixed buffer. */
-struct keys {
-	char arch[64], key[128];
-};
-
-static const char *key(struct keys *k, const char *rest)
+const char *gguf_key(struct gguf_keys *k, const char *rest)
 {
 	snprintf(k->key, sizeof k->key, "%s.%s", k->arch, rest);
 	return k->key;
@@ -26,8 +21,14 @@ static int need(struct source *s, const char *name, size_t *out, struct err *e)
 	                 err_set(e, ERR_INPUT, "%s: expected a number, found nothing", name);
 }
 
+int gguf_need(struct gguf_keys *k, const char *rest, size_t *out, struct err *e)
+{
+	return need(k->s, gguf_key(k, rest), out, e);
+}
+
 /* One number, or one for each layer: 0 where it has no attention. */
-static int kv_heads(struct config *c, struct source *s, const char *name, struct err *e)
+static int kv_heads(struct config *c, const struct family *f, struct source *s, const char *name,
+                    struct err *e)
 {
 	const struct meta *m = source_meta(s, name);
 
@@ -37,7 +38,8 @@ static int kv_heads(struct config *c, struct source *s, const char *name, struct
 	for (size_t i = 0; m->item != META_STRING && m->item != META_ARRAY && i < m->count; i++) {
 		double v = meta_number(m, i);
 
-		if (!(v >= 0 && v <= 4096) || (v > 0 && c->n_kv_heads && v != (double)c->n_kv_heads))
+		if (!(v >= 0 && v <= 4096) ||
+		    (v > 0 && c->n_kv_heads && v != (double)c->n_kv_heads && !f->two_kinds))
 			return err_set(e, ERR_INPUT, "%s: expected 0 or one number, found %g and %zu", name, v,
 			               c->n_kv_heads);
 		c->n_kv_heads = v > 0 ? (size_t)v : c->n_kv_heads;
@@ -45,23 +47,39 @@ static int kv_heads(struct config *c, struct source *s, const char *name, struct
 	return 0;
 }
 
-static int sizes(struct config *c, struct source *s, struct keys *k, struct err *e)
+/* A list of them is read with the layers' other differences. */
+static int ffn(struct config *c, const struct family *f, struct gguf_keys *k, struct err *e)
+{
+	const struct meta *m = source_meta(k->s, gguf_key(k, "feed_forward_length"));
+
+	c->ffn = 1;
+	return f->two_kinds && m && m->type == META_ARRAY ? 0 :
+	       gguf_need(k, "feed_forward_length", &c->ffn, e);
+}
+
+static int sizes(struct config *c, const struct family *f, struct source *s, struct gguf_keys *k,
+                 struct err *e)
 {
 	const struct tensor *table = source_find(s, "token_embd.weight");
 	double eps = 1e-5;
 
-	if (need(s, key(k, "block_count"), &c->n_layers, e) ||
-	    need(s, key(k, "embedding_length"), &c->hidden, e) ||
-	    need(s, key(k, "feed_forward_length"), &c->ffn, e) ||
-	    need(s, key(k, "attention.head_count"), &c->n_heads, e) ||
-	    need(s, key(k, "context_length"), &c->max_pos, e))
+	if (need(s, gguf_key(k, "block_count"), &c->n_layers, e) ||
+	    need(s, gguf_key(k, "embedding_length"), &c->hidden, e) ||
+	    ffn(c, f, k, e) ||
+	    need(s, gguf_key(k, "attention.head_count"), &c->n_heads, e) ||
+	    need(s, gguf_key(k, "context_length"), &c->max_pos, e))
 		return -1;
 	c->n_kv_heads = c->n_heads;
 	c->head_dim = c->n_heads ? c->hidden / c->n_heads : 0;
-	if (kv_heads(c, s, key(k, "attention.head_count_kv"), e) ||
-	    source_meta_size(s, key(k, "attention.key_length"), &c->head_dim, e) < 0 ||
-	    source_meta_f64(s, key(k, "attention.layer_norm_rms_epsilon"), &eps, e) < 0)
+	if (kv_heads(c, f, s, gguf_key(k, "attention.head_count_kv"), e) ||
+	    source_meta_size(s, gguf_key(k, "attention.key_length"), &c->head_dim, e) < 0 ||
+	    source_meta_f64(s, gguf_key(k, f->norm_bias ? "attention.layer_norm_epsilon" :
+	                                "attention.layer_norm_rms_epsilon"), &eps, e) < 0)
 		return -1;
+	if (source_meta_size(s, gguf_key(k, "nextn_predict_layers"), &c->n_extra_layers, e) < 0)
+		return -1;
+	if (c->n_extra_layers && c->n_extra_layers < c->n_layers)
+		c->n_layers -= c->n_extra_layers;
 	if (!table || table->shape.rank != 2)
 		return err_set(e, ERR_INPUT, "token_embd.weight: missing");
 	c->vocab = table->shape.dim[0];
@@ -70,7 +88,7 @@ static int sizes(struct config *c, struct source *s, struct keys *k, struct err 
 	return 0;
 }
 
-static int rope(struct config *c, struct source *s, struct keys *k, struct err *e)
+static int rope(struct config *c, struct source *s, struct gguf_keys *k, struct err *e)
 {
 	struct bytes type = { 0 };
 	size_t dims = c->head_dim;
@@ -78,20 +96,22 @@ static int rope(struct config *c, struct source *s, struct keys *k, struct err *
 
 	c->rope_theta = 10000;
 	c->rope_factor = 1;
-	if (source_meta_f64(s, key(k, "rope.freq_base"), &c->rope_theta, e) < 0 ||
-	    source_meta_size(s, key(k, "rope.dimension_count"), &dims, e) < 0 ||
-	    source_meta_f64(s, key(k, "rope.scale_linear"), &c->rope_factor, e) < 0 ||
-	    source_meta_f64(s, key(k, "rope.scaling.factor"), &c->rope_factor, e) < 0 ||
-	    source_meta_f64(s, key(k, "rope.scaling.attn_factor"), &extra, e) < 0 ||
-	    source_meta_text(s, key(k, "rope.scaling.type"), &type, e) < 0)
+	if (source_meta_f64(s, gguf_key(k, "rope.freq_base"), &c->rope_theta, e) < 0 ||
+	    source_meta_size(s, gguf_key(k, "rope.dimension_count"), &dims, e) < 0 ||
+	    source_meta_f64(s, gguf_key(k, "rope.scale_linear"), &c->rope_factor, e) < 0 ||
+	    source_meta_f64(s, gguf_key(k, "rope.scaling.factor"), &c->rope_factor, e) < 0 ||
+	    source_meta_f64(s, gguf_key(k, "rope.scaling.attn_factor"), &extra, e) < 0 ||
+	    source_meta_f64(s, gguf_key(k, "rope.scaling.yarn_beta_fast"), &c->rope_beta_fast, e) < 0 ||
+	    source_meta_f64(s, gguf_key(k, "rope.scaling.yarn_beta_slow"), &c->rope_beta_slow, e) < 0 ||
+	    source_meta_text(s, gguf_key(k, "rope.scaling.type"), &type, e) < 0)
 		return -1;
 	c->rope_original = c->max_pos;
-	if (source_meta_size(s, key(k, "rope.scaling.original_context_length"), &c->rope_original,
+	if (source_meta_size(s, gguf_key(k, "rope.scaling.original_context_length"), &c->rope_original,
 	                     e) < 0)
 		return -1;
 	if (!dims || dims > c->head_dim)
 		return err_set(e, ERR_INPUT, "%s: expected 1 to %zu, found %zu",
-		               key(k, "rope.dimension_count"), c->head_dim, dims);
+		               gguf_key(k, "rope.dimension_count"), c->head_dim, dims);
 	c->rope_dims = dims;
 	if (bytes_is(type, "yarn")) {
 		c->rope_kind = ROPE_YARN;
@@ -103,7 +123,7 @@ static int rope(struct config *c, struct source *s, struct keys *k, struct err *
 		c->rope_kind = c->rope_factor == 1 ? ROPE_PLAIN : ROPE_LINEAR;
 	else if (!bytes_is(type, "none"))
 		return err_set(e, ERR_INPUT, "%s: expected none, linear, yarn or longrope, found \"%.*s\"",
-		               key(k, "rope.scaling.type"), (int)(type.n > 40 ? 40 : type.n),
+		               gguf_key(k, "rope.scaling.type"), (int)(type.n > 40 ? 40 : type.n),
 		               (const char *)type.p);
 	return 0;
 }
@@ -149,15 +169,15 @@ static int factors(struct config *c, struct source *s, struct err *e)
 	return 0;
 }
 
-static int window(struct config *c, const struct family *f, struct source *s, struct keys *k,
+static int window(struct config *c, const struct family *f, struct source *s, struct gguf_keys *k,
                   struct err *e)
 {
 	const struct meta *pattern;
 
 	c->window = f->window;
-	if (source_meta_size(s, key(k, "attention.sliding_window"), &c->window, e) < 0)
+	if (source_meta_size(s, gguf_key(k, "attention.sliding_window"), &c->window, e) < 0)
 		return -1;
-	pattern = source_meta(s, key(k, "attention.sliding_window_pattern"));
+	pattern = source_meta(s, gguf_key(k, "attention.sliding_window_pattern"));
 	for (size_t i = 0; c->window && i < c->n_layers; i++) {
 		if (!pattern)
 			c->sliding[i] = !f->window_pattern || (i + 1) % f->window_pattern;
@@ -171,17 +191,17 @@ static int window(struct config *c, const struct family *f, struct source *s, st
 }
 
 /* What an architecture's name says without a key. */
-static int implied(struct config *c, const struct family *f, struct source *s, struct keys *k,
+static int implied(struct config *c, const struct family *f, struct source *s, struct gguf_keys *k,
                    struct err *e)
 {
 	double attn = 0, final = 0;
 	bool by_width = (!strcmp(f->name, "gemma2") && c->n_layers == 46) ||
 	                (!strcmp(f->name, "gemma3_text") && c->n_layers == 62);
 
-	if (source_meta_f64(s, key(k, "attn_logit_softcapping"), &attn, e) < 0 ||
-	    source_meta_f64(s, key(k, "final_logit_softcapping"), &final, e) < 0 ||
+	if (source_meta_f64(s, gguf_key(k, "attn_logit_softcapping"), &attn, e) < 0 ||
+	    source_meta_f64(s, gguf_key(k, "final_logit_softcapping"), &final, e) < 0 ||
 	    (f->qk_norm && f->window_pattern && (c->rope_local_theta = 10000) != 0 &&
-	     source_meta_f64(s, key(k, "rope.freq_base_swa"), &c->rope_local_theta, e) < 0))
+	     source_meta_f64(s, gguf_key(k, "rope.freq_base_swa"), &c->rope_local_theta, e) < 0))
 		return -1;
 	if (!(attn >= 0 && attn < 1e6 && final >= 0 && final < 1e6))
 		return err_set(e, ERR_INPUT, "softcapping: expected 0 to 1e6, found %g and %g", attn,
@@ -221,46 +241,6 @@ static int ends(struct config *c, struct source *s, struct err *e)
 	return 0;
 }
 
-/* All layers have them: the architectures read here know no others. */
-static int experts(struct config *c, const struct family *f, struct source *s, struct keys *k,
-                   struct err *e)
-{
-	if (!f->experts[0])
-		return 0;
-	c->routing = (struct routing){ .score = f->score, .normalize = true, .scale = 1 };
-	c->expert_ffn = c->ffn;
-	if (need(s, key(k, "expert_count"), &c->n_experts, e) ||
-	    need(s, key(k, "expert_used_count"), &c->routing.k, e) ||
-	    source_meta_size(s, key(k, "expert_feed_forward_length"), &c->expert_ffn, e) < 0)
-		return -1;
-	c->sparse = arena_new(&c->arena, c->n_layers, sizeof *c->sparse, e);
-	for (size_t i = 0; c->sparse && i < c->n_layers; i++)
-		c->sparse[i] = true;
-	return c->sparse ? config_check_experts(c, e) : -1;
-}
-
-/* Short convolutions in the layers without heads of keys. */
-static int convolutions(struct config *c, const struct family *f, struct source *s, struct keys *k,
-                        struct err *e)
-{
-	const struct meta *m = source_meta(s, key(k, "attention.head_count_kv"));
-
-	if (f->block != BLOCK_CONV)
-		return 0;
-	if (!m || m->type != META_ARRAY || m->item == META_STRING || m->item == META_ARRAY ||
-	    m->count != c->n_layers)
-		return err_set(e, ERR_INPUT, "%s: expected %zu numbers", k->key, c->n_layers);
-	c->block = arena_new(&c->arena, c->n_layers, sizeof *c->block, e);
-	for (size_t i = 0; c->block && i < c->n_layers; i++)
-		c->block[i] = meta_number(m, i) > 0 ? BLOCK_ATTENTION : BLOCK_CONV;
-	if (!c->block || need(s, key(k, "shortconv.l_cache"), &c->conv_taps, e))
-		return -1;
-	if (c->conv_taps < 2 || c->conv_taps > CONV_TAPS)
-		return err_set(e, ERR_INPUT, "%s: expected 2 to %d, found %zu", k->key, CONV_TAPS,
-		               c->conv_taps);
-	return 0;
-}
-
 /* An architecture may be that of a family with experts and of one without. */
 static const struct family *with_experts(const struct family *f)
 {
@@ -275,7 +255,7 @@ static const struct family *with_experts(const struct family *f)
 
 int config_from_gguf(struct config *c, struct source *s, struct err *e)
 {
-	struct keys k = { 0 };
+	struct gguf_keys k = { .s = s };
 	const struct family *f;
 	const struct tensor *q = source_find(s, "blk.0.attn_q.weight");
 	struct bytes arch = { 0 };
@@ -288,24 +268,27 @@ int config_from_gguf(struct config *c, struct source *s, struct err *e)
 	f = family_of_gguf(k.arch);
 	if (!f)
 		return family_unknown("general.architecture", k.arch, e);
-	if (source_meta(s, key(&k, "expert_count")))
+	if (source_meta(s, gguf_key(&k, "expert_count")))
 		f = with_experts(f);
 	snprintf(c->model_type, sizeof c->model_type, "%s", f->name);
-	if (sizes(c, s, &k, e))
+	if (sizes(c, f, s, &k, e) || config_gguf_latent(c, f, &k, e))
 		return -1;
 	if (!c->n_layers || c->n_layers > 4096)
 		return err_set(e, ERR_INPUT, "%s: expected 1 to 4096, found %zu",
-		               key(&k, "block_count"), c->n_layers);
+		               gguf_key(&k, "block_count"), c->n_layers);
 	c->sliding = arena_new(&c->arena, c->n_layers, sizeof *c->sliding, e);
-	if (!c->sliding || rope(c, s, &k, e) || factors(c, s, e) || window(c, f, s, &k, e) ||
-	    implied(c, f, s, &k, e) || experts(c, f, s, &k, e) ||
-	    convolutions(c, f, s, &k, e) || ends(c, s, e))
+	if (!c->sliding || rope(c, s, &k, e) || factors(c, s, e) ||
+	    config_gguf_mscale(c, &k, e) || window(c, f, s, &k, e) ||
+	    implied(c, f, s, &k, e) || config_gguf_experts(c, f, &k, e) ||
+	    config_gguf_states(c, f, &k, e) || config_gguf_kinds(c, f, &k, e) || ends(c, s, e))
 		return -1;
 	c->qk_norm = f->qk_norm;
 	c->rope_interleaved = f->gguf_interleaved || f->interleaved;
-	c->qkv_bias = source_find(s, "blk.0.attn_q.bias") != NULL;
-	c->o_bias = source_find(s, "blk.0.attn_output.bias") != NULL;
-	c->mlp_bias = source_find(s, "blk.0.ffn_gate.bias") != NULL;
+	c->rope_truncate = !f->yarn_exact;
+	c->qkv_bias = f->biased || source_find(s, "blk.0.attn_q.bias") != NULL;
+	c->o_bias = f->biased || source_find(s, "blk.0.attn_output.bias") != NULL;
+	c->mlp_bias = f->biased || source_find(s, "blk.0.ffn_gate.bias") != NULL;
+	q = q ? q : source_find(s, "blk.0.attn_kv_a_mqa.weight");
 	q = q ? q : source_find(s, "blk.0.attn_qkv.weight");
 	c->dtype = q && dtype_info(q->dtype)->is_float ? q->dtype : DT_F16;
 	return 0;

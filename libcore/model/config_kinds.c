@@ -91,7 +91,7 @@ static int each_layer(struct config *c, const cJSON *list, struct err *e)
 
 /* ---- the rest */
 
-static int check(const struct config *c, struct err *e)
+int config_check_kinds(const struct config *c, struct err *e)
 {
 	if (c->full_head_dim % 2 || c->full_head_dim > 512 ||
 	    (c->full_kv_heads && c->n_heads % c->full_kv_heads))
@@ -136,7 +136,7 @@ int config_kinds_json(struct config *c, const struct family *f, const cJSON *jso
 	if (cJSON_IsObject(list) && each_layer(c, list, e))
 		return -1;
 	c->wide_ffn = wide && c->n_shared ? 2 * c->ffn : 0;
-	return check(c, e);
+	return config_check_kinds(c, e);
 }
 
 /* Of a head `dims` wide pairs past the first part do not turn: their inverse

@@ -8,7 +8,7 @@
 
 enum { MAX_RANK = 1 << 14, MAX_PART = 512 };
 
-static int check(const struct config *c, struct err *e)
+int config_check_latent(const struct config *c, struct err *e)
 {
 	if (!c->kv_rank || c->kv_rank > MAX_RANK || c->q_rank > MAX_RANK)
 		return err_set(e, ERR_INPUT, "kv_lora_rank and q_lora_rank: expected up to %d, found %zu "
@@ -41,7 +41,7 @@ int config_latent_json(struct config *c, const struct family *f, const cJSON *js
 	if (bias)
 		return err_set(e, ERR_INPUT, "attention_bias: expected false, found true");
 	c->head_dim = c->nope_dim + c->pe_dim;
-	return check(c, e);
+	return config_check_latent(c, e);
 }
 
 void config_cache_layer(const struct config *c, size_t i, struct exec_kv_layer *out)

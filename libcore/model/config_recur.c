@@ -6,7 +6,7 @@
  * numbers beside the others. */
 #include "model/config.h"
 
-static int check(const struct config *c, struct err *e)
+int config_check_recur(const struct config *c, struct err *e)
 {
 	if (!c->delta_key_heads || !c->delta_heads || c->delta_heads > 4096 ||
 	    c->delta_heads % c->delta_key_heads)
@@ -57,7 +57,7 @@ int config_recur_json(struct config *c, const struct family *f, const cJSON *jso
 	c->conv_taps = 4;
 	if (f->block == BLOCK_DELTA ? delta_sizes(c, json, e) : kda_sizes(c, json, e))
 		return -1;
-	return check(c, e);
+	return config_check_recur(c, e);
 }
 
 /* kda_layers counts from 1. */

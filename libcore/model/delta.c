@@ -64,18 +64,20 @@ static void rule(struct pass *p, const struct layer *l, struct delta *d, enum ac
 	block_join(p, l->o, NULL, l->norm[1], p->told);
 }
 
-/* Each group of qkvz is a head's q and k, its heads' v, then their gates; of
+/* Each group of qkvz, where there is one, is a head's q and k, its heads' v, then their gates; of
  * ba the heads' betas, then what decays are made of. */
-static void spread(struct pass *p)
+static void spread(struct pass *p, bool one)
 {
 	const struct config *c = p->c;
 	size_t groups = c->delta_key_heads, dk = c->delta_k, per = c->delta_heads / groups;
 	size_t v = per * c->delta_v, all = 2 * dk + 2 * v, nk = groups * dk;
 
-	op_copy(p->r, p->raw[0], p->qkvz, &(struct copy){ groups, dk, 0, dk, 0, all });
-	op_copy(p->r, p->raw[0], p->qkvz, &(struct copy){ groups, dk, nk, dk, dk, all });
-	op_copy(p->r, p->raw[0], p->qkvz, &(struct copy){ groups, v, 2 * nk, v, 2 * dk, all });
-	op_copy(p->r, p->outer, p->qkvz, &(struct copy){ groups, v, 0, v, 2 * dk + v, all });
+	if (one) {
+		op_copy(p->r, p->raw[0], p->qkvz, &(struct copy){ groups, dk, 0, dk, 0, all });
+		op_copy(p->r, p->raw[0], p->qkvz, &(struct copy){ groups, dk, nk, dk, dk, all });
+		op_copy(p->r, p->raw[0], p->qkvz, &(struct copy){ groups, v, 2 * nk, v, 2 * dk, all });
+		op_copy(p->r, p->outer, p->qkvz, &(struct copy){ groups, v, 0, v, 2 * dk + v, all });
+	}
 	op_copy(p->r, p->beta, p->ba, &(struct copy){ groups, per, 0, per, 0, 2 * per });
 	op_copy(p->r, p->decay, p->ba, &(struct copy){ groups, per, 0, per, per, 2 * per });
 }
@@ -83,12 +85,14 @@ static void spread(struct pass *p)
 void delta_block(struct pass *p, const struct layer *l, size_t i)
 {
 	size_t nk = p->c->delta_key_heads * p->c->delta_k;
-	struct op_product in[] = { product(p->qkvz, l->qkvz, NULL), product(p->ba, l->ba, NULL) };
+	struct op_product in[] = { product(p->ba, l->ba, NULL), product(p->qkvz, l->qkvz, NULL) };
+	struct op_product apart[] = { in[0], product(p->raw[0], l->qkv, NULL),
+		                      product(p->outer, l->z, NULL) };
 	struct delta d = { .layer = i, .part = 1, .q = p->qkv[0], .k = p->qkv[0], .v = p->qkv[0],
 		           .k_at = nk, .v_at = 2 * nk };
 
-	block_matmul(p, in, 2, block_input(p, l->norm[0]), false);
-	spread(p);
+	block_matmul(p, l->qkvz ? in : apart, l->qkvz ? 2 : 3, block_input(p, l->norm[0]), false);
+	spread(p, l->qkvz);
 	convolve(p, l->conv, i, 0);
 	rule(p, l, &d, ACT_SILU);
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* family.c - a row per model family; tensor names of each container to ours
+/* family.c - a row per model family, and the names it gives its tensors
  *
- * Ours are the names of Hugging Face and mlx-lm. Layer numbers stand as {}
- * in the table; a name whose end is not in the table is left to the caller
- * (inventory.c). */
+ * Ours are the names of Hugging Face and mlx-lm; what all families call alike
+ * is in names.c. */
 #include "model/family.h"
 
 #include "model/model.h"
@@ -15,6 +14,9 @@
 #define NORMS_AFTER { NULL, "post_attention_layernorm", NULL, "post_feedforward_layernorm" }
 #define NORMS_AROUND { "input_layernorm", "post_attention_layernorm", \
 	"pre_feedforward_layernorm", "post_feedforward_layernorm" }
+
+/* the norm before the feed-forward, where a GGUF names it by its place */
+#define GGUF_POST { "attn_norm", NULL, "post_attention_norm", NULL }
 
 static const struct alias lfm2_names[] = {
 	{ "model.norm", "model.embedding_norm" },
@@ -79,9 +81,40 @@ static const struct alias kimi_linear_names[] = {
 	{ NULL, NULL },
 };
 
+/* ---- in a GGUF, within a layer: modules, or whole names */
+
+static const struct alias delta_gguf[] = {
+	{ "linear_attn.in_proj_qkv", "attn_qkv" },
+	{ "linear_attn.in_proj_z", "attn_gate" },
+	{ "linear_attn.in_proj_qkvz", "ssm_in" }, /* old files */
+	{ "linear_attn.in_proj_ba", "ssm_ba" },
+	{ "linear_attn.conv1d", "ssm_conv1d" },
+	{ "linear_attn.A_log", "ssm_a" },
+	{ "linear_attn.dt_bias", "ssm_dt.bias" },
+	{ "linear_attn.norm", "ssm_norm" },
+	{ "linear_attn.out_proj", "ssm_out" },
+	{ NULL, NULL },
+};
+
+static const struct alias kda_gguf[] = {
+	{ "self_attn.q_conv.conv", "ssm_conv1d_q" },
+	{ "self_attn.k_conv.conv", "ssm_conv1d_k" },
+	{ "self_attn.v_conv.conv", "ssm_conv1d_v" },
+	{ "self_attn.f_a_proj", "ssm_f_a" },
+	{ "self_attn.f_b_proj", "ssm_f_b" },
+	{ "self_attn.g_a_proj", "ssm_g_a" },
+	{ "self_attn.g_b_proj", "ssm_g_b" },
+	{ "self_attn.b_proj", "ssm_beta" },
+	{ "self_attn.A_log", "ssm_a" },
+	{ "self_attn.dt_bias", "ssm_dt.bias" },
+	{ "self_attn.o_norm", "ssm_norm" },
+	{ NULL, NULL },
+};
+
 #define EXPERTS { "mlp.experts", "gate_proj", "up_proj", "down_proj" }
 
-#define LATENT_MIXTURE .norm = NORMS_BEFORE, .interleaved = true, .block = BLOCK_LATENT, \
+#define LATENT_MIXTURE .gguf = "deepseek2", .norm = NORMS_BEFORE, .interleaved = true, \
+	.block = BLOCK_LATENT, \
 	.latent_eps = 1e-6f, .experts = EXPERTS, .score = SCORE_SIGMOID, .normalize = true, \
 	.choice_bias = true
 
@@ -107,17 +140,20 @@ static const struct family families[] = {
 	{ .name = "deepseek_v3", .class = "DeepseekV3ForCausalLM", LATENT_MIXTURE },
 	{ .name = "kimi_k2", .class = "DeepseekV3ForCausalLM", LATENT_MIXTURE },
 	{ .name = "qwen3_next", .class = "Qwen3NextForCausalLM",
+	  .gguf = "qwen3next", .gguf_norms = GGUF_POST, .gguf_names = delta_gguf,
 	  .norm = NORMS_BEFORE, .qk_norm = true, .norm_plus_one = true, .whole_if_turned = true,
 	  .block = BLOCK_DELTA, .block_name = "linear_attention", .full_every = 4,
 	  .gated_query = true, .experts = EXPERTS, .normalize = true, .gated_shared = true,
 	  .alias = qwen3_next_names },
 	{ .name = "kimi_linear", .class = "KimiLinearForCausalLM",
+	  .gguf = "kimi-linear", .gguf_names = kda_gguf,
 	  .norm = NORMS_BEFORE, .unrotated_every = 1,
 	  .block = BLOCK_KDA, .block_name = "linear_attention", .others = BLOCK_LATENT,
 	  .experts = { "block_sparse_moe.experts", "w1", "w3", "w2" }, .score = SCORE_SIGMOID,
 	  .normalize = true, .choice_bias = true, .alias = kimi_linear_names },
-	{ .name = "gpt_oss", .class = "GptOssForCausalLM", .norm = NORMS_BEFORE, .biased = true,
-	  .sinks = true, .window_pattern = 2, .window = 128, .act = ACT_CLIPPED,
+	{ .name = "gpt_oss", .class = "GptOssForCausalLM",
+	  .gguf = "gpt-oss", .gguf_norms = GGUF_POST, .norm = NORMS_BEFORE, .biased = true,
+	  .sinks = true, .yarn_exact = true, .window_pattern = 2, .window = 128, .act = ACT_CLIPPED,
 	  .score = SCORE_CHOSEN, .experts = EXPERTS, .paired_experts = true,
 	  .alias = gpt_oss_names },
 	{ .name = "gemma", .class = "GemmaForCausalLM",
@@ -132,6 +168,7 @@ static const struct family families[] = {
 	  .norm_plus_one = true, .embed_by_width = true, .tied = true, .act = ACT_GELU_TANH,
 	  .window_pattern = 6, .window = 512 },
 	{ .name = "gemma4_text", .class = "Gemma4ForCausalLM",
+	  .gguf = "gemma4",
 	  .norm = NORMS_AROUND, .qk_norm = true, .value_norm = true, .unscaled = true,
 	  .embed_by_width = true, .tied = true, .act = ACT_GELU_TANH, .window_pattern = 5,
 	  .window = 512, .two_kinds = true, .layer_scalar = true },
@@ -153,6 +190,7 @@ static const struct family families[] = {
 	  .block = BLOCK_CONV, .block_name = "conv", .shrunk_ffn = true, .tied = true,
 	  .alias = lfm2_names },
 	{ .name = "bert", .class = "BertModel",
+	  .gguf = "bert", .gguf_norms = { NULL, "attn_output_norm", NULL, "layer_output_norm" },
 	  .norm = { NULL, "attention.output.LayerNorm", NULL, "output.LayerNorm" },
 	  .block = BLOCK_ENCODER, .layers = "encoder.layer", .prefix = "bert.", .alias = bert_names,
 	  .norm_bias = true, .biased = true, .tied = true,
@@ -216,6 +254,9 @@ bool family_files(struct family_files *out, const char *model_type)
 	*out = (struct family_files){
 		.class = f->class,
 		.gguf = f->gguf,
+		.yarn_exact = f->yarn_exact,
+		.paired_experts = f->paired_experts,
+		.whole_if_turned = f->whole_if_turned,
 		.gguf_pairs = f->gguf_interleaved || f->interleaved,
 		.norm_less_one = f->norm_plus_one,
 		.qkv_bias = f->qkv_bias,
@@ -235,210 +276,4 @@ const struct family *family_of_gguf(const char *architecture)
 		if (families[i].gguf && !strcmp(families[i].gguf, architecture))
 			return &families[i];
 	return NULL;
-}
-
-struct rename {
-	const char *hf, *meta, *gguf;
-};
-
-/* Module paths without their last part (".weight", ".bias", ".scales"). */
-static const struct rename renames[] = {
-	{ "model.embed_tokens", "tok_embeddings", "token_embd" },
-	{ "model.norm", "norm", "output_norm" },
-	{ "lm_head", "output", "output" },
-	{ "model.layers.{}.input_layernorm", "layers.{}.attention_norm", "blk.{}.attn_norm" },
-	{ "model.layers.{}.post_attention_layernorm", "layers.{}.ffn_norm", "blk.{}.ffn_norm" },
-	{ "model.layers.{}.self_attn.q_proj", "layers.{}.attention.wq", "blk.{}.attn_q" },
-	{ "model.layers.{}.self_attn.k_proj", "layers.{}.attention.wk", "blk.{}.attn_k" },
-	{ "model.layers.{}.self_attn.v_proj", "layers.{}.attention.wv", "blk.{}.attn_v" },
-	{ "model.layers.{}.self_attn.o_proj", "layers.{}.attention.wo", "blk.{}.attn_output" },
-	{ "model.layers.{}.self_attn.q_norm", NULL, "blk.{}.attn_q_norm" },
-	{ "model.layers.{}.self_attn.k_norm", NULL, "blk.{}.attn_k_norm" },
-	{ "model.layers.{}.mlp.gate_proj", "layers.{}.feed_forward.w1", "blk.{}.ffn_gate" },
-	{ "model.layers.{}.mlp.down_proj", "layers.{}.feed_forward.w2", "blk.{}.ffn_down" },
-	{ "model.layers.{}.mlp.up_proj", "layers.{}.feed_forward.w3", "blk.{}.ffn_up" },
-	{ "model.layers.{}.mlp.gate", NULL, "blk.{}.ffn_gate_inp" },
-	{ "model.layers.{}.mlp.switch_mlp.gate_proj", NULL, "blk.{}.ffn_gate_exps" },
-	{ "model.layers.{}.mlp.switch_mlp.up_proj", NULL, "blk.{}.ffn_up_exps" },
-	{ "model.layers.{}.mlp.switch_mlp.down_proj", NULL, "blk.{}.ffn_down_exps" },
-	{ "model.layers.{}.conv.in_proj", NULL, "blk.{}.shortconv.in_proj" },
-	{ "model.layers.{}.conv.conv", NULL, "blk.{}.shortconv.conv" },
-	{ "model.layers.{}.conv.out_proj", NULL, "blk.{}.shortconv.out_proj" },
-	/* fused rows; from a GGUF the first that fits is meant */
-	{ "model.layers.{}.self_attn.qkv_proj", NULL, "blk.{}.attn_qkv" },
-	{ "model.layers.{}.mlp.gate_up_proj", NULL, "blk.{}.ffn_up" },
-};
-enum { N_RENAMES = sizeof renames / sizeof *renames, LAYER_DIGITS = 5 };
-
-static const char *side(const struct rename *r, enum naming n)
-{
-	return n == NAMING_HF ? r->hf : n == NAMING_META ? r->meta : r->gguf;
-}
-
-/* Whether `path` [n] matches the pattern; its layer digits go to `layer`. */
-static bool match(char layer[LAYER_DIGITS + 1], const char *pattern, const char *path, size_t n)
-{
-	const char *hole = strstr(pattern, "{}");
-	size_t head = hole ? (size_t)(hole - pattern) : strlen(pattern), digits = 0;
-
-	if (n < head || memcmp(pattern, path, head))
-		return false;
-	if (!hole)
-		return n == head;
-	while (head + digits < n && path[head + digits] >= '0' && path[head + digits] <= '9')
-		digits++;
-	if (!digits || digits > LAYER_DIGITS || (digits > 1 && path[head] == '0'))
-		return false;
-	memcpy(layer, path + head, digits);
-	layer[digits] = 0;
-	return n - head - digits == strlen(hole + 2) &&
-	       !memcmp(hole + 2, path + head + digits, strlen(hole + 2));
-}
-
-static bool rename_path(char *out, size_t room, enum naming from, enum naming to, const char *name)
-{
-	const char *leaf = strrchr(name, '.');
-
-	if (!leaf)
-		return false;
-	for (size_t i = 0; i < N_RENAMES; i++) {
-		const char *a = side(&renames[i], from), *b = side(&renames[i], to);
-		char layer[LAYER_DIGITS + 1] = "";
-		const char *hole;
-		int n;
-
-		if (!a || !b || !match(layer, a, name, (size_t)(leaf - name)))
-			continue;
-		hole = strstr(b, "{}");
-		n = hole ? snprintf(out, room, "%.*s%s%s%s", (int)(hole - b), b, layer, hole + 2,
-		                    leaf) :
-		           snprintf(out, room, "%s%s", b, leaf);
-		return n > 0 && (size_t)n < room;
-	}
-	return false;
-}
-
-/* The name in the family's own files, where it differs. */
-static bool alias_out(const struct family *f, char *out, size_t room, const char *name)
-{
-	static const char layers[] = "model.layers";
-	const char *leaf = strrchr(name, '.');
-	char own[256];
-
-	if (f->layers && !strncmp(name, layers, sizeof layers - 1)) {
-		snprintf(own, sizeof own, "%s%s", f->layers, name + sizeof layers - 1);
-		name = own;
-		leaf = strrchr(name, '.');
-	}
-	for (const struct alias *a = f->alias; leaf && a && a->ours; a++) {
-		size_t n = strlen(a->ours), path = (size_t)(leaf - name);
-
-		if (path < n || memcmp(leaf - n, a->ours, n) ||
-		    (path > n && name[path - n - 1] != '.'))
-			continue;
-		return (size_t)snprintf(out, room, "%.*s%s%s", (int)(path - n), name, a->theirs, leaf) <
-		       room;
-	}
-	return (size_t)snprintf(out, room, "%s", name) < room;
-}
-
-/* And back. */
-static bool alias_in(const struct family *f, char *out, size_t room, const char *name)
-{
-	const char *leaf = strrchr(name, '.');
-
-	for (const struct alias *a = f->alias; leaf && a && a->ours; a++) {
-		size_t n = strlen(a->theirs), path = (size_t)(leaf - name);
-
-		if (path >= n && !memcmp(leaf - n, a->theirs, n) &&
-		    (path == n || name[path - n - 1] == '.'))
-			return (size_t)snprintf(out, room, "%.*s%s%s", (int)(path - n), name, a->ours,
-			                        leaf) < room;
-	}
-	return (size_t)snprintf(out, room, "%s", name) < room;
-}
-
-/* Which of a layer's norms stands where is the family's fact, and so is the
- * name that follows from it. */
-static const char *const gguf_norms[] = { "attn_norm", "post_attention_norm", "ffn_norm",
-	                                  "post_ffw_norm" };
-enum { N_NORMS = sizeof gguf_norms / sizeof *gguf_norms };
-
-static bool rename_norm(const struct family *f, char *out, size_t room, bool in, const char *name)
-{
-	char last[64];
-
-	snprintf(last, sizeof last, "%s.weight", f->gguf_norm ? f->gguf_norm : "output_norm");
-	if (!strcmp(name, in ? last : "model.norm.weight"))
-		return (size_t)snprintf(out, room, "%s", in ? "model.norm.weight" : last) < room;
-	for (size_t i = 0; i < N_NORMS; i++) {
-		char ours[128], theirs[64], layer[LAYER_DIGITS + 1];
-
-		if (!f->norm[i])
-			continue;
-		snprintf(ours, sizeof ours, "model.layers.{}.%s.weight", f->norm[i]);
-		snprintf(theirs, sizeof theirs, "blk.{}.%s.weight", gguf_norms[i]);
-		if (match(layer, in ? theirs : ours, name, strlen(name)))
-			return (size_t)(in ? snprintf(out, room, "model.layers.%s.%s.weight", layer,
-			                              f->norm[i]) :
-			                     snprintf(out, room, "blk.%s.%s.weight", layer,
-			                              gguf_norms[i])) < room;
-	}
-	return false;
-}
-
-bool family_name_out(const struct family *f, char *out, size_t room, enum naming n,
-                     const char *name)
-{
-	if (n == NAMING_HF)
-		return alias_out(f, out, room, name);
-	return (n == NAMING_GGUF && rename_norm(f, out, room, false, name)) ||
-	       name_out(out, room, n, name);
-}
-
-static bool family_name_in(const struct family *f, char *out, size_t room, enum naming n,
-                           const char *name)
-{
-	char layer[LAYER_DIGITS + 1];
-
-	if (n == NAMING_HF)
-		return alias_in(f, out, room, name);
-	if (n == NAMING_GGUF && rename_norm(f, out, room, true, name))
-		return true;
-	if (n == NAMING_GGUF && f->fused_gate_up && match(layer, "blk.{}.ffn_up.weight", name,
-	                                                  strlen(name)))
-		return (size_t)snprintf(out, room, "model.layers.%s.mlp.gate_up_proj.weight",
-		                        layer) < room;
-	return name_in(out, room, n, name);
-}
-
-bool config_name_in(const struct config *c, char *out, size_t room, enum naming n,
-                    const char *name)
-{
-	return c && c->family ? family_name_in(c->family, out, room, n, name) :
-	                        name_in(out, room, n, name);
-}
-
-bool config_name_out(const struct config *c, char *out, size_t room, enum naming n,
-                     const char *name)
-{
-	return c && c->family ? family_name_out(c->family, out, room, n, name) :
-	                        name_out(out, room, n, name);
-}
-
-bool name_in(char *out, size_t room, enum naming n, const char *name)
-{
-	return rename_path(out, room, n, NAMING_HF, name);
-}
-
-bool name_out(char *out, size_t room, enum naming n, const char *name)
-{
-	return rename_path(out, room, NAMING_HF, n, name);
-}
-
-enum naming naming_of(const struct source *s)
-{
-	if (source_container(s) == CONTAINER_GGUF)
-		return NAMING_GGUF;
-	return source_find(s, "tok_embeddings.weight") ? NAMING_META : NAMING_HF;
 }

@@ -50,6 +50,7 @@ struct family {
 	bool biased;               /* all products have biases */
 	bool sinks;                /* self_attn.sinks: a score more for each head */
 	bool ungated;              /* no mlp.gate_proj */
+	bool yarn_exact;           /* a GGUF of it means yarn's borders not rounded to pairs */
 	bool shrunk_ffn;           /* intermediate_size is before two thirds and rounding */
 	/* experts: where they are, one by one, and the names of gate, up and down
 	 * there; NULL: none */
@@ -59,6 +60,8 @@ struct family {
 	bool normalize;            /* weights by their sum unless the config says otherwise */
 	bool choice_bias;
 	const char *gguf_norm;     /* model.norm in a GGUF; NULL: output_norm */
+	const char *gguf_norms[4]; /* norm[] in a GGUF; all NULL: as most have them (names.c) */
+	const struct alias *gguf_names; /* [] until ours is NULL: of layers in a GGUF, before others */
 	const struct alias *alias; /* [] until ours is NULL: modules under other names */
 };
 

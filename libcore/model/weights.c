@@ -33,6 +33,8 @@ int bind_matrix(struct binder *b, struct weight **out, const char *path, size_t 
 	if (bind_find(b, scales, path, "scales"))
 		return bind_triple(b, out, t, path, &d, e);
 	have = bind_flat(b, t);
+	if (n_out == 1 && have.rank == 1) /* in a GGUF */
+		have = shape_of(2, (size_t)1, have.dim[0]);
 	if (have.rank != 2 || have.dim[0] != bind_stored_rows(b, &d) || have.dim[1] != n_in) {
 		snprintf(want, sizeof want, "[%zu,%zu]", bind_stored_rows(b, &d), n_in);
 		return bind_bad_shape(t, want, e);

@@ -18,9 +18,9 @@ struct layer {
 	 * stacks of a matrix for every head */
 	struct weight *low, *low_norm, *latent, *pe, *latent_norm, *embed_q, *unembed_out;
 	struct weight *in[3], *conv; /* a short convolution: both gates, the input, the taps */
-	/* the delta rule: q, k, v and the outer gate in one, beta and decay in one; or q, k, v each
-	 * with taps, and beta, decay and outer gate by low ranks */
-	struct weight *qkvz, *ba, *taps[3], *beta, *decay[2], *outer[2];
+	/* the delta rule: q, k, v and the outer gate in one, or in groups of their own; beta and
+	 * decay in one; or q, k, v each with taps, and beta, decay and outer gate by low ranks */
+	struct weight *qkvz, *qkv, *z, *ba, *taps[3], *beta, *decay[2], *outer[2];
 	struct weight *rate, *rate_bias, *head_norm;
 	struct weight *gate, *up, *down, *gate_bias, *up_bias, *down_bias; /* or of the shared expert */
 	/* router_bias: of the choice; experts: stacks of gate, up, down */
