@@ -127,37 +127,6 @@ static void decode_again(float *out, const struct row_out *o)
 		dtype_to_f32(t->dtype, out, o->q, t->n_cols);
 }
 
-/* Squares of f, and of what d lacks of it, in eight lanes; h: their weights,
- * or NULL. n is at most 256. */
-static void add_squares(double *lost, double *all, const float *f, const float *d, const float *h,
-                        size_t n)
-{
-	static const float ones[8] = { 1, 1, 1, 1, 1, 1, 1, 1 };
-	float a[8] = { 0 }, b[8] = { 0 };
-	size_t i = 0;
-
-	for (; i + 8 <= n; i += 8) {
-		const float *w = h ? h + i : ones;
-
-		for (size_t k = 0; k < 8; k++) {
-			float e = f[i + k] - d[i + k];
-
-			a[k] += w[k] * e * e;
-			b[k] += w[k] * f[i + k] * f[i + k];
-		}
-	}
-	for (; i < n; i++) {
-		float w = h ? h[i] : 1, e = f[i] - d[i];
-
-		a[0] += w * e * e;
-		b[0] += w * f[i] * f[i];
-	}
-	for (size_t k = 0; k < 8; k++) {
-		*lost += (double)a[k];
-		*all += (double)b[k];
-	}
-}
-
 void row_encode(const struct row_out *o, const float *f, double *error, double *norm)
 {
 	const float *h = o->moments ? o->moments->diagonal : NULL;
@@ -167,8 +136,7 @@ void row_encode(const struct row_out *o, const float *f, double *error, double *
 	if (o->t->out == OUT_FLOAT)
 		return;
 	decode_again(o->room, o);
-	for (size_t i = 0; i < n; i += 256)
-		add_squares(error, norm, f + i, o->room + i, h ? h + i : NULL, n - i < 256 ? n - i : 256);
+	squares_add(error, norm, f, o->room, h, n);
 }
 
 /* ---- codes as they are */

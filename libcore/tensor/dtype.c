@@ -4,6 +4,7 @@
 #include "tensor/tensor.h"
 
 #include "tensor/blocks.h"
+#include "tensor/rows.h"
 
 #include <assert.h>
 
@@ -27,36 +28,12 @@ uint16_t bf16_from_f32(float f)
 	return bf16_of_f32(f);
 }
 
-/* Eight at a time, which the compiler makes vectors of. */
-static void f16_decode(float *restrict out, const unsigned char *restrict in, size_t n)
+static void f16_decode(float *out, const unsigned char *in, size_t n)
 {
-	uint16_t h[8];
-	uint32_t em[8], big[8];
-	float small[8];
-	size_t i = 0;
-
-	for (; i + 8 <= n; i += 8) { /* f32_of_f16() in steps */
-		memcpy(h, in + 2 * i, sizeof h);
-		for (size_t k = 0; k < 8; k++) {
-			em[k] = h[k] & 0x7fffu;
-			big[k] = 0x3f000000 + em[k];
-		}
-		memcpy(small, big, sizeof small);
-		for (size_t k = 0; k < 8; k++)
-			small[k] -= 0.5f;
-		memcpy(big, small, sizeof big);
-		for (size_t k = 0; k < 8; k++) {
-			uint32_t low = 0u - (em[k] < 0x400), high = 0u - (em[k] >= 0x7c00);
-			uint32_t whole = (em[k] << 13) + 0x38000000 + (high & 0x38000000);
-
-			big[k] = (uint32_t)(h[k] & 0x8000u) << 16 | (low & big[k]) | (~low & whole);
-		}
-		memcpy(out + i, big, sizeof big);
-	}
-	for (; i < n; i++)
-		out[i] = f32_of_f16(load_u16(in + 2 * i));
+	rows_best()->f16_decode(out, in, n);
 }
 
+/* Eight at a time, which the compiler makes vectors of. */
 static void bf16_decode(float *restrict out, const unsigned char *restrict in, size_t n)
 {
 	uint16_t h[8];

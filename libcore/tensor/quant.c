@@ -4,9 +4,11 @@
 #include "tensor/tensor.h"
 
 #include "tensor/blocks.h"
+#include "tensor/rows.h"
 
 #include <assert.h>
-#include <math.h>
+
+enum { RUN = 32 }; /* groups whose scales are chosen together */
 
 /* Eight codes make `bits` bytes; element j lies at bit j * bits. */
 static inline void pack_eights(unsigned char *restrict q, const uint8_t *restrict code, size_t n,
@@ -113,27 +115,6 @@ unsigned affine_code(const void *q, size_t i, unsigned bits)
 	return v >> bit % 8 & ((1u << bits) - 1);
 }
 
-/* Eight lanes, so that the compiler may use its vector min and max: those
- * of one running value it must not reorder. */
-static void range_of(float *lo, float *hi, const float *w, unsigned n)
-{
-	float a[8], b[8];
-
-	for (unsigned j = 0; j < 8; j++)
-		a[j] = b[j] = w[j];
-	for (unsigned i = 8; i < n; i += 8)
-		for (unsigned j = 0; j < 8; j++) {
-			a[j] = w[i + j] < a[j] ? w[i + j] : a[j];
-			b[j] = w[i + j] > b[j] ? w[i + j] : b[j];
-		}
-	for (unsigned j = 1; j < 8; j++) {
-		a[0] = a[j] < a[0] ? a[j] : a[0];
-		b[0] = b[j] > b[0] ? b[j] : b[0];
-	}
-	*lo = a[0];
-	*hi = b[0];
-}
-
 static float rounded_to(enum dtype t, float v)
 {
 	if (t == DT_F16)
@@ -143,62 +124,25 @@ static float rounded_to(enum dtype t, float v)
 	return v;
 }
 
-/* The scale is negative when the largest magnitude is the maximum; dividing
- * the edge by its own code makes zero a code exactly. The floor of 1e-7
- * keeps a constant group from dividing by zero. */
-static void choose_scale(float *scale, float *bias, float lo, float hi, float n)
-{
-	float s = (hi - lo) / n, edge, q0;
-	bool low_side = fabsf(lo) > fabsf(hi);
-
-	s = s > 1e-7f ? s : 1e-7f;
-	s = low_side ? s : -s;
-	edge = low_side ? lo : hi;
-	q0 = rintf(edge / s);
-	*scale = q0 != 0 ? edge / q0 : s;
-	*bias = q0 != 0 ? edge : 0;
-}
-
-static void choose_codes(uint8_t *restrict code, const float *restrict w, unsigned n, float scale,
-                         float bias, float top)
-{
-	/* past 2^23 a float has no fraction: adding rounds half to even */
-	const float whole = 12582912.0f;
-
-	for (unsigned i = 0; i < n; i += 8) {
-		uint32_t bits[8];
-
-		for (unsigned k = 0; k < 8; k++) {
-			float v = (w[i + k] - bias) / scale;
-
-			v = v > 0 ? v : 0; /* a NaN becomes 0 */
-			v = v < top ? v : top;
-			v += whole;
-			memcpy(&bits[k], &v, sizeof v);
-		}
-		for (unsigned k = 0; k < 8; k++)
-			code[i + k] = (uint8_t)bits[k];
-	}
-}
-
 void affine_quantize(void *q, float *scale, float *bias, const float *w, size_t n_rows,
                      size_t n_cols, unsigned bits, unsigned group, enum dtype stored)
 {
+	const struct tensor_rows *r = rows_best();
 	unsigned char *packed = q;
-	uint8_t code[AFFINE_MAX_GROUP];
-	float top = (float)((1u << bits) - 1);
+	size_t n = n_rows * n_cols / group, step = RUN;
 
 	assert(group % 8 == 0 && group <= AFFINE_MAX_GROUP && n_cols % group == 0);
-	for (size_t i = 0; i < n_rows * n_cols / group; i++, w += group) {
-		float lo, hi;
+	for (size_t i = 0; i < n; i += step, packed += step * group * bits / 8) {
+		float lo[RUN] = { 0 }, hi[RUN] = { 0 }, s[RUN], b[RUN];
 
-		range_of(&lo, &hi, w, group);
-		choose_scale(&scale[i], &bias[i], lo, hi, top);
-		scale[i] = rounded_to(stored, scale[i]);
-		bias[i] = rounded_to(stored, bias[i]);
-		choose_codes(code, w, group, scale[i], bias[i], top);
-		affine_pack(packed, code, group, bits);
-		packed += group * bits / 8;
+		step = n - i < RUN ? n - i : RUN;
+		r->ranges(lo, hi, w + i * group, step, group);
+		r->scales(s, b, lo, hi, step, (float)((1u << bits) - 1));
+		for (size_t k = 0; k < step; k++) {
+			scale[i + k] = rounded_to(stored, s[k]);
+			bias[i + k] = rounded_to(stored, b[k]);
+		}
+		r->encode(packed, w + i * group, scale + i, bias + i, step, group, bits);
 	}
 }
 
@@ -220,16 +164,19 @@ static float scale_at(const void *p, enum dtype t, size_t i)
 void affine_dequantize_row(float *out, const void *q, const void *scales, const void *biases,
                            enum dtype t, size_t n_cols, unsigned bits, unsigned group)
 {
+	const struct tensor_rows *r = rows_best();
 	const unsigned char *packed = q;
-	uint8_t code[AFFINE_MAX_GROUP];
+	size_t n = n_cols / group, step = RUN;
 
 	assert(group % 8 == 0 && group <= AFFINE_MAX_GROUP && n_cols % group == 0);
-	for (size_t g = 0; g < n_cols / group; g++, out += group, packed += group * bits / 8) {
-		float s = scale_at(scales, t, g), b = scale_at(biases, t, g);
+	for (size_t g = 0; g < n; g += step, packed += step * group * bits / 8) {
+		float s[RUN], b[RUN];
 
-		affine_unpack(code, packed, group, bits);
-		for (unsigned i = 0; i < group; i += 8)
-			for (unsigned j = 0; j < 8; j++)
-				out[i + j] = s * (float)code[i + j] + b;
+		step = n - g < RUN ? n - g : RUN;
+		for (size_t k = 0; k < step; k++) {
+			s[k] = scale_at(scales, t, g + k);
+			b[k] = scale_at(biases, t, g + k);
+		}
+		r->decode(out + g * group, packed, s, b, step, group, bits);
 	}
 }

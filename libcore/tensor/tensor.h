@@ -92,6 +92,11 @@ unsigned affine_code(const void *q, size_t i, unsigned bits);
 void affine_pack(void *q, const uint8_t *code, size_t n, unsigned bits);
 void affine_unpack(uint8_t *code, const void *q, size_t n, unsigned bits);
 
+/* Adds to *lost the squares of f - d, to *all those of f, each times its h (NULL: 1), in
+ * f32 over runs of 256 values. */
+void squares_add(double *lost, double *all, const float *f, const float *d, const float *h,
+                 size_t n);
+
 /* MLX's other modes: small floats with a scale of one byte a group. */
 enum coding { CODING_AFFINE, CODING_MXFP4, CODING_MXFP8, CODING_NVFP4, CODING_COUNT };
 struct coding_info { const char *name; unsigned bits, group; };
