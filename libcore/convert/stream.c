@@ -10,15 +10,21 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME_ROOM = 256, BLOCK_BYTES = 4 << 20 };
+enum { NAME_ROOM = 256, BLOCK_BYTES = 8 << 20, AHEAD = 4 };
 
 /* What a thread has to itself. */
 struct own {
 	double error, norm;         /* as item's */
 	size_t bad_row;             /* the first that holds what the type cannot, + 1 */
 	float bad_value;
-	float *room;                /* [4 n_cols] */
-	unsigned char *row;         /* [n_cols] of the widest floats: a column of a piece */
+	float *row, *room;          /* [n_cols], [4 n_cols] */
+	unsigned char *woven;       /* [n_cols] of the widest floats: a column of a piece */
+};
+
+/* A block is coded while the one before it is written. */
+struct chunk {
+	unsigned char *bytes;
+	size_t first, n;            /* rows */
 };
 
 struct stream {
@@ -29,9 +35,9 @@ struct stream {
 	struct bytes weight, scales, biases, tiles;
 	struct piece { struct bytes weight, scales, biases; } *piece; /* of a stack */
 	struct moments *moments;    /* NULL: the plain rule */
-	size_t block_rows, first;   /* first: of the block that is coded */
-	float *f32;                 /* [block_rows][n_cols] */
-	unsigned char *out;         /* what goes to the writer */
+	size_t block_rows, share;   /* share: rows that a thread takes at a time */
+	struct chunk coded, done;
+	int rc;                     /* of writing */
 	struct bytes scales_out, biases_out;
 	struct own *own;            /* [threads] */
 	struct err *e;
@@ -270,16 +276,24 @@ static void check_row(struct own *own, const float *f, size_t n, size_t row)
 		}
 }
 
+/* f16 was in range before. */
+static bool was_f16(const struct item *t)
+{
+	return t->in == IN_FLOAT && t->weight->dtype == DT_F16 && !t->fused && !t->tile_scales &&
+	       t->shift == 0;
+}
+
 /* Row i of the block: decoded, coded, and what that lost. */
 static void code_row(struct stream *s, size_t i, struct own *own)
 {
 	const struct item *t = s->t;
-	struct row_in in = t->weave ? row_of_weave(s, s->first + i, own->row) :
-	                   t->n_pieces ? row_of_piece(s, s->first + i) : row_of(s, s->first + i);
-	float *f = s->f32 + i * t->n_cols;
+	size_t r = s->coded.first + i;
+	struct row_in in = t->weave ? row_of_weave(s, r, own->woven) :
+	                   t->n_pieces ? row_of_piece(s, r) : row_of(s, r);
+	float *f = own->row;
 	size_t wide = row_bytes_out(t), groups = t->group ? t->n_cols / t->group : 0;
-	size_t scale = groups * dtype_info(t->dtype)->block_bytes, r = s->first + i;
-	struct row_out out = { .t = t, .q = s->out + i * wide, .moments = s->moments,
+	size_t scale = groups * dtype_info(t->dtype)->block_bytes;
+	struct row_out out = { .t = t, .q = s->coded.bytes + i * wide, .moments = s->moments,
 		               .room = own->room };
 
 	if (t->group) {
@@ -293,17 +307,24 @@ static void code_row(struct stream *s, size_t i, struct own *own)
 	row_decode(f, &in);
 	if (t->fused)
 		fuse_row(t->fused, f, side_row(t, r), own->room);
-	if (t->dtype == DT_F16 && !own->bad_row)
+	if (t->dtype == DT_F16 && !own->bad_row && !was_f16(t))
 		check_row(own, f, t->n_cols, r);
 	row_encode(&out, f, &own->error, &own->norm);
 }
 
-static void code_rows(void *arg, size_t begin, size_t end, int thread)
+/* Job 0 writes the block before, the others code their share of this one. */
+static void do_jobs(void *arg, size_t begin, size_t end, int thread)
 {
 	struct stream *s = arg;
 
-	for (size_t i = begin; i < end; i++)
-		code_row(s, i, &s->own[thread]);
+	for (size_t job = begin; job < end; job++) {
+		size_t i = job ? (job - 1) * s->share : 0, stop = job ? i + s->share : 0;
+
+		if (job == 0 && s->done.n)
+			s->rc = give(s, s->done.bytes, s->done.n * row_bytes_out(s->t));
+		for (stop = stop < s->coded.n ? stop : s->coded.n; i < stop; i++)
+			code_row(s, i, &s->own[thread]);
+	}
 }
 
 /* A finite number must not become an infinite one. */
@@ -335,19 +356,22 @@ static int open_rows(struct stream *s)
 {
 	const struct item *t = s->t;
 	size_t wide = t->n_cols ? t->n_cols : 1, n = (size_t)pool_threads(s->p->pool);
+	size_t room = row_bytes_out(t) ? row_bytes_out(t) : 1;
 
 	s->scales_out = s->biases_out = (struct bytes){ 0 };
+	s->coded = s->done = (struct chunk){ 0 };
 	s->block_rows = BLOCK_BYTES / (wide * sizeof(float));
 	s->block_rows = s->block_rows < n ? n : s->block_rows;
 	s->block_rows = s->block_rows < t->n_rows ? s->block_rows : t->n_rows;
-	s->f32 = arena_new(&s->arena, s->block_rows * wide, sizeof(float), s->e);
-	s->out = s->f32 ? arena_new(&s->arena, s->block_rows * wide, sizeof(float), s->e) : NULL;
-	s->own = s->out ? arena_new(&s->arena, n, sizeof *s->own, s->e) : NULL;
+	s->coded.bytes = arena_new(&s->arena, s->block_rows, room, s->e);
+	s->done.bytes = s->coded.bytes ? arena_new(&s->arena, s->block_rows, room, s->e) : NULL;
+	s->own = s->done.bytes ? arena_new(&s->arena, n, sizeof *s->own, s->e) : NULL;
 	for (size_t i = 0; i < n && s->own; i++) {
-		s->own[i] = (struct own){ .room = arena_new(&s->arena, 4 * wide, sizeof(float), s->e),
-			                  .row = arena_new(&s->arena, wide, sizeof(double), s->e) };
-		if (!s->own[i].room || !s->own[i].row)
+		s->own[i].row = arena_new(&s->arena, 5 * wide, sizeof(float), s->e);
+		s->own[i].woven = arena_new(&s->arena, wide, sizeof(double), s->e);
+		if (!s->own[i].row || !s->own[i].woven)
 			return -1;
+		s->own[i].room = s->own[i].row + wide;
 	}
 	return !s->own || (t->group && open_scales(s)) ? -1 : 0;
 }
@@ -365,23 +389,49 @@ static int find_moments(struct stream *s)
 	return t->out == OUT_AFFINE ? moments_factor(m, s->p->pool, s->e) : 0;
 }
 
+/* The rows that are read after this block, so that they are there by then. */
+static void expect_rows(const struct stream *s)
+{
+	const struct item *t = s->t;
+	size_t wide = s->weight.n / (t->n_rows + !t->n_rows), at = s->coded.first + s->block_rows;
+	struct bytes next = { s->weight.p + at * wide, AHEAD * s->block_rows * wide };
+
+	if (!t->weight || s->weight.p != t->weight->data.p || at >= t->n_rows)
+		return;
+	if (next.n > s->weight.n - at * wide)
+		next.n = s->weight.n - at * wide;
+	file_expect(next);
+}
+
+/* Codes the block at `first`, if there is one, and writes the one before. */
+static int do_block(struct stream *s, size_t first)
+{
+	size_t left = s->t->n_rows - first, n = left < s->block_rows ? left : s->block_rows;
+	size_t shares = (size_t)pool_threads(s->p->pool) * 4;
+	struct chunk done = s->coded;
+
+	s->coded = (struct chunk){ s->done.bytes, first, n };
+	s->done = done;
+	s->share = (n + shares - 1) / shares;
+	expect_rows(s);
+	pool_for(s->p->pool, 1 + (n ? (n + s->share - 1) / s->share : 0), 1, do_jobs, s);
+	return s->rc || check_range(s) ? -1 : 0;
+}
+
 static int rows(struct stream *s)
 {
 	struct item *t = s->t;
-	size_t shares = (size_t)pool_threads(s->p->pool) * 4;
 
 	if (row_is_unknown(t))
 		return err_set(s->e, ERR_INPUT, "%s is not decoded here",
 		               dtype_info(t->weight->dtype)->name);
 	if (open_rows(s) || find_moments(s))
 		return -1;
-	for (s->first = 0; s->first < t->n_rows; s->first += s->block_rows) {
-		size_t left = t->n_rows - s->first, n = left < s->block_rows ? left : s->block_rows;
-
-		pool_for(s->p->pool, n, (n + shares - 1) / shares, code_rows, s);
-		if (check_range(s) || give(s, s->out, n * row_bytes_out(t)))
+	for (size_t first = 0; first < t->n_rows; first += s->block_rows)
+		if (do_block(s, first))
 			return -1;
-	}
+	if (do_block(s, t->n_rows)) /* the last to be written */
+		return -1;
 	for (int i = 0; i < pool_threads(s->p->pool); i++) {
 		t->error += s->own[i].error;
 		t->norm += s->own[i].norm;

@@ -88,6 +88,14 @@ void file_forget(struct bytes b)
 		madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
+void file_expect(struct bytes b)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)b.p / page * page;
+
+	if (b.n)
+		madvise((void *)from, (uintptr_t)b.p + b.n - from, MADV_WILLNEED);
+}
+
 static int read_all(struct buf *b, int fd, size_t ceiling, struct err *e)
 {
 	unsigned char piece[1 << 16];

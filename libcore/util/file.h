@@ -21,6 +21,8 @@ void file_unmap(struct file_map *m);
 /* Bytes of a mapped file that have been read for the last time: the process
  * need not hold their pages any more (they come back if they are read). */
 void file_forget(struct bytes b);
+/* Bytes of a mapped file that will be read soon: the system may begin. */
+void file_expect(struct bytes b);
 /* Adds a whole file ("-": stdin) to b. ERR_INPUT past `ceiling` bytes (0: no
  * ceiling) or when there is no such file; ERR_INTERRUPTED when a signal
  * whose handler does not restart calls comes first. */

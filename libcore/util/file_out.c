@@ -21,7 +21,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { OUT_BUFFER = 1 << 16, SWEEP_DEPTH = 8 };
+enum { OUT_BUFFER = 1 << 16, SWEEP_DEPTH = 8, UNDERWAY = 8 << 20 };
 
 enum slot_state { SLOT_FREE, SLOT_TAKEN, SLOT_FILE, SLOT_DIR };
 
@@ -39,6 +39,7 @@ struct file_out {
 	struct slot *slot; /* NULL: written through */
 	char *path;        /* renamed to; NULL when written through */
 	size_t n, waiting; /* bytes written so far; of them still in memory */
+	size_t underway;   /* of them on their way to the disk */
 	unsigned char *buffer;
 };
 
@@ -172,12 +173,28 @@ static int write_all(int fd, const unsigned char *p, size_t n, struct err *e)
 	return 0;
 }
 
+/* The disk begins at once, so that the commit has little to wait for. */
+static int write_out(struct file_out *o, const unsigned char *p, size_t n, struct err *e)
+{
+	size_t there;
+
+	if (write_all(o->fd, p, n, e))
+		return -1;
+	there = o->n - o->waiting;
+	if (o->slot && there - o->underway >= UNDERWAY) {
+		sync_file_range(o->fd, (off_t)o->underway, (off_t)(there - o->underway),
+		                SYNC_FILE_RANGE_WRITE);
+		o->underway = there;
+	}
+	return 0;
+}
+
 static int flush(struct file_out *o, struct err *e)
 {
 	size_t n = o->waiting;
 
 	o->waiting = 0;
-	return write_all(o->fd, o->buffer, n, e);
+	return write_out(o, o->buffer, n, e);
 }
 
 /* Opens what is there already and is no regular file, to write to it as it
@@ -240,7 +257,7 @@ int file_out_write(struct file_out *o, const void *p, size_t n, struct err *e)
 			return -1;
 		if (n > OUT_BUFFER) {
 			o->n += n;
-			return write_all(o->fd, p, n, e);
+			return write_out(o, p, n, e);
 		}
 	}
 	if (n)
