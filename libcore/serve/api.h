@@ -32,6 +32,9 @@ void api_ollama_chat(struct exchange *x);
 /* messages.c */
 void api_messages(struct exchange *x);
 void api_count_tokens(struct exchange *x);
+/* responses.c */
+void api_responses(struct exchange *x);
+void api_response_tokens(struct exchange *x);
 /* openai_chat.c */
 void api_chat(struct exchange *x);
 void api_apply_template(struct exchange *x);

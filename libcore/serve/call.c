@@ -65,6 +65,15 @@ static int find_model(struct call *c, struct fault *f)
 	return c->name ? 0 : fault_memory(f);
 }
 
+/* What the interfaces have in common. */
+static void set_defaults(struct call *c)
+{
+	request_init(&c->r);
+	c->r.presence_context = c->r.frequency_context = 0;
+	c->r.repetition_context = 64;
+	c->n = c->n_prompts = 1;
+}
+
 struct call *call_open(struct exchange *x, const struct voice *v)
 {
 	struct call *c = calloc(1, sizeof *c);
@@ -78,12 +87,9 @@ struct call *call_open(struct exchange *x, const struct voice *v)
 	}
 	c->x = exchange_hold(x);
 	c->voice = v;
-	c->n = c->n_prompts = 1;
+	set_defaults(c);
 	c->created = (int64_t)time(NULL);
 	c->came = http_seconds();
-	request_init(&c->r);
-	c->r.presence_context = c->r.frequency_context = 0;
-	c->r.repetition_context = 64;
 	if (getrandom(r, sizeof r, 0) != (ssize_t)sizeof r)
 		memset(r, 0, sizeof r);
 	for (size_t i = 0; i < sizeof r; i++)
@@ -111,24 +117,36 @@ static void choice_release(struct choice *k)
 	request_release(&k->r);
 }
 
-void call_close(struct call *c)
+void call_forget(struct call *c)
 {
-	if (!c)
-		return;
-	for (size_t i = 0; i < c->n_choices; i++) {
+	for (size_t i = 0; i < c->n_choices; i++)
 		choice_release(&c->choice[i]);
-	}
 	for (size_t i = 0; i < PROMPTS_MAX; i++) {
 		ids_release(&c->prompt[i]);
 		buf_release(&c->prompt_text[i]);
 	}
 	free(c->choice);
-	free(c->name);
+	c->choice = NULL;
+	c->n_choices = 0;
 	if (c->talk)
 		chat_prompt_release(c->talk);
 	free(c->talk);
+	c->talk = NULL;
 	cJSON_Delete(c->messages);
 	cJSON_Delete(c->tools);
+	c->messages = c->tools = NULL;
+	request_release(&c->r);
+	set_defaults(c);
+}
+
+void call_close(struct call *c)
+{
+	if (!c)
+		return;
+	call_forget(c);
+	if (c->release_own && c->own)
+		c->release_own(c->own);
+	free(c->name);
 	buf_release(&c->out);
 	request_release(&c->r);
 	cJSON_Delete(c->body);

@@ -83,12 +83,16 @@ struct call {
 	double came, admitted, first, done, last_token;
 	_Atomic bool cancelled;
 	bool paused;
+	void *own;                 /* an interface's, with its end */
+	void (*release_own)(void *own);
 	struct call *next;         /* the engine's */
 };
 
 /* Parses the body into c->body, finds the model. NULL: the fault was answered. */
 struct call *call_open(struct exchange *x, const struct voice *v);
 void call_close(struct call *c);
+/* What was made of the body goes, so that another can be made of it. */
+void call_forget(struct call *c);
 /* A body without a model to run. NULL: the fault was answered. */
 cJSON *body_open(struct exchange *x);
 /* Checks the fit, makes the choices, begins the answer and hands all to the

@@ -45,6 +45,47 @@ void openai_logprob(struct buf *b, float logprob)
 	json_add_f64(b, logprob > -9999 ? (double)logprob : -9999);
 }
 
+static void add_token(struct buf *b, const struct tokenizer *t, int32_t id, float logprob)
+{
+	struct bytes p = tokenizer_piece(t, id);
+
+	buf_add_text(b, "{\"token\":");
+	json_add_string(b, p);
+	buf_add_text(b, ",\"logprob\":");
+	openai_logprob(b, logprob);
+	buf_add_text(b, ",\"bytes\":[");
+	for (size_t i = 0; i < p.n; i++)
+		buf_printf(b, i ? ",%u" : "%u", p.p[i]);
+	buf_add_byte(b, ']');
+}
+
+void openai_tokens(struct buf *b, const struct choice *k)
+{
+	const struct tokenizer *t = k->call->model->m.tokenizer;
+
+	for (size_t i = 0; i < k->n_likely; i++) {
+		const struct likely *v = &k->likely[i];
+
+		buf_add_text(b, i ? "," : "");
+		add_token(b, t, v->id, v->logprob);
+		buf_add_text(b, ",\"top_logprobs\":[");
+		for (size_t n = 0; n < v->n_top && n < k->call->top; n++) {
+			buf_add_text(b, n ? "," : "");
+			add_token(b, t, v->top_id[n], v->top_logprob[n]);
+			buf_add_byte(b, '}');
+		}
+		buf_add_text(b, "]}");
+	}
+}
+
+void openai_tell_tokens(struct call *c)
+{
+	buf_printf(&c->out, "{\"object\":\"response.input_tokens\",\"input_tokens\":%zu}",
+	           c->prompt[0].n);
+	respond_json(c->x, &c->out);
+	call_close(c);
+}
+
 void openai_ping(struct call *c)
 {
 	buf_add_text(&c->out, ": ping\n\n");

@@ -10,6 +10,8 @@ void openai_fingerprint(struct call *c); /* ,"system_fingerprint":"..." */
 void openai_usage(struct call *c);       /* the object */
 void openai_timings(struct call *c);     /* ,"timings":{...} */
 void openai_logprob(struct buf *b, float logprob);
+void openai_tokens(struct buf *b, const struct choice *k); /* those to tell, with commas */
+void openai_tell_tokens(struct call *c); /* how many the prompt has; ends c */
 /* Voices of streams. */
 void openai_ping(struct call *c);
 void openai_fault(struct call *c, const struct fault *f);
@@ -20,6 +22,8 @@ NEED int openai_stream(struct call *c, struct fault *f);
 /* An array of ids below `vocab`. */
 NEED int openai_ids(struct ids *out, const cJSON *array, size_t vocab, const char *name,
                     struct fault *f);
+/* All of a chat's body to a prompt with its choices. */
+NEED int openai_chat_ask(struct call *c, struct fault *f);
 /* The body's messages, checked, in the template's form. NULL: a fault. */
 cJSON *openai_messages(const cJSON *body, struct fault *f);
 

@@ -29,23 +29,8 @@ static void head(struct call *c, const char *object)
 	buf_add_text(&c->out, ",\"choices\":[");
 }
 
-static void add_token(struct buf *b, const struct tokenizer *t, int32_t id, float logprob)
-{
-	struct bytes p = tokenizer_piece(t, id);
-
-	buf_add_text(b, "{\"token\":");
-	json_add_string(b, p);
-	buf_add_text(b, ",\"logprob\":");
-	openai_logprob(b, logprob);
-	buf_add_text(b, ",\"bytes\":[");
-	for (size_t i = 0; i < p.n; i++)
-		buf_printf(b, i ? ",%u" : "%u", p.p[i]);
-	buf_add_byte(b, ']');
-}
-
 static void add_logprobs(struct choice *k)
 {
-	const struct tokenizer *t = k->call->model->m.tokenizer;
 	struct buf *b = &k->call->out;
 
 	if (!k->r.logprobs) {
@@ -53,19 +38,7 @@ static void add_logprobs(struct choice *k)
 		return;
 	}
 	buf_add_text(b, "{\"content\":[");
-	for (size_t i = 0; i < k->n_likely; i++) {
-		const struct likely *v = &k->likely[i];
-
-		buf_add_text(b, i ? "," : "");
-		add_token(b, t, v->id, v->logprob);
-		buf_add_text(b, ",\"top_logprobs\":[");
-		for (size_t n = 0; n < v->n_top && n < k->call->top; n++) {
-			buf_add_text(b, n ? "," : "");
-			add_token(b, t, v->top_id[n], v->top_logprob[n]);
-			buf_add_byte(b, '}');
-		}
-		buf_add_text(b, "]}");
-	}
+	openai_tokens(b, k);
 	buf_add_text(b, "],\"refusal\":null}");
 }
 
@@ -316,13 +289,18 @@ static int ask(struct call *c, struct fault *f)
 	return rc;
 }
 
+int openai_chat_ask(struct call *c, struct fault *f)
+{
+	return set_options(c, f) || check_unsupported(c, f) || ask(c, f) ? -1 : 0;
+}
+
 /* The call with its prompt rendered; NULL: the fault was answered. */
 static struct call *open_chat(struct exchange *x)
 {
 	struct call *c = call_open(x, &voice);
 	struct fault f;
 
-	if (!c || (set_options(c, &f) == 0 && check_unsupported(c, &f) == 0 && ask(c, &f) == 0))
+	if (!c || openai_chat_ask(c, &f) == 0)
 		return c;
 	call_refuse(c, &f);
 	return NULL;
@@ -353,10 +331,6 @@ void api_chat_tokens(struct exchange *x)
 {
 	struct call *c = open_chat(x);
 
-	if (!c)
-		return;
-	buf_printf(&c->out, "{\"object\":\"response.input_tokens\",\"input_tokens\":%zu}",
-	           c->prompt[0].n);
-	respond_json(x, &c->out);
-	call_close(c);
+	if (c)
+		openai_tell_tokens(c);
 }

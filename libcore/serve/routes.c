@@ -26,6 +26,8 @@ const struct route routes[] = {
 	{ "POST", "/apply-template", api_apply_template, false, false },
 	{ "POST", "/v1/apply-template", api_apply_template, false, false },
 	{ "POST", "/v1/chat/completions/input_tokens", api_chat_tokens, false, false },
+	{ "POST", "/v1/responses", api_responses, false, false },
+	{ "POST", "/v1/responses/input_tokens", api_response_tokens, false, false },
 	{ "POST", "/tokenize", api_tokenize, false, false },
 	{ "POST", "/v1/tokenize", api_tokenize, false, false },
 	{ "POST", "/detokenize", api_detokenize, false, false },

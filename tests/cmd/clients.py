@@ -36,6 +36,52 @@ tools = [{'type': 'function', 'function': {'name': 'weather', 'description': 'Te
           'parameters': {'type': 'object', 'properties': {'city': {'type': 'string'}}}}}]
 
 
+flat = [dict(tools[0]['function'], type='function', strict=False)]
+
+
+def responses(c, where):
+    r = c.responses.create(model='demo', input='Hello', temperature=0, max_output_tokens=8, metadata={'a': 'b'})
+    text = r.output_text
+    ok(text and r.status == 'incomplete' and r.incomplete_details.reason == 'max_output_tokens' and
+       r.usage.output_tokens == 8 and r.metadata == {'a': 'b'}, 'openai %s: a response' % where)
+    events = list(c.responses.create(model='demo', input='Hello', temperature=0, max_output_tokens=8, stream=True,
+                                     metadata={'a': 'b'}))
+    ok([e.type for e in events][:4] == ['response.created', 'response.in_progress', 'response.output_item.added',
+                                        'response.content_part.added'] and
+       [e.type for e in events][-4:] == ['response.output_text.done', 'response.content_part.done',
+                                         'response.output_item.done', 'response.incomplete'],
+       'openai %s: its events' % where)
+    ok([e.sequence_number for e in events] == list(range(len(events))), 'openai %s: in order' % where)
+    ok(''.join(e.delta for e in events if e.type == 'response.output_text.delta') == text ==
+       events[-1].response.output_text and events[-1].response.usage == r.usage, 'openai %s: the same text' % where)
+    with c.responses.stream(model='demo', input='Hello', temperature=0) as s:
+        got = ''.join(e.delta for e in s if e.type == 'response.output_text.delta')
+        final = s.get_final_response()
+    ok(got and final.output_text == got and final.status == 'completed' and final.completed_at,
+       'openai %s: the helper of responses' % where)
+    talk = [{'role': 'user', 'content': [{'type': 'input_text', 'text': 'Hello'}]}] + [
+        i.model_dump(exclude_none=True) for i in r.output] + [
+        {'type': 'reasoning', 'id': 'rs_1', 'summary': [], 'content': [{'type': 'reasoning_text', 'text': 'hm'}]},
+        {'type': 'function_call', 'call_id': 'c1', 'name': 'weather', 'arguments': '{"city": "Rome"}'},
+        {'type': 'function_call_output', 'call_id': 'c1', 'output': 'sun'}, {'role': 'user', 'content': 'And now?'}]
+    r = c.responses.create(model='demo', instructions='Be brief.', input=talk, tools=flat, max_output_tokens=4,
+                           top_logprobs=2, temperature=0.5)
+    ok(r.output[0].type == 'message' and len(r.output[0].content[0].logprobs) == 4 and r.tools[0].name == 'weather'
+       and r.instructions == 'Be brief.', 'openai %s: items, tools and instructions' % where)
+    n = c.responses.input_tokens.count(model='demo', instructions='Be brief.', input=talk, tools=flat).input_tokens
+    ok(n == r.usage.input_tokens, 'openai %s: input tokens counted' % where)
+    raises(openai.BadRequestError, lambda: c.responses.create(model='demo', input='x', previous_response_id='resp_1'),
+           'openai %s: no memory of responses' % where, lambda e: e.code == 'unsupported_parameter')
+    raises(openai.BadRequestError, lambda: c.responses.create(model='demo', input=[{'role': 'user', 'content': [
+        {'type': 'input_image', 'image_url': 'http://a/b.png'}]}]), 'openai %s: no images' % where,
+        lambda e: e.param == 'input[0]')
+    long = [{'role': r, 'content': 'word ' * 500} for r in ('user', 'assistant') * 20] + ask
+    raises(openai.BadRequestError, lambda: c.responses.create(model='demo', input=long), 'openai %s: too much' % where,
+           lambda e: e.code == 'context_length_exceeded')
+    r = c.responses.create(model='demo', input=long, truncation='auto', max_output_tokens=1)
+    ok(0 < r.usage.input_tokens, 'openai %s: the oldest is left out where that is asked' % where)
+
+
 # ---- OpenAI, over TCP and over the socket
 def openai_client(c, where):
     r = c.chat.completions.create(model='demo', messages=ask, max_tokens=8, temperature=0)
@@ -64,6 +110,7 @@ def openai_client(c, where):
     ok(r.choices[0].message.role == 'assistant', 'openai %s: tools and their answers' % where)
     r = c.completions.create(model='demo', prompt='Once upon', max_tokens=5, temperature=0, echo=True)
     ok(r.choices[0].text.startswith('Once upon'), 'openai %s: a completion' % where)
+    responses(c, where)
     ok([m.id for m in c.models.list()] == ['demo'] and c.models.retrieve('demo').id == 'demo',
        'openai %s: models' % where)
     raises(openai.NotFoundError, lambda: c.chat.completions.create(model='nobody', messages=ask),
