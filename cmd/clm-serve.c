@@ -15,7 +15,8 @@
 #include "open.h"
 #include "serve/serve.h"
 
-enum { DEFAULT_BATCH = 64 };
+/* TOLD_ROWS: of prompts whose tokens are told, in a pass. */
+enum { DEFAULT_BATCH = 64, TOLD_ROWS = 64 };
 
 struct args {
 	struct cli_common common;
@@ -159,7 +160,7 @@ static int open_one(struct service *v, const char *path, struct err *e)
 		                   .chunk = a->chunk,
 		                   .context = a->context };
 	struct model_options m = { .max_rows = a->chunk > 512 ? a->chunk : 0,
-		                   .max_out = b.max_sessions };
+		                   .max_out = b.max_sessions + TOLD_ROWS };
 	struct serve_model served;
 	struct stat st = { 0 };
 	struct config c;

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tasks.c - texts, pairs and prompts to score: a line or a record to a task
- *
- * A completion is cut into tokens together with its prompt, whose own tokens
- * must begin the whole: a token across the border would belong to neither. */
+/* tasks.c - texts, pairs and prompts to score: a line or a record to a task */
 #include "tasks.h"
 
 #include <stdlib.h>
@@ -77,60 +74,10 @@ int task_prepare(struct task *t, const struct task_rules *r, struct err *e)
 
 /* ---- prompt and completion */
 
-struct pair {
-	struct bytes prompt, completion;
-	bool has_completion;
-	int boundary;
-};
-
-static int no_tokens(const struct pair *p, struct err *e)
+static int take_pair(const struct task_rules *r, struct task *t, struct score_pair *p, struct err *e)
 {
-	int n = p->prompt.n < 40 ? (int)p->prompt.n : 40;
-
-	return err_set(e, ERR_INPUT, "completion \"%.*s\": adds no token to prompt \"%.*s\"%s",
-	               p->completion.n < 40 ? (int)p->completion.n : 40, p->completion.p, n,
-	               p->prompt.p, (size_t)n < p->prompt.n ? "..." : "");
-}
-
-static int join(const struct task_rules *r, struct task *t, const struct pair *p, unsigned flags,
-                struct err *e)
-{
-	struct buf whole = { 0 };
-	struct ids alone = { 0 };
-	int bad = tokenizer_encode(r->tokenizer, p->prompt, flags, &alone, e);
-
-	buf_add(&whole, p->prompt.p, p->prompt.n);
-	buf_add(&whole, p->completion.p, p->completion.n);
-	bad = bad || buf_check(&whole, e) ||
-	      tokenizer_encode(r->tokenizer, buf_bytes(&whole), flags, &t->ids, e);
-	t->text.o.first = alone.n;
-	if (!bad && (t->ids.n < alone.n ||
-	             (alone.n && memcmp(t->ids.id, alone.id, alone.n * sizeof *alone.id))))
-		bad = err_set(e, ERR_INPUT, "a token spans the end of the prompt: move the border, or "
-		              "take the boundary by tokens");
-	ids_release(&alone);
-	buf_release(&whole);
-	return bad ? -1 : 0;
-}
-
-static int take_pair(const struct task_rules *r, struct task *t, const struct pair *p,
-                     struct err *e)
-{
-	unsigned flags = ENCODE_PARSE_SPECIAL | (r->no_special ? 0u : ENCODE_ADD_SPECIAL);
-	bool apart = p->boundary == BOUNDARY_TOKENS || !p->has_completion;
-
-	if (!apart && join(r, t, p, flags, e))
-		return -1;
-	if (apart && tokenizer_encode(r->tokenizer, p->prompt, flags, &t->ids, e))
-		return -1;
-	if (apart)
-		t->text.o.first = t->ids.n;
-	if (apart && p->has_completion &&
-	    tokenizer_encode(r->tokenizer, p->completion, ENCODE_PARSE_SPECIAL, &t->ids, e))
-		return -1;
-	if (!t->text.o.first)
-		return err_set(e, ERR_INPUT, "prompt: no tokens");
-	return p->has_completion && t->ids.n == t->text.o.first ? no_tokens(p, e) : 0;
+	p->flags = ENCODE_PARSE_SPECIAL | (r->no_special ? 0u : ENCODE_ADD_SPECIAL);
+	return score_join(r->tokenizer, p, &t->ids, &t->text.o.first, e);
 }
 
 /* ---- a text */
@@ -138,7 +85,7 @@ static int take_pair(const struct task_rules *r, struct task *t, const struct pa
 static int fill_text(const struct task_rules *r, struct task *t, struct bytes text, struct err *e)
 {
 	unsigned flags = ENCODE_PARSE_SPECIAL | (r->no_special ? 0u : ENCODE_ADD_SPECIAL);
-	struct pair p = { r->prompt, text, true, r->boundary };
+	struct score_pair p = { r->prompt, text, true, r->boundary == BOUNDARY_TOKENS, flags };
 
 	t->tokens = r->tokens;
 	t->op = r->prompt.p ? TASK_COMPLETION : r->o.top ? TASK_NEXT : TASK_ROLLING;
@@ -280,10 +227,11 @@ static int fill_record(const struct task_rules *r, struct task *t, const cJSON *
                        struct err *e)
 {
 	const cJSON *m[MEMBERS] = { NULL };
-	struct pair p = { .boundary = r->boundary };
+	int boundary = r->boundary;
+	struct score_pair p = { 0 };
 	struct task_rules plain = *r;
 
-	if (take_members(m, t, &p.boundary, record, e) || op_of(t, m, e))
+	if (take_members(m, t, &boundary, record, e) || op_of(t, m, e))
 		return -1;
 	if (m[M_IDS] || m[M_PROMPT_IDS])
 		return take_ids(t, m, e);
@@ -296,6 +244,7 @@ static int fill_record(const struct task_rules *r, struct task *t, const cJSON *
 		t->tokens = tokens;
 		return rc;
 	}
+	p.by_tokens = boundary == BOUNDARY_TOKENS;
 	p.prompt = bytes_of(m[M_PROMPT]->valuestring);
 	p.has_completion = m[M_COMPLETION] != NULL;
 	if (p.has_completion)

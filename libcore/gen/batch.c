@@ -23,6 +23,7 @@ struct batch {
 	struct model_work *work; /* the pass being planned, [n_work] */
 	struct session **worker; /* whose it is */
 	size_t n_work, n_rows;
+	size_t n_told, max_told; /* rows of it that are told of; at most */
 	uint64_t arrivals, turn; /* turn: whose prompt was fed last */
 	bool closing;
 };
@@ -73,6 +74,8 @@ int batch_open(struct batch **out, struct model *m, const struct tokenizer *t,
 	/* every running session may want an output, and a row must be left
 	 * for a prompt: it has an output, and so a row, of its own */
 	b->max_sessions = n < model_max_out(m) ? n : model_max_out(m);
+	/* an output that no session can want in the same pass */
+	b->max_told = model_max_out(m) - b->max_sessions + 1;
 	b->chunk = o->chunk ? o->chunk : DEFAULT_CHUNK;
 	b->last = &b->first;
 	b->running = calloc(b->max_sessions, sizeof(struct session *));
@@ -247,7 +250,7 @@ static bool admit_one(struct batch *b, struct err *e)
 			session_close(s);
 			return true;
 		}
-		known = kv_match(s->seq, s->id, s->n);
+		known = kv_match(s->seq, s->id, session_may_reuse(s));
 		if (!s->begun)
 			s->n_reused = known;
 	}
@@ -341,36 +344,37 @@ static size_t make_room(struct batch *b, struct session *s)
 static void feed(struct batch *b, struct session *s, size_t n)
 {
 	size_t room = make_room(b, s), have;
+	enum want want;
 	struct err e;
 
 	if (!room)
 		return;
 	n = n < room ? n : room;
 	have = kv_len(s->seq);
+	want = session_rows(s, have, b->max_told - b->n_told, &n);
 	if (kv_append(s->seq, s->id + have, n, &e)) {
 		session_end(s, END_ERROR, &e);
 		return;
 	}
 	b->worker[b->n_work] = s;
-	b->work[b->n_work++] = (struct model_work){
-		s->seq,
-		n,
-		have + n == s->n && s->r.max_tokens ? WANT_LAST : WANT_NONE,
-	};
+	b->work[b->n_work++] = (struct model_work){ s->seq, n, want };
 	b->n_rows += n;
+	b->n_told += want == WANT_ALL ? n : 0;
 	s->in_work = true;
 }
 
-static bool wants(const struct session *s, bool prompt)
+static bool wants(const struct batch *b, const struct session *s, bool prompt)
 {
-	return !s->ended && !s->in_work && !s->paused &&
-	       (session_pending(s) > 1) == prompt && session_pending(s);
+	if (s->ended || s->in_work || s->paused || !session_pending(s) ||
+	    (prompt && session_scores(s) && b->n_told == b->max_told))
+		return false;
+	return (session_pending(s) > 1) == prompt;
 }
 
 static struct session *next_decode(const struct batch *b)
 {
 	for (size_t i = 0; i < b->n_running; i++)
-		if (wants(b->running[i], false))
+		if (wants(b, b->running[i], false))
 			return b->running[i];
 	return NULL;
 }
@@ -383,7 +387,7 @@ static struct session *next_prompt(const struct batch *b)
 	for (size_t i = 0; i < b->n_running; i++) {
 		struct session *s = b->running[i];
 
-		if (!wants(s, true))
+		if (!wants(b, s, true))
 			continue;
 		if (s->number > b->turn)
 			return s;
@@ -398,7 +402,7 @@ static void plan(struct batch *b)
 	size_t rows = model_max_rows(b->talk.model), left;
 	struct session *s;
 
-	b->n_work = b->n_rows = 0;
+	b->n_work = b->n_rows = b->n_told = 0;
 	for (size_t i = 0; i < b->n_running; i++)
 		b->running[i]->in_work = false;
 	while ((s = next_decode(b)))
@@ -425,7 +429,8 @@ static void end_prompts(struct batch *b)
 static bool greedy(const struct batch *b)
 {
 	for (size_t i = 0; i < b->n_work; i++)
-		if (b->work[i].want == WANT_LAST && !session_greedy(b->worker[i]))
+		if (b->work[i].want == WANT_ALL ||
+		    (b->work[i].want == WANT_LAST && !session_greedy(b->worker[i])))
 			return false;
 	return true;
 }
@@ -449,13 +454,20 @@ int batch_step(struct batch *b, struct err *e)
 		return -1;
 	}
 	for (size_t i = 0, out = 0; i < b->n_work; i++) {
-		if (b->work[i].want != WANT_LAST)
+		const struct model_work *w = &b->work[i];
+
+		if (w->want == WANT_NONE)
 			continue;
-		if (!b->worker[i]->cancelled && best)
+		if (b->worker[i]->cancelled)
+			;
+		else if (best)
 			session_take_id(b->worker[i], ids[out], 0);
-		else if (!b->worker[i]->cancelled)
+		else if (w->want == WANT_ALL)
+			session_score(b->worker[i], kv_computed(w->seq) - w->n, w->n,
+			              logits + out * b->talk.vocab);
+		else
 			session_take(b->worker[i], logits + out * b->talk.vocab);
-		out++;
+		out += w->want == WANT_ALL ? w->n : 1;
 	}
 	end_prompts(b);
 	sweep(b);

@@ -165,7 +165,7 @@ static void on_end(void *arg, struct session *s, void *user, enum end_reason r, 
 		ck_assert(!kv_fork(&t->seq, session_seq(s), &e));
 }
 
-static const struct batch_events events = { NULL, on_token, on_end };
+static const struct batch_events events = { .token = on_token, .end = on_end };
 
 static void run(struct opened *o, struct talk_of_one *t, size_t n, size_t chunk, size_t sessions)
 {

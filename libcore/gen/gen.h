@@ -20,6 +20,8 @@ struct request {
 	bool has_seed;         /* without: a seed of the system's */
 	bool ignore_eos;
 	size_t logprobs;       /* 0 none; n: the chosen and the n - 1 most likely */
+	bool plain_logprobs;   /* the model's own: before bias and penalties */
+	size_t score_first;    /* 0 none; from this place on (>= 1) each token of the prompt is told */
 	char *stop[STOP_MAX];
 	size_t n_stop;
 	struct bias *bias;
@@ -58,8 +60,18 @@ struct token_event {
 	int32_t id;
 	bool eos;              /* it ended the session: counted, but it has no text */
 	struct bytes text;     /* became whole and is surely no stop string; may be empty */
-	float logprob;         /* with request.logprobs: after penalties, before filters */
+	float logprob;         /* with request.logprobs: before filters, after penalties or not */
 	const int32_t *top_id; /* request.logprobs - 1 most likely, best first */
+	const float *top_logprob;
+	size_t n_top;
+};
+/* A token of the prompt, given those before it. */
+struct place_event {
+	size_t place;
+	int32_t id;
+	double logprob;        /* the model's own */
+	bool best;             /* it is the most likely one */
+	const int32_t *top_id; /* as of a token_event */
 	const float *top_logprob;
 	size_t n_top;
 };
@@ -73,6 +85,9 @@ struct batch_events {
 	 * inside. Comes once for every session that batch_add() took. */
 	void (*end)(void *arg, struct session *s, void *user, enum end_reason r, struct bytes text,
 	            const struct err *err);
+	/* With request.score_first: each place once, in order, before the first
+	 * token. -1 cancels the session. May be NULL. */
+	int (*place)(void *arg, struct session *s, void *user, const struct place_event *p);
 };
 struct batch_options {
 	size_t max_sessions;   /* running at once; 0: 64; at most the model's outputs a pass */
@@ -107,6 +122,7 @@ NEED int batch_step(struct batch *b, struct err *e);
 size_t session_prompt_tokens(const struct session *s); /* with those in the given seq */
 size_t session_reused_tokens(const struct session *s); /* of them, not computed again */
 size_t session_made_tokens(const struct session *s);
+int session_stop(const struct session *s); /* which of request.stop ended it; -1: none */
 /* Borrowed; the last token made is not in it. NULL while queued. */
 struct kv_seq *session_seq(const struct session *s);
 

@@ -40,7 +40,7 @@ struct sampler {
 	struct rng rng;
 	struct sampler_room *room;
 	bool own_room;
-	const float *last; /* the logits of the last draw, processed */
+	const float *last; /* the logits of the last draw, processed or not */
 };
 
 /* ---- room */
@@ -379,14 +379,20 @@ int32_t sampler_draw(struct sampler *s, const float *logits, const int32_t *hist
 	size_t best = pick_best(l, s->room->vocab);
 	int32_t id = (int32_t)best;
 
-	s->last = l;
+	s->last = s->r.plain_logprobs ? logits : l;
 	if (isnan(l[best]) || l[best] == -INFINITY)
 		return -1;
 	if (s->r.temp > 0 && isfinite(l[best]))
 		id = draw(s, l, l[best]);
 	if (logprob)
-		*logprob = (float)(l[id] - pick_logsumexp(l, s->room->vocab));
+		*logprob = (float)(s->last[id] - pick_logsumexp(s->last, s->room->vocab));
 	return id;
+}
+
+size_t sampler_top_of(struct sampler *s, const float *logits, size_t n, int32_t *id, float *logprob)
+{
+	s->last = logits;
+	return sampler_top(s, n, id, logprob);
 }
 
 size_t sampler_top(struct sampler *s, size_t n, int32_t *id, float *logprob)

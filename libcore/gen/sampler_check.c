@@ -287,6 +287,16 @@ START_TEST(top_lists_the_best)
 		ck_assert_double_eq_tol(top[i], x[order[i]] - log(sum), 1e-6);
 	}
 	sampler_close(s);
+	/* a bias decides the draw and, where that is asked for, not what is told */
+	r.bias = &(struct bias){ order[9], 100 };
+	r.n_bias = 1;
+	r.plain_logprobs = true;
+	ck_assert(!sampler_open(&s, &r, VOCAB, NULL, 0, &e));
+	ck_assert_int_eq(sampler_draw(s, l, history, 0, &logprob), order[9]);
+	ck_assert_double_eq_tol(logprob, x[order[9]] - log(sum), 1e-6);
+	ck_assert_uint_eq(sampler_top(s, 1, id, top), 1);
+	ck_assert_int_eq(id[0], order[0]);
+	sampler_close(s);
 }
 END_TEST
 

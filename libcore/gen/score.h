@@ -5,6 +5,7 @@
 #define CLM_GEN_SCORE_H
 
 #include "model/model.h"
+#include "text/text.h"
 
 /* Windows of `window` ids (0: one window), each on its own, `first` (>= 1) the
  * first scored place in a window; a final partial window is scored too
@@ -44,6 +45,16 @@ void scorer_close(struct scorer *s); /* texts still there get no end */
 NEED int scorer_add(struct scorer *s, struct score_text *t, struct err *e);
 size_t scorer_active(const struct scorer *s);
 NEED int scorer_step(struct scorer *s, struct err *e); /* one pass; -1: nothing can go on */
+
+/* A prompt and its completion to ids; `first` is the first of the completion's. They are cut
+ * together, a token across the border is ERR_INPUT; or each alone. */
+struct score_pair {
+	struct bytes prompt, completion;
+	bool has_completion, by_tokens;
+	unsigned flags;        /* of the encoding */
+};
+NEED int score_join(const struct tokenizer *t, const struct score_pair *p, struct ids *out,
+                    size_t *first, struct err *e);
 
 /* ---- compare: how far views of one text lie apart, in nats */
 struct divergence { double kl, reverse, js; bool agree; }; /* KL(a|b), KL(b|a), Jensen-Shannon */

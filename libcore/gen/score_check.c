@@ -273,6 +273,94 @@ START_TEST(too_long_alone)
 }
 END_TEST
 
+/* ---- a prompt's places, told by a batch */
+
+struct prompt {
+	double logprob[N];
+	size_t next, n_tokens;
+	int32_t token[4];
+	enum end_reason reason;
+};
+
+static int on_place(void *arg, struct session *s, void *user, const struct place_event *p)
+{
+	struct prompt *t = user;
+
+	(void)arg;
+	(void)s;
+	ck_assert_uint_eq(p->place, t->next);
+	ck_assert_int_eq(p->id, id[p->place]);
+	ck_assert_uint_eq(p->n_top, 2);
+	ck_assert(p->best == (p->top_id[0] == p->id));
+	t->logprob[t->next++] = p->logprob;
+	return 0;
+}
+
+static int on_token(void *arg, struct session *s, void *user, const struct token_event *e)
+{
+	struct prompt *t = user;
+
+	(void)arg;
+	(void)s;
+	t->token[t->n_tokens++] = e->id;
+	return 0;
+}
+
+static void on_end(void *arg, struct session *s, void *user, enum end_reason r, struct bytes text,
+                   const struct err *err)
+{
+	(void)arg;
+	(void)s;
+	(void)text;
+	ck_assert_msg(!err, "%s", err ? err->text : "");
+	((struct prompt *)user)->reason = r;
+}
+
+static void make(struct prompt *t, const size_t *first, size_t n)
+{
+	const struct batch_options o = { .max_sessions = 4, .chunk = 5 };
+	const struct batch_events ev = { .token = on_token, .end = on_end, .place = on_place };
+	struct request r;
+	struct batch *b;
+	struct err e;
+
+	request_init(&r);
+	r.max_tokens = 3;
+	r.logprobs = 3;
+	r.ignore_eos = true;
+	ck_assert_msg(!batch_open(&b, model, NULL, &o, &ev, &e), "%s", e.text);
+	for (size_t i = 0; i < n; i++) {
+		t[i] = (struct prompt){ .next = first[i] };
+		r.score_first = first[i];
+		ck_assert_msg(!batch_add(b, NULL, id, N, &r, NULL, &t[i], &e), "%s", e.text);
+	}
+	while (batch_active(b))
+		ck_assert_msg(!batch_step(b, &e), "%s", e.text);
+	batch_close(b);
+}
+
+/* Four at once, of which the cache has room for two, to the last bit as the
+ * scorer says; and the tokens made are those of a prompt that is not told. */
+START_TEST(prompts_of_a_batch)
+{
+	static const size_t first[] = { 1, 1, 40, 89 }, none[] = { 0 };
+	struct score_options o = { 0, 1, false, -1, 0, 0 };
+	struct score_text t = text_of(id, N, &o);
+	struct prompt p[4], plain;
+
+	run(&t, 1);
+	make(&plain, none, 1);
+	make(p, first, 4);
+	for (size_t i = 0; i < 4; i++) {
+		ck_assert_uint_eq(p[i].next, N);
+		ck_assert_mem_eq(p[i].logprob + first[i], t.logprob + first[i],
+		                 (N - first[i]) * sizeof(double));
+		ck_assert_int_eq(p[i].reason, END_LENGTH);
+		ck_assert_mem_eq(p[i].token, plain.token, 3 * sizeof *plain.token);
+	}
+}
+END_TEST
+
 Suite *score_suite(void);
 Suite *score_suite(void)
 {
@@ -286,6 +374,7 @@ Suite *score_suite(void)
 	tcase_add_test(t, what_comes_next);
 	tcase_add_test(t, refusals);
 	tcase_add_test(t, too_long_alone);
+	tcase_add_test(t, prompts_of_a_batch);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -32,6 +32,11 @@ size_t session_made_tokens(const struct session *s)
 	return s->n_made;
 }
 
+int session_stop(const struct session *s)
+{
+	return s->stop.hit;
+}
+
 struct kv_seq *session_seq(const struct session *s)
 {
 	return s->seq;
@@ -133,6 +138,7 @@ static int set_up(struct session *s, const int32_t *id, size_t n, const struct r
 	if ((s->seq && know_seq(s, n, e)) || know(s, id, n, e) || check(s, e))
 		return -1;
 	s->n_prompt = s->n;
+	s->scored = s->r.score_first;
 	if (sampler_open_in(&s->sampler, &s->r, t->room, t->exempt.id, t->exempt.n, e) ||
 	    stop_init(&s->stop, &s->r, e))
 		return -1;

@@ -35,6 +35,7 @@ struct session {
 	int32_t *id;     /* [n] all that is known */
 	size_t n, room;
 	size_t n_prompt, n_reused, n_made;
+	size_t scored;   /* the place of the prompt that is told next */
 	struct kv_seq *seq; /* NULL while it waits without pages */
 	bool fixed;         /* its pages hold what no ids could bring back */
 	bool begun;         /* admitted once */
@@ -58,6 +59,15 @@ void session_take(struct session *s, const float *logits);
 /* Whether it takes the best id, whatever else the logits say; and it is given. */
 bool session_greedy(const struct session *s);
 void session_take_id(struct session *s, int32_t id, float logprob);
+/* ---- places.c: of a prompt whose tokens are told */
+bool session_scores(const struct session *s);
+/* How many of its ids may come from other sequences. */
+size_t session_may_reuse(const struct session *s);
+/* What is wanted of its next rows: n is cut where they are not alike, and at
+ * `most` rows that are told. */
+enum want session_rows(const struct session *s, size_t have, size_t most, size_t *n);
+/* The rows from `at` on have run. */
+void session_score(struct session *s, size_t at, size_t n, const float *rows);
 /* Gives the end event; the pages go back. */
 void session_end(struct session *s, enum end_reason reason, const struct err *err);
 

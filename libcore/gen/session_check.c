@@ -87,7 +87,7 @@ static void on_end(void *arg, struct session *s, void *user, enum end_reason r, 
 	buf_add(&said->text, text.p, text.n);
 }
 
-static const struct batch_events events = { NULL, on_token, on_end };
+static const struct batch_events events = { .token = on_token, .end = on_end };
 
 static struct batch *open_batch(void)
 {

@@ -27,9 +27,11 @@ static int prepare(struct stop_string *s, const char *text, struct err *e)
 int stop_init(struct stop *s, const struct request *r, struct err *e)
 {
 	memset(s, 0, sizeof *s);
+	s->hit = -1;
 	for (size_t i = 0; i < r->n_stop; i++) {
 		if (!r->stop[i][0])
 			continue;
+		s->string[s->n].which = (int)i;
 		if (prepare(&s->string[s->n++], r->stop[i], e))
 			return -1;
 	}
@@ -42,6 +44,7 @@ void stop_release(struct stop *s)
 		free(s->string[i].fall);
 	buf_release(&s->held);
 	memset(s, 0, sizeof *s);
+	s->hit = -1;
 }
 
 /* True when the string is complete with this byte. */
@@ -55,16 +58,18 @@ static bool advance(struct stop_string *s, unsigned char c)
 	return s->at == s->n;
 }
 
-/* The longest string that is complete with this byte, 0 if none is; *most:
- * the longest beginning of one that the text now ends with. */
-static size_t advance_all(struct stop *s, unsigned char c, size_t *most)
+/* The longest string that is complete with this byte, 0 if none is, and which
+ * it is; *most: the longest beginning of one that the text now ends with. */
+static size_t advance_all(struct stop *s, unsigned char c, size_t *most, int *which)
 {
 	size_t done = 0;
 
 	*most = 0;
 	for (size_t i = 0; i < s->n; i++) {
-		if (advance(&s->string[i], c) && s->string[i].n > done)
+		if (advance(&s->string[i], c) && s->string[i].n > done) {
 			done = s->string[i].n;
+			*which = s->string[i].which;
+		}
 		if (s->string[i].at > *most)
 			*most = s->string[i].at;
 	}
@@ -87,8 +92,9 @@ static int let_go(struct stop *s, size_t n, struct buf *out, struct err *e)
 int stop_add(struct stop *s, struct bytes text, struct buf *out, struct err *e)
 {
 	size_t most = 0;
+	int which = -1;
 
-	if (s->hit)
+	if (s->hit >= 0)
 		return 1;
 	if (!text.n)
 		return 0;
@@ -97,11 +103,11 @@ int stop_add(struct stop *s, struct bytes text, struct buf *out, struct err *e)
 		return buf_check(out, e);
 	}
 	for (size_t i = 0; i < text.n; i++) {
-		size_t done = advance_all(s, text.p[i], &most);
+		size_t done = advance_all(s, text.p[i], &most, &which);
 
 		buf_add_byte(&s->held, text.p[i]);
 		if (done && !s->held.failed) {
-			s->hit = true;
+			s->hit = which;
 			if (let_go(s, done, out, e))
 				return -1;
 			buf_clear(&s->held);
@@ -115,5 +121,5 @@ int stop_add(struct stop *s, struct bytes text, struct buf *out, struct err *e)
 
 int stop_end(struct stop *s, struct buf *out, struct err *e)
 {
-	return s->hit ? 0 : let_go(s, 0, out, e);
+	return s->hit >= 0 ? 0 : let_go(s, 0, out, e);
 }

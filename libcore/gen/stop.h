@@ -15,12 +15,13 @@ struct stop_string {
 	size_t n;
 	size_t *fall; /* [n + 1] Knuth-Morris-Pratt: where to go on after a miss */
 	size_t at;    /* bytes of it that the text ends with */
+	int which;    /* of the request's */
 };
 struct stop {
 	struct stop_string string[STOP_MAX];
 	size_t n;
 	struct buf held; /* the text that may still become a stop string */
-	bool hit;
+	int hit;         /* which of the request's was complete; -1: none */
 };
 
 /* The strings stay borrowed from the request. */

@@ -32,6 +32,8 @@ void api_ollama_chat(struct exchange *x);
 /* messages.c */
 void api_messages(struct exchange *x);
 void api_count_tokens(struct exchange *x);
+/* score.c */
+void api_score(struct exchange *x);
 /* responses.c */
 void api_responses(struct exchange *x);
 void api_response_tokens(struct exchange *x);

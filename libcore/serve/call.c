@@ -2,6 +2,7 @@
 /* call.c - from a request's body to sessions, and from tokens to an answer */
 #include "serve/call.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,7 @@ static int find_model(struct call *c, struct fault *f)
 static void set_defaults(struct call *c)
 {
 	request_init(&c->r);
+	c->r.plain_logprobs = true;
 	c->r.presence_context = c->r.frequency_context = 0;
 	c->r.repetition_context = 64;
 	c->n = c->n_prompts = 1;
@@ -203,6 +205,7 @@ int call_choices(struct call *c, struct fault *f)
 		if (request_copy(&k->r, &c->r, &e))
 			return fault_err(f, &e);
 		k->call = c;
+		k->stop = -1;
 		k->index = c->n_choices;
 		k->prompt = c->n_choices / c->n;
 		if (k->r.has_seed)
@@ -296,25 +299,62 @@ size_t call_made_tokens(const struct call *c)
 
 /* ---- from the engine */
 
-static int add_likely(struct choice *k, const struct token_event *t)
+static struct likely *add_likely(struct choice *k)
 {
-	struct likely *v;
-
 	if (k->n_likely == k->room_likely) {
 		size_t room = k->room_likely ? 2 * k->room_likely : 16;
 		void *more = realloc(k->likely, room * sizeof *k->likely);
 
-		if (!more)
-			return -1;
+		if (!more) {
+			fault_set(&k->call->fault, 503, "out_of_memory", "no memory for the answer");
+			return NULL;
+		}
 		k->likely = more;
 		k->room_likely = room;
 	}
-	v = &k->likely[k->n_likely++];
-	v->id = t->id;
-	v->logprob = t->logprob;
-	v->n_top = t->n_top < LOGPROBS_MAX ? t->n_top : LOGPROBS_MAX;
-	memcpy(v->top_id, t->top_id, v->n_top * sizeof *v->top_id);
-	memcpy(v->top_logprob, t->top_logprob, v->n_top * sizeof *v->top_logprob);
+	return &k->likely[k->n_likely++];
+}
+
+static int keep_likely(struct choice *k, const struct likely *w, const int32_t *id,
+                       const float *logprob)
+{
+	struct likely *v = add_likely(k);
+
+	if (!v)
+		return -1;
+	*v = *w;
+	v->n_top = w->n_top < LOGPROBS_MAX ? w->n_top : LOGPROBS_MAX;
+	for (size_t i = 0; i < v->n_top; i++) {
+		v->top_id[i] = id[i];
+		v->top_logprob[i] = logprob[i];
+	}
+	return 0;
+}
+
+int choice_prompt(struct choice *k)
+{
+	const struct ids *p = &k->call->prompt[k->prompt];
+	struct likely v = { .id = p->id[k->r.score_first - 1], .logprob = NAN };
+
+	return keep_likely(k, &v, NULL, NULL);
+}
+
+int choice_place(struct choice *k, const struct place_event *p)
+{
+	struct likely v = { .id = p->id, .best = p->best, .logprob = p->logprob, .n_top = p->n_top };
+
+	return keep_likely(k, &v, p->top_id, p->top_logprob);
+}
+
+int choice_share(struct choice *to, const struct choice *from)
+{
+	for (size_t i = 0; i < from->n_likely; i++) {
+		struct likely *v = add_likely(to);
+
+		if (!v)
+			return -1;
+		*v = from->likely[i];
+	}
 	return 0;
 }
 
@@ -352,11 +392,14 @@ static int take_text(struct choice *k, struct bytes text)
 
 int choice_token(struct choice *k, const struct token_event *t)
 {
+	struct likely v = { .id = t->id, .logprob = (double)t->logprob, .n_top = t->n_top };
+
 	k->n_made++;
 	if (take_text(k, t->text))
 		return -1;
-	if (k->r.logprobs && !t->eos && add_likely(k, t))
-		return fault_set(&k->call->fault, 503, "out_of_memory", "no memory for the answer");
+	k->sum_logprob += (double)t->logprob;
+	if (k->r.logprobs && !t->eos && keep_likely(k, &v, t->top_id, t->top_logprob))
+		return -1;
 	speak(k);
 	return 0;
 }
@@ -374,6 +417,7 @@ void choice_end(struct choice *k, struct session *s, enum end_reason r, struct b
 	if (s) {
 		k->n_made = session_made_tokens(s);
 		k->n_reused = session_reused_tokens(s);
+		k->stop = session_stop(s);
 	}
 	if (r == END_ERROR && err && !c->fault.status)
 		fault_err(&c->fault, err);

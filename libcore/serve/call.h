@@ -13,7 +13,8 @@ enum { LOGPROBS_MAX = 20, CHOICES_MAX = 128, PROMPTS_MAX = 128 };
 /* A token's place among the likely ones. */
 struct likely {
 	int32_t id;
-	float logprob;
+	bool best;                 /* of a prompt: the most likely itself */
+	double logprob;            /* NaN: nothing was before it */
 	size_t n_top;
 	int32_t top_id[LOGPROBS_MAX];
 	float top_logprob[LOGPROBS_MAX];
@@ -39,8 +40,12 @@ struct choice {
 	struct likely *likely;
 	size_t n_likely, room_likely;
 	size_t n_points;           /* code points said before */
+	struct detok shown;        /* what said them */
+	bool shows;
+	double sum_logprob;        /* over its tokens, with r.logprobs */
+	int stop;                  /* which of r.stop ended it; -1: none */
 	size_t n_reasoned;         /* tokens within reasoning */
-	bool spoke;
+	bool spoke, told;
 	int block;                 /* Anthropic's: what is open */
 	size_t n_blocks;
 };
@@ -73,6 +78,8 @@ struct call {
 	struct ids prompt[PROMPTS_MAX];
 	struct buf prompt_text[PROMPTS_MAX]; /* where it is told again */
 	size_t n_prompts, n;       /* n: choices of a prompt */
+	size_t keep;               /* of them, the best that are told; 0: all */
+	bool no_logprobs;          /* they are for us alone */
 	cJSON *messages, *tools;   /* of a chat, in the template's form */
 	struct chat_prompt *talk;  /* of a chat */
 	size_t top;                /* most likely tokens told beside each; with r.logprobs */
@@ -109,6 +116,11 @@ size_t call_made_tokens(const struct call *c);
 
 /* ---- the engine's side (its thread alone) */
 int choice_token(struct choice *k, const struct token_event *t);
+/* The prompt's first token, and then each other one, where they are told. */
+int choice_prompt(struct choice *k);
+int choice_place(struct choice *k, const struct place_event *p);
+/* What was told of the prompt is the other's too. */
+int choice_share(struct choice *to, const struct choice *from);
 void choice_end(struct choice *k, struct session *s, enum end_reason r, struct bytes text,
                 const struct err *err);
 /* All its choices have ended: the answer is completed. */

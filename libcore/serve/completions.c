@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* completions.c - OpenAI's POST /v1/completions: text goes on */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "serve/api.h"
 #include "serve/openai.h"
+
+enum { BEST_MAX = 20 };
 
 static const struct param own[] = { { "max_tokens", "max_tokens", 0, 0 } };
 
@@ -33,13 +36,50 @@ static struct bytes piece(const struct choice *k, int32_t id)
 	return tokenizer_piece(k->call->model->m.tokenizer, id);
 }
 
+/* Where in the text said so far a token begins, in code points. */
+static size_t offset(struct choice *k, int32_t id)
+{
+	const struct ids *p = &k->call->prompt[k->prompt];
+	size_t at = k->n_points;
+	struct buf text = { 0 };
+	struct err e;
+
+	if (!k->shows) {
+		detok_init(&k->shown, k->call->model->m.tokenizer);
+		k->shows = true;
+		if (!k->call->echo)
+			detok_skip(&k->shown, p->id, p->n);
+	}
+	if (detok_add(&k->shown, id, &text, &e) == 0)
+		k->n_points += points(buf_bytes(&text));
+	buf_release(&text);
+	return at;
+}
+
+static void add_tops(struct choice *k, const struct likely *v)
+{
+	struct buf *b = &k->call->out;
+
+	if (isnan(v->logprob)) {
+		buf_add_text(b, "null");
+		return;
+	}
+	buf_add_byte(b, '{');
+	for (size_t t = 0; t < v->n_top && t < k->call->top; t++) {
+		buf_add_text(b, t ? "," : "");
+		json_add_string(b, piece(k, v->top_id[t]));
+		buf_add_byte(b, ':');
+		openai_logprob(b, v->top_id[t] == v->id ? v->logprob : (double)v->top_logprob[t]);
+	}
+	buf_add_byte(b, '}');
+}
+
 /* The legacy shape: an array for each kind of thing. */
 static void add_logprobs(struct choice *k)
 {
 	struct buf *b = &k->call->out;
-	size_t at = k->n_points;
 
-	if (!k->r.logprobs) {
+	if (!k->r.logprobs || k->call->no_logprobs) {
 		buf_add_text(b, "null");
 		return;
 	}
@@ -55,32 +95,23 @@ static void add_logprobs(struct choice *k)
 	}
 	buf_add_text(b, "],\"top_logprobs\":[");
 	for (size_t i = 0; i < k->n_likely; i++) {
-		buf_add_text(b, i ? ",{" : "{");
-		for (size_t t = 0; t < k->likely[i].n_top && t < k->call->top; t++) {
-			buf_add_text(b, t ? "," : "");
-			json_add_string(b, piece(k, k->likely[i].top_id[t]));
-			buf_add_byte(b, ':');
-			openai_logprob(b, k->likely[i].top_logprob[t]);
-		}
-		buf_add_byte(b, '}');
+		buf_add_text(b, i ? "," : "");
+		add_tops(k, &k->likely[i]);
 	}
 	buf_add_text(b, "],\"text_offset\":[");
-	for (size_t i = 0; i < k->n_likely; i++) {
-		buf_printf(b, "%s%zu", i ? "," : "", at);
-		at += points(piece(k, k->likely[i].id));
-	}
+	for (size_t i = 0; i < k->n_likely; i++)
+		buf_printf(b, "%s%zu", i ? "," : "", offset(k, k->likely[i].id));
 	buf_add_text(b, "]}");
 }
 
-static void add_choice(struct choice *k, bool last)
+static void add_choice(struct choice *k, size_t index, bool last)
 {
 	struct buf *b = &k->call->out;
 
-	buf_printf(b, "{\"index\":%zu,\"text\":", k->index);
+	buf_printf(b, "{\"index\":%zu,\"text\":", index);
 	json_add_string(b, buf_bytes(&k->text));
 	buf_add_text(b, ",\"logprobs\":");
 	add_logprobs(k);
-	k->n_points += points(buf_bytes(&k->text));
 	if (last)
 		buf_printf(b, ",\"finish_reason\":\"%s\"}", openai_reason(k->reason));
 	else
@@ -108,7 +139,7 @@ static void event(struct choice *k, bool last)
 	buf_add_text(&c->out, "data: ");
 	head(c);
 	buf_add_text(&c->out, ",\"choices\":[");
-	add_choice(k, last);
+	add_choice(k, k->index, last);
 	buf_add_text(&c->out, c->usage ? "],\"usage\":null}\n\n" : "]}\n\n");
 }
 
@@ -139,14 +170,39 @@ static void begin(struct call *c)
 	(void)c;
 }
 
+/* Of a prompt's choices the next one: as they come, or by what the model
+ * thinks of them, a token on average. */
+static struct choice *next_choice(struct call *c, size_t prompt)
+{
+	struct choice *best = NULL;
+
+	for (size_t i = 0; i < c->n; i++) {
+		struct choice *k = &c->choice[prompt * c->n + i];
+
+		if (k->told)
+			continue;
+		if (!c->keep)
+			return k;
+		if (!best || k->sum_logprob * (double)best->n_made >
+		                     best->sum_logprob * (double)k->n_made)
+			best = k;
+	}
+	return best;
+}
+
 static void whole(struct call *c)
 {
+	size_t keep = c->keep ? c->keep : c->n;
+
 	head(c);
 	buf_add_text(&c->out, ",\"choices\":[");
-	for (size_t i = 0; i < c->n_choices; i++) {
+	for (size_t i = 0; i < c->n_prompts * keep; i++) {
+		struct choice *k = next_choice(c, i / keep);
+
+		k->told = true;
 		buf_add_text(&c->out, i ? "," : "");
-		add_echo(&c->choice[i]);
-		add_choice(&c->choice[i], true);
+		add_echo(k);
+		add_choice(k, i, true);
 	}
 	buf_add_text(&c->out, "],\"usage\":");
 	openai_usage(c);
@@ -228,34 +284,99 @@ static int set_prompts(struct call *c, struct fault *f)
 	return 0;
 }
 
+/* Fill-in-middle: prefix, suffix and middle, by the names of families. */
+static const char *const fims[][3] = {
+	{ "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>" },
+	{ "<fim_prefix>", "<fim_suffix>", "<fim_middle>" },
+	{ "<\xef\xbd\x9c" "fim\xe2\x96\x81" "begin\xef\xbd\x9c>",
+	  "<\xef\xbd\x9c" "fim\xe2\x96\x81" "hole\xef\xbd\x9c>",
+	  "<\xef\xbd\x9c" "fim\xe2\x96\x81" "end\xef\xbd\x9c>" },
+};
+
+/* The prompt, the suffix, and then what is asked for between them. */
+static int fill_in(struct call *c, struct ids *prompt, const char *suffix, struct fault *f)
+{
+	const struct tokenizer *t = c->model->m.tokenizer;
+	struct ids all = { 0 };
+	int32_t id[3];
+	size_t from, i;
+	struct err e;
+
+	for (i = 0; i < sizeof fims / sizeof *fims; i++) {
+		for (size_t k = 0; k < 3; k++)
+			id[k] = tokenizer_find(t, bytes_of(fims[i][k]));
+		if (id[0] >= 0 && id[1] >= 0 && id[2] >= 0)
+			break;
+	}
+	if (i == sizeof fims / sizeof *fims)
+		return fault_param(f, "suffix", "unsupported_parameter",
+		                   "suffix: the model does not fill in text");
+	from = prompt->n && prompt->id[0] == tokenizer_bos(t);
+	if ((from && ids_add(&all, prompt->id[0], &e)) || ids_add(&all, id[0], &e))
+		goto fail;
+	for (i = from; i < prompt->n; i++)
+		if (ids_add(&all, prompt->id[i], &e))
+			goto fail;
+	if (ids_add(&all, id[1], &e) || tokenizer_encode(t, bytes_of(suffix), 0, &all, &e) ||
+	    ids_add(&all, id[2], &e))
+		goto fail;
+	ids_release(prompt);
+	*prompt = all;
+	return 0;
+fail:
+	ids_release(&all);
+	return fault_err(f, &e);
+}
+
+/* Of best_of choices n are told, the likeliest. */
+static int set_best(struct call *c, int64_t n, struct fault *f)
+{
+	int64_t best = n;
+
+	if (param_int(c->body, "best_of", 1, BEST_MAX, &best, f) < 0)
+		return -1;
+	if (best < n)
+		return fault_param(f, "best_of", "invalid_value", "best_of: at least n, found %lld",
+		                   (long long)best);
+	if (best > n && c->stream)
+		return fault_param(f, "best_of", "invalid_value", "best_of: not with stream");
+	c->n = (size_t)best;
+	if (best > n) {
+		c->keep = (size_t)n;
+		c->no_logprobs = !c->r.logprobs;
+		c->r.logprobs += c->no_logprobs;
+	}
+	return 0;
+}
+
 static int set_rest(struct call *c, struct fault *f)
 {
-	int64_t n = 1, top = -1, best = 1;
-	const char *suffix = NULL;
+	int64_t n = 1, top = -1;
 
 	c->r.max_tokens = 16;
 	c->r.temp = 1;
 	if (params_set(&c->r, own, sizeof own / sizeof *own, c->body, "", f) || openai_sampling(c, f) ||
 	    openai_stream(c, f) || param_bool(c->body, "echo", &c->echo, f) < 0 ||
 	    param_int(c->body, "n", 1, CHOICES_MAX, &n, f) < 0 ||
-	    param_int(c->body, "best_of", 1, 20, &best, f) < 0 ||
-	    param_int(c->body, "logprobs", 0, LOGPROBS_MAX, &top, f) < 0 ||
-	    param_text(c->body, "suffix", &suffix, f) < 0)
+	    param_int(c->body, "logprobs", 0, LOGPROBS_MAX, &top, f) < 0)
 		return -1;
-	if (suffix && *suffix)
-		return fault_param(f, "suffix", "unsupported_parameter",
-		                   "suffix: the model does not fill in text");
-	if (best > n)
-		return fault_param(f, "best_of", "unsupported_parameter",
-		                   "best_of: more than n is not supported");
-	c->n = (size_t)n;
 	if (top >= 0) {
 		c->top = (size_t)top;
 		c->r.logprobs = c->top + 1;
+		c->r.score_first = c->echo;
 	}
-	if (c->echo && c->r.logprobs)
-		return fault_param(f, "echo", "unsupported_parameter",
-		                   "echo: not together with logprobs");
+	return set_best(c, n, f);
+}
+
+static int set_suffix(struct call *c, struct fault *f)
+{
+	const char *suffix = NULL;
+
+	if (param_text(c->body, "suffix", &suffix, f) < 0)
+		return -1;
+	for (size_t i = 0; suffix && *suffix && i < c->n_prompts; i++)
+		if (fill_in(c, &c->prompt[i], suffix, f))
+			return -1;
 	return 0;
 }
 
@@ -266,7 +387,7 @@ void api_completions(struct exchange *x)
 
 	if (!c)
 		return;
-	if (set_rest(c, &f) || set_prompts(c, &f))
+	if (set_rest(c, &f) || set_prompts(c, &f) || set_suffix(c, &f))
 		call_refuse(c, &f);
 	else
 		call_submit(c);

@@ -65,6 +65,13 @@ static int on_token(void *arg, struct session *s, void *user, const struct token
 	return choice_token(k, t);
 }
 
+static int on_place(void *arg, struct session *s, void *user, const struct place_event *p)
+{
+	(void)arg;
+	(void)s;
+	return choice_place(user, p);
+}
+
 static void on_end(void *arg, struct session *s, void *user, enum end_reason r, struct bytes text,
                    const struct err *err)
 {
@@ -88,6 +95,10 @@ static void add_choice(struct engine *g, struct choice *k, struct kv_seq *seq)
 	struct err e;
 
 	k->added = true;
+	if (k->r.score_first && choice_prompt(k)) {
+		choice_end(k, NULL, END_CANCELLED, (struct bytes){ 0 }, NULL);
+		return;
+	}
 	if (batch_add(batch_of(g, c), &k->session, p->id, seq ? 0 : p->n, &k->r, seq, k, &e))
 		choice_end(k, NULL, END_ERROR, (struct bytes){ 0 }, &e);
 }
@@ -107,6 +118,9 @@ static void fork_others(struct engine *g, struct choice *k, struct session *s)
 			continue;
 		if (session_seq(s) && kv_fork(&seq, session_seq(s), &e))
 			seq = NULL;
+		if (k->r.score_first && choice_share(&c->choice[k->index + i], k))
+			continue;
+		c->choice[k->index + i].r.score_first = 0;
 		add_choice(g, &c->choice[k->index + i], seq);
 	}
 }
@@ -357,7 +371,8 @@ int engine_open(struct engine **out, struct serve *s, struct err *e)
 	if (!g->batch)
 		return err_memory(e, s->n_models * sizeof *g->batch);
 	for (size_t i = 0; i < s->n_models; i++) {
-		const struct batch_events ev = { .arg = g, .token = on_token, .end = on_end };
+		const struct batch_events ev = { .arg = g, .token = on_token, .end = on_end,
+		                                 .place = on_place };
 		const struct serve_model *m = &s->model[i].m;
 
 		if (model_config(m->model)->encoder)

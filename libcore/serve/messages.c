@@ -18,11 +18,32 @@ static const struct param params[] = {
 
 /* ---- the answer */
 
+/* The client's own text that ended it; not the template's. */
+static const char *stop_sequence(const struct choice *k)
+{
+	const cJSON *asked = json_get(k->call->body, "stop_sequences");
+
+	if (k->reason != END_STOP || k->stop < 0 || k->stop >= cJSON_GetArraySize(asked))
+		return NULL;
+	return k->r.stop[k->stop];
+}
+
 static const char *reason(const struct choice *k)
 {
 	if (k->n_tools && k->reason == END_STOP)
 		return "tool_use";
+	if (stop_sequence(k))
+		return "stop_sequence";
 	return k->reason == END_STOP ? "end_turn" : "max_tokens";
+}
+
+static void add_stop(struct choice *k)
+{
+	buf_add_text(&k->call->out, ",\"stop_sequence\":");
+	if (stop_sequence(k))
+		json_add_string(&k->call->out, bytes_of(stop_sequence(k)));
+	else
+		buf_add_text(&k->call->out, "null");
 }
 
 static void event(struct call *c, const char *type)
@@ -151,8 +172,9 @@ static void end(struct choice *k)
 
 	close_block(k);
 	event(c, "message_delta");
-	buf_printf(&c->out, ",\"delta\":{\"stop_reason\":\"%s\",\"stop_sequence\":null},\"usage\":",
-	           reason(k));
+	buf_printf(&c->out, ",\"delta\":{\"stop_reason\":\"%s\"", reason(k));
+	add_stop(k);
+	buf_add_text(&c->out, "},\"usage\":");
 	usage(c);
 	event_end(c);
 }
@@ -196,7 +218,9 @@ static void whole(struct call *c)
 		json_add_string(b, bytes_of(k->tool[i].name));
 		buf_printf(b, ",\"input\":%s}", k->tool[i].arguments);
 	}
-	buf_printf(b, "],\"stop_reason\":\"%s\",\"stop_sequence\":null,\"usage\":", reason(k));
+	buf_printf(b, "],\"stop_reason\":\"%s\"", reason(k));
+	add_stop(k);
+	buf_add_text(b, ",\"usage\":");
 	usage(c);
 	buf_add_byte(b, '}');
 }

@@ -40,12 +40,12 @@ void openai_timings(struct call *c)
 	           (first - c->admitted) * 1e3, call_made_tokens(c), (c->done - first) * 1e3);
 }
 
-void openai_logprob(struct buf *b, float logprob)
+void openai_logprob(struct buf *b, double logprob)
 {
-	json_add_f64(b, logprob > -9999 ? (double)logprob : -9999);
+	json_add_f64(b, logprob <= -9999 ? -9999 : logprob);
 }
 
-static void add_token(struct buf *b, const struct tokenizer *t, int32_t id, float logprob)
+static void add_token(struct buf *b, const struct tokenizer *t, int32_t id, double logprob)
 {
 	struct bytes p = tokenizer_piece(t, id);
 
@@ -71,7 +71,7 @@ void openai_tokens(struct buf *b, const struct choice *k)
 		buf_add_text(b, ",\"top_logprobs\":[");
 		for (size_t n = 0; n < v->n_top && n < k->call->top; n++) {
 			buf_add_text(b, n ? "," : "");
-			add_token(b, t, v->top_id[n], v->top_logprob[n]);
+			add_token(b, t, v->top_id[n], (double)v->top_logprob[n]);
 			buf_add_byte(b, '}');
 		}
 		buf_add_text(b, "]}");

@@ -9,7 +9,7 @@ const char *openai_reason(enum end_reason r);
 void openai_fingerprint(struct call *c); /* ,"system_fingerprint":"..." */
 void openai_usage(struct call *c);       /* the object */
 void openai_timings(struct call *c);     /* ,"timings":{...} */
-void openai_logprob(struct buf *b, float logprob);
+void openai_logprob(struct buf *b, double logprob); /* NaN: null */
 void openai_tokens(struct buf *b, const struct choice *k); /* those to tell, with commas */
 void openai_tell_tokens(struct call *c); /* how many the prompt has; ends c */
 /* Voices of streams. */

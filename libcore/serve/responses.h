@@ -17,5 +17,7 @@ struct responses {
 	struct buf items;          /* those that ended, with commas between */
 };
 extern const struct voice responses_voice;
+/* Sets the chat's "messages" from what was asked. */
+NEED int responses_messages(cJSON *chat, const cJSON *asked, struct fault *f);
 
 #endif

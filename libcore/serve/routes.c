@@ -28,6 +28,8 @@ const struct route routes[] = {
 	{ "POST", "/v1/chat/completions/input_tokens", api_chat_tokens, false, false },
 	{ "POST", "/v1/responses", api_responses, false, false },
 	{ "POST", "/v1/responses/input_tokens", api_response_tokens, false, false },
+	{ "POST", "/score", api_score, false, false },
+	{ "POST", "/v1/score", api_score, false, false },
 	{ "POST", "/tokenize", api_tokenize, false, false },
 	{ "POST", "/v1/tokenize", api_tokenize, false, false },
 	{ "POST", "/detokenize", api_detokenize, false, false },

@@ -106,6 +106,30 @@ is(scalar(grep { keys %$_ == 2 } @{ $l->{top_logprobs} }), 3, 'and the likely on
 is(json(@c, { %q, stop => substr($want, 10, 6) })->{json}{choices}[0]{text}, substr($want, 0, 10),
 	'a stop text ends it');
 
+# ---- how likely a prompt is: clm-score's numbers
+my @score = split /\n/, run({ in => $q{prompt} }, 'clm-score', '-m', demo(), '--device', 'cpu', '--tokens')->{out};
+my @number = map { (split /\t/)[3] } @score[1 .. $#score];
+like(ask(@c, { %q, echo => JSON::PP::true, logprobs => 1, max_tokens => 0 })->{body},
+	qr/"token_logprobs":\[null,@{[join ',', @number]}\]/, 'the prompt\'s tokens, to the last bit');
+$r = json(@c, { %q, echo => JSON::PP::true, logprobs => 1, max_tokens => 2, n => 2, seed => 1 });
+$l = $r->{json}{choices}[1]{logprobs};
+is(scalar @{ $l->{tokens} }, 2 + @score, 'and those that follow, of each choice');
+is_deeply([@{ $l->{text_offset} }[0, -2]], [0, length $q{prompt}], 'where they begin');
+my $pair = { prompt => 'Once upon a', completion => ' time' };
+my $line = run({ in => encode_json({ %$pair, tokens => JSON::PP::true }) . "\n" }, 'clm-score', '-m', demo(), '--device',
+	'cpu', '--jsonl')->{out};
+is_deeply(json('POST', '/score', { model => 'demo', %$pair })->{json}{logprobs}, decode_json($line)->{logprobs},
+	'a completion given its prompt');
+is(json('POST', '/v1/score', { model => 'demo', prompt => 'x' })->{status}, 400, 'but no prompt alone');
+my $plain = json(@c, { %q, temperature => 0, logprobs => 1, max_tokens => 1 })->{json}{choices}[0]{logprobs};
+$l = json(@c, { %q, temperature => 0, logprobs => 1, max_tokens => 1, logit_bias => { 300 => 100 } })->{json}{choices}[0]{logprobs};
+is_deeply($l->{top_logprobs}, $plain->{top_logprobs}, 'a bias changes the draw, not what is told');
+ok($l->{token_logprobs}[0] < $plain->{token_logprobs}[0], 'of the token drawn');
+my @best = map { json(@c, { %q, best_of => 4, n => $_ })->{json}{choices} } 1, 2;
+is_deeply($best[0][0], $best[1][0], 'the best of four');
+is(json(@c, { %q, best_of => 1, n => 2 })->{status}, 400, 'which are no fewer than are told');
+is(json(@c, { %q, suffix => 'end' })->{json}{error}{param}, 'suffix', 'it does not fill in');
+
 # ---- many at once: nobody's text depends on the others
 my @many = map { { %q, seed => $_, max_tokens => 8 } } 1 .. 12;
 my @alone = map { json(@c, $_)->{json}{choices}[0]{text} } @many;
@@ -145,6 +169,8 @@ is(join('', map { /^event: content_block_delta\ndata: (.*)/ ? decode_json($1)->{
 	split /\n\n/, $r->{body}), $answer, 'in pieces');
 like($r->{body}, qr/event: message_stop\ndata: \{"type":"message_stop"\}\n\n\z/, 'to the end');
 like(json('POST', '/apply-template', \%chat)->{json}{prompt}, qr/Hello/, 'the prompt');
+$r = json('POST', '/v1/messages', { %chat, stop_sequences => ['zzz', substr $answer, 4, 3] })->{json};
+is("$r->{stop_reason} $r->{stop_sequence}", 'stop_sequence ' . substr($answer, 4, 3), 'which text ended it');
 for ([response_format => { type => 'json_object' }], [tool_choice => 'required'], [grammar => 'root ::= "a"']) {
 	is(json('POST', '/v1/chat/completions', { %chat, @$_ })->{json}{error}{code}, 'unsupported_parameter',
 		"$_->[0]: what cannot be promised is refused");
