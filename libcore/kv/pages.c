@@ -143,6 +143,15 @@ size_t kv_pool_room(const struct kv_pool *p)
 	return least;
 }
 
+void kv_pool_count(const struct kv_pool *p, struct kv_count *add)
+{
+	for (unsigned g = 0; g < p->n_groups; g++) {
+		add->free += p->group[g].n_free;
+		add->cached += p->group[g].n_idle;
+		add->active += p->group[g].n - pages_left(p, g);
+	}
+}
+
 size_t kv_pool_tokens(const struct kv_pool *p)
 {
 	return p->all_slide ? SIZE_MAX : p->group[0].n * PAGE_POSITIONS;

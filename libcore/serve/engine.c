@@ -247,6 +247,16 @@ static void step(struct engine *g)
 	}
 }
 
+static void count_pages(struct engine *g)
+{
+	struct kv_count n = { 0 };
+
+	for (size_t i = 0; i < g->serve->n_models; i++)
+		if (g->batch[i])
+			kv_pool_count(model_pool(g->serve->model[i].m.model), &n);
+	metrics_pages(g->serve, &n);
+}
+
 static bool active(const struct engine *g, size_t *rows)
 {
 	bool any = false;
@@ -347,6 +357,7 @@ static void *run(void *arg)
 		run_task(g);
 		look_after(g);
 		step(g);
+		count_pages(g);
 		look_after(g);
 	}
 }

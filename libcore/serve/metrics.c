@@ -31,6 +31,7 @@ struct metrics {
 	size_t n_requests;
 	uint64_t cancelled, prompt_tokens, cached_tokens, made_tokens, steps;
 	double prefill_s, decode_s;
+	struct kv_count pages;
 	struct histogram first, next, whole, queue, prefill, decode, batch, stall;
 };
 
@@ -93,6 +94,13 @@ void metrics_step(struct serve *s, double seconds, size_t rows)
 	put(&m->batch, sizes, N_SIZES, (double)rows);
 	put_seconds(&m->stall, seconds);
 	pthread_mutex_unlock(&m->lock);
+}
+
+void metrics_pages(struct serve *s, const struct kv_count *n)
+{
+	pthread_mutex_lock(&s->metrics->lock);
+	s->metrics->pages = *n;
+	pthread_mutex_unlock(&s->metrics->lock);
 }
 
 void metrics_call(struct serve *s, const struct call *c)
@@ -219,6 +227,18 @@ static void process(struct serve *s, struct buf *b)
 	    (double)s->started_at);
 }
 
+static void pages(struct serve *s, struct buf *b)
+{
+	const struct kv_count *n = &s->metrics->pages;
+	size_t all = n->free + n->cached + n->active;
+
+	family(b, "clm_kv_blocks", "gauge", "Pages of the cache, of 32 positions.");
+	buf_printf(b, "clm_kv_blocks{state=\"active\"} %zu\nclm_kv_blocks{state=\"cached\"} %zu\n"
+	           "clm_kv_blocks{state=\"free\"} %zu\n", n->active, n->cached, n->free);
+	one(b, "clm_kv_usage_ratio", "gauge", "Of the cache's pages, those in use.",
+	    all ? (double)n->active / (double)all : 0);
+}
+
 static void calls(struct serve *s, struct buf *b)
 {
 	const struct metrics *m = s->metrics;
@@ -228,6 +248,7 @@ static void calls(struct serve *s, struct buf *b)
 	one(b, "clm_generated_tokens_total", "counter", "Tokens made.", (double)m->made_tokens);
 	seconds(b, "clm_decode_seconds", "First to last token of a request.", &m->decode);
 	seconds(b, "clm_inter_token_seconds", "From a token to the next.", &m->next);
+	pages(s, b);
 	one(b, "clm_prefill_seconds_total", "counter", "Time to first tokens, once admitted.",
 	    m->prefill_s);
 	seconds(b, "clm_prefill_seconds", "To the first token of a request, once admitted.",

@@ -14,6 +14,8 @@ void metrics_close(struct metrics *m);
 void metrics_first(struct serve *s, double seconds);  /* from arrival to the first token */
 void metrics_next(struct serve *s, double seconds);   /* from a token to the next */
 void metrics_step(struct serve *s, double seconds, size_t rows);
+struct kv_count;
+void metrics_pages(struct serve *s, const struct kv_count *n); /* of all models */
 void metrics_call(struct serve *s, const struct call *c);
 void metrics_request(struct serve *s, const char *api, int status);
 /* Prometheus' text format. */
