@@ -39,7 +39,7 @@ SEES_store   := store util
 SEES_serve   := serve store convert gen model kv exec text format tensor util
 
 # ---- compilers and libraries
-PKGS  := libzip libcjson OpenCL libutf8proc libpcre2-8 libcrypto libmicrohttpd
+PKGS  := libzip libcjson OpenCL libutf8proc libpcre2-8 libcrypto libmicrohttpd yaml-0.1 sqlite3 libcurl
 CLANG := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
 X86   := $(filter x86_64,$(firstword $(subst -, ,$(shell $(CC) -dumpmachine))))
 

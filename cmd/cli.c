@@ -11,11 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gen/gen.h"
 #include "internal.h"
 #include "util/num.h"
 
-enum { ROWS_MAX = 96, NAME_MAX_LENGTH = 48, HELP_COLUMN = 28 };
+enum { HELP_COLUMN = 28 };
 
 static const struct cli_option common_options[] = {
 	{ 'q', "quiet", NULL, CLI_FLAG, offsetof(struct cli_common, quiet),
@@ -27,20 +26,6 @@ static const struct cli_option common_options[] = {
 };
 enum { N_COMMON = sizeof common_options / sizeof *common_options };
 
-/* One option as the parser sees it, whichever table it stands in. */
-struct row {
-	struct cli_option o;                /* letter, name, arg and help are set for both kinds */
-	const struct request_option *request;
-	void *at;                           /* the value, or the request */
-	const char *title;
-	char name[NAME_MAX_LENGTH];
-	bool seen;
-};
-struct rows {
-	struct row row[ROWS_MAX];
-	size_t n;
-};
-
 static void spell(char *out, size_t room, const char *name, char from, char to)
 {
 	size_t i;
@@ -50,7 +35,7 @@ static void spell(char *out, size_t room, const char *name, char from, char to)
 	out[i] = 0;
 }
 
-static struct row *rows_add(struct rows *r, const char *title)
+static struct row *rows_add(struct option_rows *r, const char *title)
 {
 	struct row *row = &r->row[r->n++];
 
@@ -59,7 +44,7 @@ static struct row *rows_add(struct rows *r, const char *title)
 	return row;
 }
 
-static void rows_of_requests(struct rows *r, const struct cli_group *g, char *base)
+static void rows_of_requests(struct option_rows *r, const struct cli_group *g, char *base)
 {
 	for (size_t i = 0; i < n_request_options && r->n < ROWS_MAX; i++) {
 		const struct request_option *q = &request_options[i];
@@ -77,7 +62,7 @@ static void rows_of_requests(struct rows *r, const struct cli_group *g, char *ba
 }
 
 /* A command's own letter wins over a common one. */
-static void letters(struct rows *r)
+static void letters(struct option_rows *r)
 {
 	for (size_t i = 1; i < r->n; i++)
 		for (size_t k = 0; k < i; k++)
@@ -85,7 +70,7 @@ static void letters(struct rows *r)
 				r->row[i].o.letter = 0;
 }
 
-static void rows_of(struct rows *r, const struct cli *c, char *args)
+static void rows_of(struct option_rows *r, const struct cli *c, char *args)
 {
 	const struct cli_group common = { .title = "Common", .option = common_options, .n = N_COMMON };
 
@@ -126,69 +111,68 @@ static int choose(const char *words, const char *text)
 	return -1;
 }
 
-static void bad_value(const char *from, const struct cli_option *o, const char *text)
+static int bad_value(const char *from, const struct cli_option *o, const char *text, struct err *e)
 {
 	if (o->type == CLI_CHOICE)
-		cli_misuse("%s: expected one of %s, found \"%s\"", from, o->words, text);
+		return err_set(e, ERR_MISUSE, "%s: expected one of %s, found \"%s\"", from, o->words,
+		               text);
 	if (o->max)
-		cli_misuse("%s: expected a number from %zu to %zu, found \"%s\"", from, o->min,
-		           o->max, text);
-	cli_misuse("%s: expected a number%s, found \"%s\"", from, o->min ? " of at least 1" : "", text);
+		return err_set(e, ERR_MISUSE, "%s: expected a number from %zu to %zu, found \"%s\"",
+		               from, o->min, o->max, text);
+	return err_set(e, ERR_MISUSE, "%s: expected a number%s, found \"%s\"", from,
+	               o->min ? " of at least 1" : "", text);
 }
 
-static void set_size(const char *from, const struct row *r, const char *text)
+static int set_size(const char *from, const struct row *r, const char *text, struct err *e)
 {
 	size_t n;
 
 	if (!num_size(&n, text) || n < r->o.min || (r->o.max && n > r->o.max))
-		bad_value(from, &r->o, text);
+		return bad_value(from, &r->o, text, e);
 	if (r->o.type == CLI_INT)
 		*(int *)r->at = (int)n;
 	else
 		*(size_t *)r->at = n;
+	return 0;
 }
 
-static void add_text(const char *from, struct cli_texts *t, const char *text)
+static int add_text(const char *from, struct cli_texts *t, const char *text, struct err *e)
 {
 	if (t->n == CLI_TEXTS_MAX)
-		cli_misuse("%s: at most %d times", from, CLI_TEXTS_MAX);
+		return err_set(e, ERR_MISUSE, "%s: at most %d times", from, CLI_TEXTS_MAX);
 	t->text[t->n++] = text;
+	return 0;
 }
 
-/* `from` is the option or the variable as the user wrote it. */
-static void set(const char *from, const struct row *r, const char *text)
+int row_set(const char *from, const struct row *r, const char *text, struct err *e)
 {
-	struct err e = { 0 };
 	int place;
 
-	if (r->request) {
-		if (request_set_text(r->at, r->request, text ? text : "true", &e))
-			cli_misuse("%s", e.text);
-		return;
-	}
+	if (r->request)
+		return request_set_text(r->at, r->request, text ? text : "true", e);
 	switch (r->o.type) {
 	case CLI_FLAG:
 		*(bool *)r->at = true;
-		return;
+		return 0;
 	case CLI_COUNT:
 		++*(int *)r->at;
-		return;
+		return 0;
 	case CLI_TEXT:
+	case CLI_CONFIG:
 		*(const char **)r->at = text;
-		return;
+		return 0;
 	case CLI_TEXTS:
-		add_text(from, r->at, text);
-		return;
+		return add_text(from, r->at, text, e);
 	case CLI_SIZE:
 	case CLI_INT:
-		set_size(from, r, text);
-		return;
+		return set_size(from, r, text, e);
 	case CLI_CHOICE:
 		place = choose(r->o.words, text);
 		if (place < 0)
-			bad_value(from, &r->o, text);
+			return bad_value(from, &r->o, text, e);
 		*(int *)r->at = place;
 	}
+	return 0;
 }
 
 /* ---- -h, --version, --completion-table */
@@ -210,7 +194,7 @@ static void help_row(const struct row *r)
 	printf("%*s%s\n", HELP_COLUMN - n, "", r->o.help);
 }
 
-static void help(const struct cli *c, const struct rows *r)
+static void help(const struct cli *c, const struct option_rows *r)
 {
 	const char *title = "";
 	const char *line = c->synopsis;
@@ -243,7 +227,7 @@ static void variable(char *out, size_t room, const char *name)
 }
 
 /* letter, name, argument, words, variable, help: for completion and tests */
-static void table(const struct rows *r)
+static void table(const struct option_rows *r)
 {
 	for (size_t i = 0; i < r->n; i++) {
 		const struct cli_option *o = &r->row[i].o;
@@ -258,7 +242,7 @@ static void table(const struct rows *r)
 }
 
 /* Options that answer at once. */
-static void answer(const char *name, const struct cli *c, const struct rows *r)
+static void answer(const char *name, const struct cli *c, const struct option_rows *r)
 {
 	if (!strcmp(name, "help"))
 		help(c, r);
@@ -270,7 +254,7 @@ static void answer(const char *name, const struct cli *c, const struct rows *r)
 
 /* ---- the words of the command line */
 
-static struct row *find(struct rows *r, char letter, const char *name, size_t n)
+struct row *row_find(struct option_rows *r, char letter, const char *name, size_t n)
 {
 	for (size_t i = 0; i < r->n; i++) {
 		const struct cli_option *o = &r->row[i].o;
@@ -281,8 +265,20 @@ static struct row *find(struct rows *r, char letter, const char *name, size_t n)
 	return NULL;
 }
 
-/* `next` is the word that follows, or NULL. Gives how many words it took. */
-static int long_option(struct rows *rows, const struct cli *c, const char *word, const char *next)
+static int unknown(struct err *e, const char *word, int n)
+{
+	return err_set(e, ERR_MISUSE, "unknown option %.*s", n, word);
+}
+
+static int lacks(struct err *e, const char *word, const struct row *r)
+{
+	return err_set(e, ERR_MISUSE, "%s needs a value, %s", word, r->o.arg);
+}
+
+/* `next` is the word that follows, or NULL. Gives how many words it took, or
+ * -1. */
+static int long_option(struct option_rows *rows, const struct cli *c, const char *word,
+                       const char *next, struct err *e)
 {
 	const char *equals = strchr(word, '=');
 	size_t n = equals ? (size_t)(equals - word) : strlen(word);
@@ -290,43 +286,44 @@ static int long_option(struct rows *rows, const struct cli *c, const char *word,
 
 	if (!strcmp(word, "--completion-table"))
 		table(rows);
-	r = find(rows, 0, word + 2, n - 2);
+	r = row_find(rows, 0, word + 2, n - 2);
 	if (!r)
-		cli_misuse("unknown option %.*s", (int)n, word);
+		return unknown(e, word, (int)n);
 	if (!r->o.arg && equals)
-		cli_misuse("%.*s takes no value", (int)n, word);
+		return err_set(e, ERR_MISUSE, "%.*s takes no value", (int)n, word);
 	answer(r->o.name, c, rows);
 	if (r->o.arg && !equals && !next)
-		cli_misuse("%s needs a value, %s", word, r->o.arg);
+		return lacks(e, word, r);
 	r->seen = true;
-	if (!r->o.arg) {
-		set(word, r, NULL);
-		return 1;
-	}
-	set(equals ? r->o.name : word, r, equals ? equals + 1 : next);
+	if (!r->o.arg)
+		return row_set(word, r, NULL, e) ? -1 : 1;
+	if (row_set(equals ? r->o.name : word, r, equals ? equals + 1 : next, e))
+		return -1;
 	return equals ? 1 : 2;
 }
 
-static int short_options(struct rows *rows, const struct cli *c, const char *word, const char *next)
+static int short_options(struct option_rows *rows, const struct cli *c, const char *word,
+                         const char *next, struct err *e)
 {
 	for (const char *p = word + 1; *p; p++) {
-		struct row *r = find(rows, *p, NULL, 0);
+		struct row *r = row_find(rows, *p, NULL, 0);
 		char name[3] = { '-', *p, 0 };
 
 		if (!r)
-			cli_misuse("unknown option -%c", *p);
+			return unknown(e, name, 2);
 		answer(r->o.name, c, rows);
 		if (r->o.arg && !p[1] && !next)
-			cli_misuse("%s needs a value, %s", name, r->o.arg);
+			return lacks(e, name, r);
 		r->seen = true;
-		set(name, r, !r->o.arg ? NULL : p[1] ? p + 1 : next);
+		if (row_set(name, r, !r->o.arg ? NULL : p[1] ? p + 1 : next, e))
+			return -1;
 		if (r->o.arg)
 			return p[1] ? 1 : 2;
 	}
 	return 1;
 }
 
-static void from_environment(struct rows *r)
+static int from_environment(struct option_rows *r, struct err *e)
 {
 	for (size_t i = 0; i < r->n; i++) {
 		struct row *row = &r->row[i];
@@ -339,19 +336,33 @@ static void from_environment(struct rows *r)
 		value = getenv(name);
 		if (!value || !*value || (!row->o.arg && !strcmp(value, "0")))
 			continue;
-		set(name, row, value);
+		row->seen = true;
+		if (row_set(name, row, value, e))
+			return -1;
 	}
+	return 0;
 }
 
-char **cli_parse(int argc, char **argv, const struct cli *c, void *args)
+static int from_file(struct option_rows *r, struct cli_common *common, struct err *e)
 {
-	struct rows rows;
+	for (size_t i = 0; i < r->n; i++) {
+		const char **path = r->row[i].at;
+
+		if (r->row[i].o.type == CLI_CONFIG && *path)
+			return rows_from_file(r, *path, common, e);
+	}
+	return 0;
+}
+
+int cli_read(int argc, char **argv, const struct cli *c, void *args, struct err *e)
+{
+	struct option_rows rows;
 	int i = 1, n = 0;
 
-	cli_start();
 	rows_of(&rows, c, args);
 	while (i < argc) {
 		char *word = argv[i], *next = i + 1 < argc ? argv[i + 1] : NULL;
+		int took;
 
 		if (!strcmp(word, "--")) {
 			i++;
@@ -360,14 +371,29 @@ char **cli_parse(int argc, char **argv, const struct cli *c, void *args)
 		if (word[0] != '-' || !word[1]) {
 			argv[n++] = word;
 			i++;
-		} else {
-			i += word[1] == '-' ? long_option(&rows, c, word, next)
-			                    : short_options(&rows, c, word, next);
+			continue;
 		}
+		took = word[1] == '-' ? long_option(&rows, c, word, next, e) :
+		                        short_options(&rows, c, word, next, e);
+		if (took < 0)
+			return -1;
+		i += took;
 	}
 	while (i < argc)
 		argv[n++] = argv[i++];
 	argv[n] = NULL;
-	from_environment(&rows);
+	return from_environment(&rows, e) || from_file(&rows, args, e) ? -1 : 0;
+}
+
+char **cli_parse(int argc, char **argv, const struct cli *c, void *args)
+{
+	struct err e = { 0 };
+
+	cli_start();
+	if (cli_read(argc, argv, c, args, &e)) {
+		if (e.kind == ERR_MISUSE)
+			cli_misuse("%s", e.text);
+		cli_die(&e);
+	}
 	return argv;
 }

@@ -25,6 +25,7 @@ enum cli_type {
 	CLI_SIZE,    /* size_t, "4k" is 4096; min..max */
 	CLI_INT,     /* int, min..max */
 	CLI_CHOICE,  /* int, place of the value among `words`; 0 is the first */
+	CLI_CONFIG,  /* const char *: a YAML file of the others; it goes last */
 };
 
 enum { CLI_TEXTS_MAX = 32 };
@@ -43,6 +44,7 @@ struct cli_option {
 	bool env;             /* $CLM_NAME is its default */
 	size_t min, max;      /* max 0: none */
 	const char *words;    /* blanks between: CLI_CHOICE's values, or examples to complete */
+	bool once;            /* what to do, not how: never in a file */
 };
 
 /* A group is a table and the struct its offsets count from. */
@@ -64,14 +66,20 @@ struct cli {
 };
 
 /* The first member of every command's struct. */
+struct cli_config;
 struct cli_common {
 	bool quiet;
 	int verbose;
+	struct cli_config *config; /* of CLI_CONFIG: the texts that came from the file */
 };
+void cli_release(struct cli_common *c);
 
 /* Fills *args from argv and the environment. Gives the operands, ended by
  * NULL (argv's own memory, reordered). Misuse, -h and --version exit here. */
 char **cli_parse(int argc, char **argv, const struct cli *c, void *args);
+
+/* The same, again, into a fresh struct: the error is told, not the end. */
+NEED int cli_read(int argc, char **argv, const struct cli *c, void *args, struct err *e);
 
 /* "NAME: text; see NAME -h" and exit 2. */
 _Noreturn void cli_misuse(const char *fmt, ...) PRINTF(1, 2);

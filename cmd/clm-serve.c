@@ -22,13 +22,15 @@ struct args {
 	struct cli_common common;
 	struct open_options open;
 	struct cli_texts models, listen, hosts, origins;
-	const char *key_file;
+	const char *config, *key_file;
 	bool any_model;
 	size_t batch, chunk, context, cache_tokens, queue, connections, drain;
 };
 #define AT(member) offsetof(struct args, member)
 
 static const struct cli_option models[] = {
+	{ 0, "config", "FILE", CLI_CONFIG, AT(config), .env = true,
+	  .help = "YAML: these options by name, where nothing else says" },
 	{ 'm', "model", "[NAME=]MODEL", CLI_TEXTS, AT(models), .env = true,
 	  .help = "a model to serve, and its name; may be repeated" },
 	{ 0, "any-model", NULL, CLI_FLAG, AT(any_model),
@@ -315,6 +317,7 @@ int main(int argc, char **argv)
 		open_release(&v.o[i]);
 		free(v.name[i]);
 	}
+	cli_release(&a.common);
 	if (rc)
 		cli_die(&e);
 	return cli_finish();
