@@ -7,16 +7,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "open.h"
-#include "serve/serve.h"
-
-/* TOLD_ROWS: of prompts whose tokens are told, in a pass. */
-enum { DEFAULT_BATCH = 64, TOLD_ROWS = 64 };
+#include "serving.h"
 
 struct args {
 	struct cli_common common;
@@ -24,7 +19,7 @@ struct args {
 	struct cli_texts models, listen, hosts, origins;
 	const char *config, *key_file;
 	bool any_model;
-	size_t batch, chunk, context, cache_tokens, queue, connections, drain;
+	size_t batch, chunk, context, cache_tokens, memory, keep_alive, queue, connections, drain;
 };
 #define AT(member) offsetof(struct args, member)
 
@@ -59,6 +54,10 @@ static const struct cli_option memory[] = {
 	  .help = "longest prompt and answer; the model's" },
 	{ 0, "cache-tokens", "N", CLI_SIZE, AT(cache_tokens), .env = true, .min = 32,
 	  .max = (size_t)1 << 32, .help = "positions kept over all requests" },
+	{ 0, "memory", "BYTES", CLI_SIZE, AT(memory), .env = true, .min = 1,
+	  .help = "open models hold at most this: the longest unused are closed" },
+	{ 0, "keep-alive", "SECONDS", CLI_SIZE, AT(keep_alive), .env = true, .min = 1, .max = 1u << 31,
+	  .help = "close a model so long after its last request" },
 	{ 0, "drain-timeout", "SECONDS", CLI_SIZE, AT(drain), .max = 86400,
 	  .help = "how long running requests may take to end (30)" },
 };
@@ -78,12 +77,9 @@ static const struct cli command = {
 
 struct service {
 	const struct args *a;
-	struct opened o[CLI_TEXTS_MAX];
-	struct chat *chat[CLI_TEXTS_MAX];
-	char *name[CLI_TEXTS_MAX];
-	char quant[CLI_TEXTS_MAX][32];
-	size_t n;
+	struct serving serving;
 	struct serve *serve;
+	sigset_t signals;
 	char socket[128];
 };
 
@@ -95,114 +91,22 @@ static void log_line(void *arg, const char *line)
 
 /* ---- models */
 
-/* NAME=MODEL, or the last part of the model's path without its suffix. */
-static char *name_of(const char **path, struct err *e)
-{
-	const char *eq = strchr(*path, '='), *from = *path, *dot;
-	char *name;
-	size_t n;
-
-	if (eq && eq > *path && !memchr(*path, '/', (size_t)(eq - *path))) {
-		n = (size_t)(eq - *path);
-		*path = eq + 1;
-	} else {
-		n = strlen(from);
-		while (n > 1 && from[n - 1] == '/')
-			n--;
-		for (size_t i = n; i-- > 0;)
-			if (from[i] == '/') {
-				from += i + 1;
-				n -= i + 1;
-				break;
-			}
-		dot = memchr(from, '.', n);
-		if (dot && dot > from && !file_is_dir(*path))
-			n = (size_t)(dot - from);
-	}
-	name = strndup(from, n);
-	if (!name)
-		err_memory(e, n);
-	return name;
-}
-
-static size_t total_bytes(const struct source *s)
-{
-	size_t sum = 0, n;
-
-	for (size_t i = 0; i < source_count(s); i++) {
-		const struct tensor *t = source_tensor(s, i);
-
-		if (shape_bytes(&n, t->dtype, &t->shape))
-			sum += n;
-	}
-	return sum;
-}
-
-/* A model that cannot be talked with is served all the same. */
-static void open_chat(struct service *v, size_t i)
-{
-	struct chat_options o = { 0 };
-	struct err e;
-
-	if (chat_open(&v->chat[i], v->o[i].source, v->o[i].tokenizer, &o, &e)) {
-		v->chat[i] = NULL;
-		cli_warn("%s: no chat: %s", v->name[i], e.text);
-	} else if (chat_warning(v->chat[i]) && !v->a->common.quiet) {
-		cli_warn("%s: %s", v->name[i], chat_warning(v->chat[i]));
-	}
-}
-
-static int open_one(struct service *v, const char *path, struct err *e)
+static int add_models(struct service *v, struct err *e)
 {
 	const struct args *a = v->a;
-	size_t i = v->n++;
-	struct opened *o = &v->o[i];
-	struct open_options with = a->open;
-	struct batch_options b = { .max_sessions = a->batch ? a->batch : DEFAULT_BATCH,
-		                   .chunk = a->chunk,
-		                   .context = a->context };
-	struct model_options m = { .max_rows = a->chunk > 512 ? a->chunk : 0,
-		                   .max_out = b.max_sessions + TOLD_ROWS };
-	struct serve_model served;
-	struct stat st = { 0 };
-	struct config c;
 
-	v->name[i] = name_of(&path, e);
-	if (!v->name[i])
-		return -1;
-	with.model = path;
-	if (open_files(o, &with, e) || open_tokenizer(o, e) ||
-	    open_device(o, &with, a->common.verbose, e))
-		return -1;
-	if (config_read(&c, o->source, e))
-		return -1;
-	m.hidden = c.encoder;
-	config_release(&c);
-	m.kv_tokens = a->cache_tokens ? a->cache_tokens :
-	                                open_cache_tokens(o, b.max_sessions, a->context, e);
-	if (!m.kv_tokens || open_weights(o, &m, a->common.quiet, e))
-		return -1;
-	if (!m.hidden)
-		open_chat(v, i);
-	if (stat(path, &st))
-		st.st_mtime = 0;
-	if (model_config(o->model)->quant_bits)
-		snprintf(v->quant[i], sizeof v->quant[i], "%u-bit", model_config(o->model)->quant_bits);
-	else
-		snprintf(v->quant[i], sizeof v->quant[i], "%s",
-		         dtype_info(model_config(o->model)->dtype)->name);
-	served = (struct serve_model){ .name = v->name[i],
-		                       .format = container_name(source_container(o->source)),
-		                       .quant = v->quant[i],
-		                       .tokenizer = o->tokenizer,
-		                       .chat = v->chat[i],
-		                       .model = o->model,
-		                       .batch = b,
-		                       .modified = st.st_mtime,
-		                       .n_bytes = total_bytes(o->source) };
-	if (m.hidden && embed_rules(&served.embed, o->source, model_config(o->model), e))
-		return -1;
-	return serve_add(v->serve, &served, e);
+	for (size_t i = 0; i < a->models.n; i++) {
+		const char *path = a->models.text[i];
+		char *name = serving_name(&path, e);
+		struct serve_entry m = { .name = name, .path = path, .preload = true,
+			                 .keep_alive = a->keep_alive ? (double)a->keep_alive : -1 };
+		int rc = name ? serve_add(v->serve, &m, e) : -1;
+
+		free(name);
+		if (rc)
+			return -1;
+	}
+	return 0;
 }
 
 /* ---- sockets */
@@ -250,11 +154,45 @@ static int set_listen(struct service *v, struct serve_options *o, struct err *e)
 
 /* ---- from start to end */
 
-static void wait_for_end(const sigset_t *signals)
+/* Every thread that starts from here on leaves signals to this one. */
+static void take_signals(sigset_t *signals)
+{
+	static const int mine[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+
+	sigemptyset(signals);
+	for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
+		sigaddset(signals, mine[i]);
+	pthread_sigmask(SIG_BLOCK, signals, NULL);
+}
+
+/* Does what a signal asks; true: the end. */
+static bool obey(struct service *v, int sig)
+{
+	if (sig == SIGHUP)
+		serve_refresh(v->serve);
+	return sig == SIGTERM || sig == SIGINT;
+}
+
+/* Until the models are open: 0, 1 when a signal ends it, -1. */
+static int wait_for_models(struct service *v, struct err *e)
+{
+	const struct timespec a_while = { .tv_nsec = 20000000 };
+	int rc;
+
+	while ((rc = serve_preloaded(v->serve, e)) > 0) {
+		int sig = sigtimedwait(&v->signals, NULL, &a_while);
+
+		if (sig > 0 && obey(v, sig))
+			return 1;
+	}
+	return rc;
+}
+
+static void wait_for_end(struct service *v)
 {
 	int sig;
 
-	while (sigwait(signals, &sig) || sig == SIGHUP || sig == SIGUSR1)
+	while (sigwait(&v->signals, &sig) || !obey(v, sig))
 		;
 }
 
@@ -265,33 +203,38 @@ static int serve(struct service *v, struct err *e)
 		                   .any_model = a->any_model,
 		                   .queue = a->queue,
 		                   .max_connections = a->connections,
+		                   .memory = a->memory,
+		                   .opener = { &v->serving, serving_open, serving_close },
 		                   .version = CLM_VERSION,
 		                   .log = a->common.quiet ? NULL : log_line };
-	sigset_t signals;
+	int rc;
 
+	v->serving = (struct serving){ .open = a->open,
+		                       .batch = a->batch,
+		                       .chunk = a->chunk,
+		                       .context = a->context,
+		                       .cache_tokens = a->cache_tokens,
+		                       .quiet = a->common.quiet,
+		                       .verbose = a->common.verbose };
 	if (set_listen(v, &o, e))
 		return -1;
 	for (size_t i = 0; i < a->hosts.n && i < SERVE_HOSTS_MAX; i++)
 		o.allow_host[o.n_allow_host++] = a->hosts.text[i];
 	for (size_t i = 0; i < a->origins.n && i < SERVE_HOSTS_MAX; i++)
 		o.allow_origin[o.n_allow_origin++] = a->origins.text[i];
-	if (serve_open(&v->serve, &o, e))
+	if (serve_open(&v->serve, &o, e) || add_models(v, e))
 		return -1;
-	for (size_t i = 0; i < a->models.n; i++)
-		if (open_one(v, a->models.text[i], e))
-			return -1;
-	/* every thread that starts from here on leaves signals to this one */
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGHUP);
-	sigaddset(&signals, SIGUSR1);
-	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	take_signals(&v->signals);
 	if (serve_start(v->serve, e))
+		return -1;
+	rc = wait_for_models(v, e);
+	if (rc)
+		return rc < 0 ? -1 : 0;
+	if (serve_listen(v->serve, e))
 		return -1;
 	for (size_t i = 0; i < o.n_listen && !a->common.quiet; i++)
 		cli_warn("listening at %s", serve_address(v->serve, i));
-	wait_for_end(&signals);
+	wait_for_end(v);
 	serve_drain(v->serve, (double)a->drain);
 	return 0;
 }
@@ -299,7 +242,7 @@ static int serve(struct service *v, struct err *e)
 int main(int argc, char **argv)
 {
 	struct args a = { .drain = 30 };
-	static struct service v;
+	struct service v = { 0 };
 	struct err e = { 0 };
 	char **rest;
 	int rc;
@@ -312,11 +255,6 @@ int main(int argc, char **argv)
 		cli_misuse("no model: give -m MODEL, or set CLM_MODEL");
 	rc = serve(&v, &e);
 	serve_close(v.serve);
-	for (size_t i = 0; i < v.n; i++) {
-		chat_close(v.chat[i]);
-		open_release(&v.o[i]);
-		free(v.name[i]);
-	}
 	cli_release(&a.common);
 	if (rc)
 		cli_die(&e);

@@ -20,6 +20,9 @@ void api_tags(struct exchange *x);
 void api_ps(struct exchange *x);
 void api_show(struct exchange *x);
 void api_no_push(struct exchange *x);
+/* keep.c */
+void api_load(struct exchange *x);
+void api_unload(struct exchange *x);
 /* completions.c */
 void api_completions(struct exchange *x);
 /* embeddings.c */

@@ -22,7 +22,6 @@ static cJSON *parse(struct exchange *x, struct fault *f)
 		return NULL;
 	}
 	o = json_parse(buf_bytes(&x->body), &e);
-	buf_release(&x->body);
 	if (!o)
 		fault_set(f, 400, "invalid_json", "%s", e.text);
 	else if (!cJSON_IsObject(o))
@@ -55,7 +54,7 @@ static int find_model(struct call *c, struct fault *f)
 		return -1;
 	if (!name && !c->x->serve->o.any_model)
 		return fault_param(f, "model", "missing_required_parameter", "model is required");
-	c->model = server_model(c->x->serve, name, f);
+	c->model = server_model(c->x, name, f);
 	if (!c->model)
 		return -1;
 	if (model_config(c->model->m.model)->encoder)
@@ -101,6 +100,7 @@ struct call *call_open(struct exchange *x, const struct voice *v)
 		call_refuse(c, &f);
 		return NULL;
 	}
+	buf_release(&x->body);
 	return c;
 }
 

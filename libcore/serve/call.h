@@ -137,6 +137,10 @@ NEED int engine_reserve(struct engine *g, struct fault *f);
 /* Takes c, whose place is reserved. */
 void engine_add(struct engine *g, struct call *c);
 void engine_wake(struct engine *g);
+/* Models that come and go. Nobody may hold one that goes; -1: the server
+ * ends, and it stays until engine_close(). */
+NEED int engine_attach(struct engine *g, struct served *d, struct err *e);
+NEED int engine_detach(struct engine *g, struct served *d);
 /* Runs work(arg) on the engine's thread, between two passes, and waits for
  * it: for what needs a model and is no session. */
 NEED int engine_run(struct engine *g, void (*work)(void *arg), void *arg, struct fault *f);

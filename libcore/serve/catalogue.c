@@ -8,37 +8,41 @@
 #include "serve/api.h"
 #include "serve/call.h"
 
-static size_t parameters(const struct served *d)
+static size_t context_of(const struct slot *t)
 {
-	struct config_size size = { 0 };
-	struct err e;
-
-	return config_measure(&size, model_config(d->m.model), &e) ? 0 : size.parameters;
+	return t->live ? t->live->context : t->facts.context;
 }
 
-static void add_model(struct buf *b, const struct served *d)
+static void add_model(struct buf *b, const struct slot *t)
 {
-	const struct config *c = model_config(d->m.model);
+	const struct serve_facts *k = &t->facts;
 
 	buf_add_text(b, "{\"id\":");
-	json_add_string(b, bytes_of(d->m.name));
+	json_add_string(b, bytes_of(t->name));
 	buf_printf(b,
 	           ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"clm\",\"meta\":"
 	           "{\"n_ctx_train\":%zu,\"n_ctx\":%zu,\"n_vocab\":%zu,\"n_embd\":%zu,"
 	           "\"n_params\":%zu,\"size\":%zu}}",
-	           (long long)d->m.modified, c->max_pos, d->context, c->vocab, c->hidden,
-	           parameters(d), d->m.n_bytes);
+	           (long long)k->modified, k->context, context_of(t), k->vocab, k->hidden,
+	           k->parameters, k->n_bytes);
 }
 
 void api_models(struct exchange *x)
 {
+	struct models *m = &x->serve->models;
 	struct buf b = { 0 };
+	bool any = false;
 
 	buf_add_text(&b, "{\"object\":\"list\",\"data\":[");
-	for (size_t i = 0; i < x->serve->n_models; i++) {
-		buf_add_text(&b, i ? "," : "");
-		add_model(&b, &x->serve->model[i]);
+	pthread_mutex_lock(&m->lock);
+	for (size_t i = 0; i < m->n; i++) {
+		if (m->slot[i]->gone)
+			continue;
+		buf_add_text(&b, any ? "," : "");
+		add_model(&b, m->slot[i]);
+		any = true;
 	}
+	pthread_mutex_unlock(&m->lock);
 	buf_add_text(&b, "]}");
 	respond_json(x, &b);
 	buf_release(&b);
@@ -46,17 +50,19 @@ void api_models(struct exchange *x)
 
 void api_model(struct exchange *x)
 {
-	const struct served *d;
+	const struct slot *t;
 	struct buf b = { 0 };
 	struct fault f;
 
-	d = server_model(x->serve, x->name, &f);
-	if (!d) {
+	pthread_mutex_lock(&x->serve->models.lock);
+	t = models_slot(x->serve, x->name, &f);
+	if (t)
+		add_model(&b, t);
+	pthread_mutex_unlock(&x->serve->models.lock);
+	if (t)
+		respond_json(x, &b);
+	else
 		respond_fault(x, &f);
-		return;
-	}
-	add_model(&b, d);
-	respond_json(x, &b);
 	buf_release(&b);
 }
 
@@ -90,78 +96,95 @@ static void add_count(struct buf *b, size_t n)
 		buf_printf(b, "\"%zuK\"", n / 1000);
 }
 
-static void add_details(struct buf *b, const struct served *d)
+static void add_details(struct buf *b, const struct slot *t)
 {
-	const struct config *c = model_config(d->m.model);
+	const struct serve_facts *k = &t->facts;
 
 	buf_add_text(b, "{\"parent_model\":\"\",\"format\":");
-	json_add_string(b, bytes_of(d->m.format));
-	buf_printf(b, ",\"family\":\"%s\",\"families\":[\"%s\"],\"parameter_size\":", c->model_type,
-	           c->model_type);
-	add_count(b, parameters(d));
-	buf_printf(b, ",\"quantization_level\":\"%s\"}", d->m.quant);
+	json_add_string(b, bytes_of(k->format));
+	buf_printf(b, ",\"family\":\"%s\",\"families\":[\"%s\"],\"parameter_size\":", k->family,
+	           k->family);
+	add_count(b, k->parameters);
+	buf_printf(b, ",\"quantization_level\":\"%s\"}", k->quant);
 }
 
-static void add_capabilities(struct buf *b, const struct served *d)
+static void add_capabilities(struct buf *b, const struct slot *t)
 {
-	const struct chat *chat = d->m.chat;
-
-	if (model_config(d->m.model)->encoder) {
+	if (t->facts.encoder) {
 		buf_add_text(b, ",\"capabilities\":[\"embedding\"]");
 		return;
 	}
-	buf_printf(b, ",\"capabilities\":[\"completion\"%s%s]",
-	           chat && chat_manner(chat).call ? ",\"tools\"" : "",
-	           chat && chat_manner(chat).think ? ",\"thinking\"" : "");
+	buf_printf(b, ",\"capabilities\":[\"completion\"%s%s]", t->facts.tools ? ",\"tools\"" : "",
+	           t->facts.thinks ? ",\"thinking\"" : "");
 }
 
-static void add_item(struct buf *b, const struct served *d, bool running)
+/* On the wall clock; a model in use has its whole time before it. */
+static int64_t expires(const struct slot *t)
+{
+	double now = http_seconds();
+	double left = t->live->uses ? t->keep_default : t->expires_at - now;
+
+	if (t->live->uses ? t->keep_default < 0 : t->expires_at == 0)
+		return 10981785600; /* in 2318: for ever */
+	return (int64_t)time(NULL) + (int64_t)(left > 0 ? left : 0);
+}
+
+static void add_item(struct buf *b, const struct slot *t, bool running)
 {
 	buf_add_text(b, "{\"name\":");
-	json_add_string(b, bytes_of(d->tag));
+	json_add_string(b, bytes_of(t->tag));
 	buf_add_text(b, ",\"model\":");
-	json_add_string(b, bytes_of(d->tag));
+	json_add_string(b, bytes_of(t->tag));
 	if (!running) {
 		buf_add_text(b, ",\"modified_at\":");
-		add_time(b, d->m.modified);
+		add_time(b, t->facts.modified);
 	}
-	buf_printf(b, ",\"size\":%zu,\"digest\":\"%s\",\"details\":", d->m.n_bytes, d->digest);
-	add_details(b, d);
-	if (running)
-		buf_printf(b,
-		           ",\"expires_at\":\"2318-01-01T00:00:00Z\",\"size_vram\":%zu,"
-		           "\"context_length\":%zu",
-		           model_weight_bytes(d->m.model), d->context);
-	else
-		add_capabilities(b, d);
+	buf_printf(b, ",\"size\":%zu,\"digest\":\"%s\",\"details\":", t->facts.n_bytes,
+	           t->facts.digest);
+	add_details(b, t);
+	if (running) {
+		buf_add_text(b, ",\"expires_at\":");
+		add_time(b, expires(t));
+		buf_printf(b, ",\"size_vram\":%zu,\"context_length\":%zu",
+		           model_weight_bytes(t->live->m.model), context_of(t));
+	} else {
+		add_capabilities(b, t);
+	}
 	buf_add_byte(b, '}');
 }
 
 static int newer(const void *a, const void *b)
 {
-	const struct served *const *x = a, *const *y = b;
+	const struct slot *const *x = a, *const *y = b;
 
-	return (*x)->m.modified < (*y)->m.modified ? 1 : (*x)->m.modified > (*y)->m.modified ? -1 : 0;
+	return (*x)->facts.modified < (*y)->facts.modified ? 1 :
+	       (*x)->facts.modified > (*y)->facts.modified ? -1 :
+	                                                     0;
 }
 
 static void list(struct exchange *x, bool running)
 {
-	struct serve *s = x->serve;
-	const struct served **d = calloc(s->n_models + 1, sizeof *d);
+	struct models *m = &x->serve->models;
+	const struct slot **t;
 	struct buf b = { 0 };
+	size_t n = 0;
 
-	for (size_t i = 0; d && i < s->n_models; i++)
-		d[i] = &s->model[i];
-	if (d)
-		qsort(d, s->n_models, sizeof *d, newer);
 	buf_add_text(&b, "{\"models\":[");
-	for (size_t i = 0; d && i < s->n_models; i++) {
+	pthread_mutex_lock(&m->lock);
+	t = calloc(m->n + 1, sizeof *t);
+	for (size_t i = 0; t && i < m->n; i++)
+		if (!m->slot[i]->gone && (!running || m->slot[i]->live))
+			t[n++] = m->slot[i];
+	if (t)
+		qsort(t, n, sizeof *t, newer);
+	for (size_t i = 0; i < n; i++) {
 		buf_add_text(&b, i ? "," : "");
-		add_item(&b, d[i], running);
+		add_item(&b, t[i], running);
 	}
+	pthread_mutex_unlock(&m->lock);
 	buf_add_text(&b, "]}");
-	b.failed |= !d;
-	free(d);
+	b.failed |= !t;
+	free(t);
 	respond_json(x, &b);
 	buf_release(&b);
 }
@@ -176,18 +199,35 @@ void api_ps(struct exchange *x)
 	list(x, true);
 }
 
-static void add_info(struct buf *b, const struct served *d)
+static void add_info(struct buf *b, const struct slot *t)
 {
-	const struct config *c = model_config(d->m.model);
-	const char *t = c->model_type;
+	const struct serve_facts *k = &t->facts;
+	const char *f = k->family;
 
 	buf_printf(b,
 	           "{\"general.architecture\":\"%s\",\"general.parameter_count\":%zu,"
 	           "\"%s.context_length\":%zu,\"%s.embedding_length\":%zu,\"%s.block_count\":%zu,"
 	           "\"%s.attention.head_count\":%zu,\"%s.attention.head_count_kv\":%zu,"
 	           "\"%s.vocab_size\":%zu,\"tokenizer.ggml.tokens\":null}",
-	           t, parameters(d), t, c->max_pos, t, c->hidden, t, c->n_layers, t, c->n_heads, t,
-	           c->n_kv_heads, t, c->vocab);
+	           f, k->parameters, f, k->context, f, k->hidden, f, k->n_layers, f, k->n_heads, f,
+	           k->n_kv_heads, f, k->vocab);
+}
+
+static void add_shown(struct buf *b, const struct served *d)
+{
+	const struct slot *t = d->slot;
+
+	buf_add_text(b, "{\"license\":\"\",\"modelfile\":\"\",\"parameters\":\"\",\"template\":");
+	json_add_string(b, d->m.chat ? template_text(chat_template_of(d->m.chat, false)) :
+	                               (struct bytes){ 0 });
+	buf_add_text(b, ",\"details\":");
+	add_details(b, t);
+	buf_add_text(b, ",\"model_info\":");
+	add_info(b, t);
+	add_capabilities(b, t);
+	buf_add_text(b, ",\"modified_at\":");
+	add_time(b, t->facts.modified);
+	buf_add_byte(b, '}');
 }
 
 void api_show(struct exchange *x)
@@ -202,24 +242,15 @@ void api_show(struct exchange *x)
 		return;
 	if (param_text(o, "model", &name, &f) >= 0 &&
 	    (name || param_text(o, "name", &name, &f) >= 0))
-		d = server_model(x->serve, name, &f);
+		d = server_model(x, name, &f);
+	cJSON_Delete(o);
 	if (!d) {
-		cJSON_Delete(o);
 		respond_fault(x, &f);
 		return;
 	}
-	buf_add_text(&b, "{\"license\":\"\",\"modelfile\":\"\",\"parameters\":\"\",\"template\":");
-	json_add_string(&b, d->m.chat ? template_text(chat_template_of(d->m.chat, false)) :
-	                                (struct bytes){ 0 });
-	buf_add_text(&b, ",\"details\":");
-	add_details(&b, d);
-	buf_add_text(&b, ",\"model_info\":");
-	add_info(&b, d);
-	add_capabilities(&b, d);
-	buf_add_text(&b, ",\"modified_at\":");
-	add_time(&b, d->m.modified);
-	buf_add_byte(&b, '}');
-	cJSON_Delete(o);
+	pthread_mutex_lock(&x->serve->models.lock);
+	add_shown(&b, d);
+	pthread_mutex_unlock(&x->serve->models.lock);
 	respond_json(x, &b);
 	buf_release(&b);
 }

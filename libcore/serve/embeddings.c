@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "serve/api.h"
+#include "serve/keep.h"
 #include "serve/openai.h"
 
 enum { TEXTS_MAX = 2048 };
@@ -49,7 +50,9 @@ static int open_body(struct embedding *m, struct exchange *x, struct fault *f)
 		return -1;
 	if (!name && !x->serve->o.any_model)
 		return fault_param(f, "model", "missing_required_parameter", "model is required");
-	m->model = server_model(x->serve, name, f);
+	if (x->dialect == DIALECT_OLLAMA && keep_alive(x, m->body, f))
+		return -1;
+	m->model = server_model(x, name, f);
 	if (!m->model)
 		return -1;
 	x->model = m->model->m.name;

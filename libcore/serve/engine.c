@@ -23,7 +23,7 @@ struct task {
 
 struct engine {
 	struct serve *serve;
-	struct batch **batch;      /* [n_models] */
+	struct served *models;     /* that are open; the thread's own */
 	pthread_mutex_t lock;      /* of the arrivals and the flags */
 	pthread_cond_t news;
 	pthread_t thread;
@@ -40,7 +40,7 @@ struct engine {
 
 /* ---- what the batches tell */
 
-static void fork_others(struct engine *g, struct choice *k, struct session *s);
+static void fork_others(struct choice *k, struct session *s);
 static void note_admitted(struct engine *g, struct call *c, double when);
 
 static int on_token(void *arg, struct session *s, void *user, const struct token_event *t)
@@ -57,7 +57,7 @@ static int on_token(void *arg, struct session *s, void *user, const struct token
 	}
 	if (k->n_made == 0) {
 		metrics_first(g->serve, now - c->came);
-		fork_others(g, k, s);
+		fork_others(k, s);
 	} else {
 		metrics_next(g->serve, now - c->last_token);
 	}
@@ -83,12 +83,7 @@ static void on_end(void *arg, struct session *s, void *user, enum end_reason r, 
 
 /* ---- calls */
 
-static struct batch *batch_of(const struct engine *g, const struct call *c)
-{
-	return g->batch[c->model->place];
-}
-
-static void add_choice(struct engine *g, struct choice *k, struct kv_seq *seq)
+static void add_choice(struct choice *k, struct kv_seq *seq)
 {
 	struct call *c = k->call;
 	const struct ids *p = &c->prompt[k->prompt];
@@ -99,12 +94,12 @@ static void add_choice(struct engine *g, struct choice *k, struct kv_seq *seq)
 		choice_end(k, NULL, END_CANCELLED, (struct bytes){ 0 }, NULL);
 		return;
 	}
-	if (batch_add(batch_of(g, c), &k->session, p->id, seq ? 0 : p->n, &k->r, seq, k, &e))
+	if (batch_add(c->model->batch, &k->session, p->id, seq ? 0 : p->n, &k->r, seq, k, &e))
 		choice_end(k, NULL, END_ERROR, (struct bytes){ 0 }, &e);
 }
 
 /* The other choices of a prompt begin where its first one has computed it. */
-static void fork_others(struct engine *g, struct choice *k, struct session *s)
+static void fork_others(struct choice *k, struct session *s)
 {
 	struct call *c = k->call;
 
@@ -116,12 +111,12 @@ static void fork_others(struct engine *g, struct choice *k, struct session *s)
 
 		if (c->choice[k->index + i].added)
 			continue;
-		if (session_seq(s) && kv_fork(&seq, session_seq(s), &e))
-			seq = NULL;
 		if (k->r.score_first && choice_share(&c->choice[k->index + i], k))
 			continue;
+		if (session_seq(s) && kv_fork(&seq, session_seq(s), &e))
+			seq = NULL;
 		c->choice[k->index + i].r.score_first = 0;
-		add_choice(g, &c->choice[k->index + i], seq);
+		add_choice(&c->choice[k->index + i], seq);
 	}
 }
 
@@ -130,12 +125,12 @@ static void begin(struct engine *g, struct call *c)
 	c->next = g->calls;
 	g->calls = c;
 	for (size_t i = 0; i < c->n_choices; i += c->n)
-		add_choice(g, &c->choice[i], NULL);
+		add_choice(&c->choice[i], NULL);
 }
 
 /* A choice that ended before it told its first token left the others of its
  * prompt unborn. */
-static void begin_rest(struct engine *g, struct call *c)
+static void begin_rest(struct call *c)
 {
 	for (size_t i = 0; i < c->n_choices; i++)
 		if (!c->choice[i].added && c->choice[i - i % c->n].ended) {
@@ -143,20 +138,20 @@ static void begin_rest(struct engine *g, struct call *c)
 				c->choice[i].added = true;
 				choice_end(&c->choice[i], NULL, END_CANCELLED, (struct bytes){ 0 }, NULL);
 			} else {
-				add_choice(g, &c->choice[i], NULL);
+				add_choice(&c->choice[i], NULL);
 			}
 		}
 }
 
-static void cancel(struct engine *g, struct call *c)
+static void cancel(struct call *c)
 {
 	for (size_t i = 0; i < c->n_choices; i++)
 		if (c->choice[i].session)
-			batch_cancel(batch_of(g, c), c->choice[i].session);
+			batch_cancel(c->model->batch, c->choice[i].session);
 }
 
 /* A slow reader's sessions wait, its own and nobody else's. */
-static void hold_back(struct engine *g, struct call *c)
+static void hold_back(struct call *c)
 {
 	bool full = c->stream && respond_pending(c->x) > STALL_BYTES;
 
@@ -165,7 +160,7 @@ static void hold_back(struct engine *g, struct call *c)
 	c->paused = full;
 	for (size_t i = 0; i < c->n_choices; i++)
 		if (c->choice[i].session)
-			batch_pause(batch_of(g, c), c->choice[i].session, full);
+			batch_pause(c->model->batch, c->choice[i].session, full);
 }
 
 static void note_admitted(struct engine *g, struct call *c, double when)
@@ -208,10 +203,10 @@ static void look_after(struct engine *g)
 		if (c->admitted == 0 && begun(c))
 			note_admitted(g, c, g->pass_began);
 		if (c->cancelled || c->fault.status)
-			cancel(g, c);
+			cancel(c);
 		else
-			hold_back(g, c);
-		begin_rest(g, c);
+			hold_back(c);
+		begin_rest(c);
 		if (c->n_ended < c->n_choices) {
 			at = &c->next;
 			continue;
@@ -221,10 +216,10 @@ static void look_after(struct engine *g)
 	}
 }
 
-static void fail_all(struct engine *g, size_t model, const struct err *e)
+static void fail_all(struct engine *g, const struct served *d, const struct err *e)
 {
 	for (struct call *c = g->calls; c; c = c->next)
-		if (c->model->place == model && !c->fault.status)
+		if (c->model == d && !c->fault.status)
 			fault_err(&c->fault, e);
 }
 
@@ -232,18 +227,18 @@ static void fail_all(struct engine *g, size_t model, const struct err *e)
 
 static void step(struct engine *g)
 {
-	for (size_t i = 0; i < g->serve->n_models; i++) {
+	for (struct served *d = g->models; d; d = d->beside) {
 		double began;
 		struct err e;
 
-		if (!g->batch[i] || !batch_active(g->batch[i]))
+		if (!d->batch || !batch_active(d->batch))
 			continue;
 		began = g->pass_began = http_seconds();
-		if (batch_step(g->batch[i], &e)) {
-			server_log(g->serve, "model %s: %s", g->serve->model[i].m.name, e.text);
-			fail_all(g, i, &e);
+		if (batch_step(d->batch, &e)) {
+			server_log(g->serve, "model %s: %s", d->m.name, e.text);
+			fail_all(g, d, &e);
 		}
-		metrics_step(g->serve, http_seconds() - began, batch_rows(g->batch[i]));
+		metrics_step(g->serve, http_seconds() - began, batch_rows(d->batch));
 	}
 }
 
@@ -262,10 +257,10 @@ static bool active(const struct engine *g, size_t *rows)
 	bool any = false;
 
 	*rows = 0;
-	for (size_t i = 0; i < g->serve->n_models; i++)
-		if (g->batch[i] && batch_active(g->batch[i])) {
+	for (const struct served *d = g->models; d; d = d->beside)
+		if (d->batch && batch_active(d->batch)) {
 			any = true;
-			*rows += batch_rows(g->batch[i]);
+			*rows += batch_rows(d->batch);
 		}
 	return any;
 }
@@ -378,19 +373,6 @@ int engine_open(struct engine **out, struct serve *s, struct err *e)
 	pthread_cond_init(&g->news, NULL);
 	pthread_cond_init(&g->task_done, NULL);
 	g->tasks_end = &g->tasks;
-	g->batch = calloc(s->n_models ? s->n_models : 1, sizeof *g->batch);
-	if (!g->batch)
-		return err_memory(e, s->n_models * sizeof *g->batch);
-	for (size_t i = 0; i < s->n_models; i++) {
-		const struct batch_events ev = { .arg = g, .token = on_token, .end = on_end,
-		                                 .place = on_place };
-		const struct serve_model *m = &s->model[i].m;
-
-		if (model_config(m->model)->encoder)
-			continue; /* it makes vectors, no text */
-		if (batch_open(&g->batch[i], m->model, m->tokenizer, &m->batch, &ev, e))
-			return err_in(e, "%s", m->name);
-	}
 	return 0;
 }
 
@@ -445,6 +427,56 @@ int engine_run(struct engine *g, void (*work)(void *arg), void *arg, struct faul
 	return 0;
 }
 
+/* ---- models that come and go */
+
+struct change { struct engine *g; struct served *d; int rc; struct err *e; };
+
+static void attach(void *arg)
+{
+	struct change *c = arg;
+	const struct batch_events ev = { .arg = c->g, .token = on_token, .end = on_end,
+		                         .place = on_place };
+	struct serve_model *m = &c->d->m;
+
+	/* an encoder makes vectors, no text */
+	if (!model_config(m->model)->encoder)
+		c->rc = batch_open(&c->d->batch, m->model, m->tokenizer, &m->batch, &ev, c->e);
+	if (c->rc)
+		return;
+	c->d->beside = c->g->models;
+	c->g->models = c->d;
+}
+
+static void detach(void *arg)
+{
+	struct change *c = arg;
+	struct served **at = &c->g->models;
+
+	while (*at != c->d)
+		at = &(*at)->beside;
+	*at = c->d->beside;
+	batch_close(c->d->batch);
+	c->d->batch = NULL;
+}
+
+int engine_attach(struct engine *g, struct served *d, struct err *e)
+{
+	struct change c = { .g = g, .d = d, .e = e };
+	struct fault f;
+
+	if (engine_run(g, attach, &c, &f))
+		return err_set(e, ERR_MACHINE, "%s", f.message);
+	return c.rc;
+}
+
+int engine_detach(struct engine *g, struct served *d)
+{
+	struct change c = { .g = g, .d = d };
+	struct fault f;
+
+	return engine_run(g, detach, &c, &f);
+}
+
 void engine_wake(struct engine *g)
 {
 	pthread_mutex_lock(&g->lock);
@@ -480,9 +512,8 @@ void engine_close(struct engine *g)
 	if (!g)
 		return;
 	engine_drain(g, 0);
-	for (size_t i = 0; g->batch && i < g->serve->n_models; i++)
-		batch_close(g->batch[i]);
-	free(g->batch);
+	for (struct served *d = g->models; d; d = d->beside)
+		batch_close(d->batch);
 	pthread_cond_destroy(&g->news);
 	pthread_cond_destroy(&g->task_done);
 	pthread_mutex_destroy(&g->lock);

@@ -8,6 +8,9 @@
 
 enum dialect { DIALECT_OLLAMA, DIALECT_OPENAI, DIALECT_ANTHROPIC };
 
+/* In place of a status: no answer yet, the request waits for its model. */
+enum { FAULT_PARKED = 1 };
+
 struct fault {
 	int status;
 	const char *code;      /* OpenAI's; NULL: null */

@@ -41,6 +41,7 @@ void exchange_drop(struct exchange *x)
 	pthread_mutex_unlock(&x->lock);
 	if (n)
 		return;
+	models_drop(x);
 	pthread_mutex_destroy(&x->lock);
 	buf_release(&x->body);
 	buf_release(&x->out);
@@ -48,6 +49,16 @@ void exchange_drop(struct exchange *x)
 	free(x->uri);
 	free(x->name);
 	free(x);
+}
+
+bool exchange_gone(struct exchange *x)
+{
+	bool gone;
+
+	pthread_mutex_lock(&x->lock);
+	gone = x->gone;
+	pthread_mutex_unlock(&x->lock);
+	return gone;
 }
 
 /* The lock is held. */
@@ -137,6 +148,10 @@ void respond_fault(struct exchange *x, const struct fault *f)
 {
 	struct buf b = { 0 };
 
+	if (f->status == FAULT_PARKED) {
+		models_park(x);
+		return;
+	}
 	if (f->status == 401)
 		respond_header(x, "WWW-Authenticate", "Bearer");
 	if (fault_passes(f)) {

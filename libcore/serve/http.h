@@ -49,6 +49,11 @@ struct exchange {
 	/* Told, once, that the peer left; under the lock. */
 	void (*left)(void *arg);
 	void *left_arg;
+	/* its model; models.c sees to it */
+	struct served *held;
+	struct slot *wants;        /* that is not open yet */
+	bool keeps;                /* the request says how long to keep the model: */
+	double keep;               /* seconds; < 0: for ever */
 	/* for the log */
 	const char *model;
 	size_t n_prompt, n_cached, n_made;
@@ -65,6 +70,7 @@ struct exchange {
 
 struct exchange *exchange_hold(struct exchange *x);
 void exchange_drop(struct exchange *x);
+bool exchange_gone(struct exchange *x); /* its peer has left */
 
 /* A whole answer. The body is copied. */
 void respond(struct exchange *x, int status, const char *type, struct bytes body);

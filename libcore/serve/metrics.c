@@ -269,6 +269,33 @@ static void calls(struct serve *s, struct buf *b)
 	seconds(b, "clm_time_to_first_token_seconds", "From a request to its first token.", &m->first);
 }
 
+static void of_model(struct buf *b, const char *name, const struct slot *t, double v)
+{
+	buf_printf(b, "%s{model=\"", name);
+	label(b, t->name);
+	buf_printf(b, "\"} %.17g\n", v);
+}
+
+static void models(struct serve *s, struct buf *b)
+{
+	struct models *m = &s->models;
+
+	pthread_mutex_lock(&m->lock);
+	family(b, "clm_model_bytes", "gauge", "What an open model holds.");
+	for (size_t i = 0; i < m->n; i++)
+		if (m->slot[i]->live)
+			of_model(b, "clm_model_bytes", m->slot[i], (double)m->slot[i]->live->m.n_held);
+	family(b, "clm_model_load_seconds", "gauge", "How long it took to open it.");
+	for (size_t i = 0; i < m->n; i++)
+		if (m->slot[i]->live)
+			of_model(b, "clm_model_load_seconds", m->slot[i], m->slot[i]->load_s);
+	family(b, "clm_model_loaded", "gauge", "Models, and whether they are open.");
+	for (size_t i = 0; i < m->n; i++)
+		if (!m->slot[i]->gone)
+			of_model(b, "clm_model_loaded", m->slot[i], m->slot[i]->live != NULL);
+	pthread_mutex_unlock(&m->lock);
+}
+
 void metrics_write(struct serve *s, struct buf *b)
 {
 	struct engine_state state;
@@ -276,12 +303,7 @@ void metrics_write(struct serve *s, struct buf *b)
 	engine_state(s->engine, &state);
 	family(b, "clm_build_info", "gauge", "The program.");
 	buf_printf(b, "clm_build_info{version=\"%s\"} 1\n", s->o.version ? s->o.version : "");
-	family(b, "clm_model_loaded", "gauge", "Models that can answer.");
-	for (size_t i = 0; i < s->n_models; i++) {
-		buf_add_text(b, "clm_model_loaded{model=\"");
-		label(b, s->model[i].m.name);
-		buf_add_text(b, "\"} 1\n");
-	}
+	models(s, b);
 	one(b, "clm_requests_running", "gauge", "Requests that run.", (double)state.running);
 	one(b, "clm_requests_waiting", "gauge", "Requests in the queue.", (double)state.waiting);
 	pthread_mutex_lock(&s->metrics->lock);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* ollama.c - Ollama's POST /api/generate and /api/chat: records, a line each */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +8,9 @@
 
 #include "serve/api.h"
 #include "serve/chat.h"
-#include "util/num.h"
+#include "serve/keep.h"
+
+enum { UNLOAD_BYTES = 4096 };
 
 static const struct param params[] = {
 	{ "temperature", "temp", 0, 0 },
@@ -186,58 +187,6 @@ static const struct voice voice = {
 
 /* ---- the request */
 
-/* "5m", "1h30m", "300ms", "-1": Go's durations, or seconds. */
-static bool duration(double *out, const char *text)
-{
-	static const struct { const char *unit; double seconds; } units[] = {
-		{ "ns", 1e-9 }, { "us", 1e-6 }, { "ms", 1e-3 }, { "s", 1 }, { "m", 60 }, { "h", 3600 },
-	};
-	double sum = 0, sign = 1;
-	char *end;
-
-	if (num_f64(out, text))
-		return true;
-	if (*text == '-' || *text == '+')
-		sign = *text++ == '-' ? -1 : 1;
-	if (!*text)
-		return false;
-	while (*text) {
-		double v = strtod(text, &end);
-		size_t u, n;
-
-		if (end == text || !isfinite(v))
-			return false;
-		for (u = 0; u < 6; u++) {
-			n = strlen(units[u].unit);
-			if (!strncmp(end, units[u].unit, n) && !(end[n] >= 'a' && end[n] <= 'z'))
-				break;
-		}
-		if (u == 6)
-			return false;
-		sum += v * units[u].seconds;
-		text = end + n;
-	}
-	*out = sign * sum;
-	return true;
-}
-
-static int keep_alive(const struct call *c, double *out, struct fault *f)
-{
-	const cJSON *v = json_get(c->body, "keep_alive");
-
-	*out = 300;
-	if (!v || cJSON_IsNull(v))
-		return 0;
-	if (cJSON_IsNumber(v)) {
-		*out = v->valuedouble;
-		return 0;
-	}
-	if (cJSON_IsString(v) && duration(out, v->valuestring))
-		return 0;
-	return fault_param(f, "keep_alive", "invalid_value",
-	                   "keep_alive: expected seconds or a duration");
-}
-
 static int set_options(struct call *c, struct fault *f)
 {
 	const cJSON *o = json_get(c->body, "options"), *format = json_get(c->body, "format");
@@ -298,14 +247,35 @@ static int think_of(const struct call *c, enum think *out, cJSON *vars, struct f
 }
 
 /* Nothing to answer: the model is loaded, or let go. */
-static void answer_load(struct call *c, double keep)
+static void answer_load(struct call *c, const char *what)
 {
 	head(c);
 	buf_add_text(&c->out, chats(c) ? ",\"message\":{\"role\":\"assistant\",\"content\":\"\"}" :
 	                                 ",\"response\":\"\"");
-	buf_printf(&c->out, ",\"done\":true,\"done_reason\":\"%s\"}", keep == 0 ? "unload" : "load");
+	buf_printf(&c->out, ",\"done\":true,\"done_reason\":\"%s\"}", what);
 	respond_json(c->x, &c->out);
-	call_close(c);
+}
+
+/* Only the model's end is asked for: it is not opened for that. */
+static bool unload(struct exchange *x)
+{
+	struct err e;
+	cJSON *o = x->body.n < UNLOAD_BYTES ? json_parse(buf_bytes(&x->body), &e) : NULL;
+	struct call c = { .x = x };
+	const char *name = NULL;
+	struct fault f;
+	bool ends = o && cJSON_IsObject(o) && keep_ends(o);
+
+	if (ends && param_text(o, "model", &name, &f) >= 0 &&
+	    (name || param_text(o, "name", &name, &f) >= 0) && keep_end(x, name, &f) == 0) {
+		c.name = (char *)(name ? name : x->model);
+		answer_load(&c, "unload");
+		buf_release(&c.out);
+	} else if (ends) {
+		respond_fault(x, &f);
+	}
+	cJSON_Delete(o);
+	return ends;
 }
 
 static int copy_message(cJSON *all, const cJSON *m, size_t i, struct fault *f)
@@ -375,23 +345,23 @@ static void submit(struct call *c, int rc, const struct fault *f)
 
 void api_ollama_chat(struct exchange *x)
 {
-	struct call *c = call_open(x, &voice);
+	struct call *c = unload(x) ? NULL : call_open(x, &voice);
 	const cJSON *in, *m;
 	cJSON *all;
 	struct fault f;
-	double keep;
 	size_t i = 0;
 	int rc = 0;
 
 	if (!c)
 		return;
 	in = json_get(c->body, "messages");
-	if (set_options(c, &f) || keep_alive(c, &keep, &f)) {
+	if (set_options(c, &f) || keep_alive(x, c->body, &f)) {
 		call_refuse(c, &f);
 		return;
 	}
 	if (!cJSON_IsArray(in) || !in->child) {
-		answer_load(c, keep);
+		answer_load(c, "load");
+		call_close(c);
 		return;
 	}
 	all = cJSON_CreateArray();
@@ -460,21 +430,21 @@ static int generate(struct call *c, const char *prompt, struct fault *f)
 
 void api_generate(struct exchange *x)
 {
-	struct call *c = call_open(x, &voice);
+	struct call *c = unload(x) ? NULL : call_open(x, &voice);
 	const char *prompt = NULL;
 	struct fault f;
-	double keep;
 	int rc;
 
 	if (!c)
 		return;
-	if (set_options(c, &f) || keep_alive(c, &keep, &f) ||
+	if (set_options(c, &f) || keep_alive(x, c->body, &f) ||
 	    param_text(c->body, "prompt", &prompt, &f) < 0) {
 		call_refuse(c, &f);
 		return;
 	}
 	if (!prompt || !*prompt) {
-		answer_load(c, keep);
+		answer_load(c, "load");
+		call_close(c);
 		return;
 	}
 	rc = generate(c, prompt, &f);

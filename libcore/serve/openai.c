@@ -12,7 +12,7 @@ const char *openai_reason(enum end_reason r)
 void openai_fingerprint(struct call *c)
 {
 	buf_printf(&c->out, ",\"system_fingerprint\":\"clm-%s-%.8s\"",
-	           c->x->serve->o.version ? c->x->serve->o.version : "0", c->model->digest);
+	           c->x->serve->o.version ? c->x->serve->o.version : "0", c->model->m.facts.digest);
 }
 
 void openai_usage(struct call *c)

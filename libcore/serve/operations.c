@@ -45,7 +45,7 @@ static const struct served *model_of(struct exchange *x, const cJSON *o, struct 
 
 	if (param_text(o, "model", &name, f) < 0)
 		return NULL;
-	return server_model(x->serve, name, f);
+	return server_model(x, name, f);
 }
 
 static void add_piece(struct buf *b, const struct served *d, int32_t id)

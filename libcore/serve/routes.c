@@ -18,6 +18,8 @@ const struct route routes[] = {
 	{ "GET", "/metrics", api_metrics, true, false },
 	{ "GET", "/v1/models", api_models, true, false },
 	{ "GET", "/v1/models/{}", api_model, true, false },
+	{ "POST", "/v1/models/load", api_load, false, false },
+	{ "POST", "/v1/models/unload", api_unload, false, false },
 	{ "POST", "/v1/completions", api_completions, false, false },
 	{ "POST", "/v1/chat/completions", api_chat, false, false },
 	{ "POST", "/v1/embeddings", api_embeddings, false, false },
@@ -161,26 +163,32 @@ int route_find(struct exchange *x, struct fault *f)
 
 void route_run(struct exchange *x)
 {
-	struct serve *s = x->serve;
-	struct desk_item *item;
 	struct fault f;
 
 	if (x->route->at_once) {
 		x->route->handle(x);
 		return;
 	}
-	if (s->draining) {
+	if (x->serve->draining) {
 		fault_set(&f, 503, "shutting_down", "the server is shutting down");
 		respond_fault(x, &f);
 		return;
 	}
-	item = malloc(sizeof *item);
+	desk_take(x->serve, exchange_hold(x));
+}
+
+void desk_take(struct serve *s, struct exchange *x)
+{
+	struct desk_item *item = malloc(sizeof *item);
+	struct fault f;
+
 	if (!item) {
 		fault_memory(&f);
 		respond_fault(x, &f);
+		exchange_drop(x);
 		return;
 	}
-	*item = (struct desk_item){ exchange_hold(x), NULL };
+	*item = (struct desk_item){ x, NULL };
 	pthread_mutex_lock(&s->lock);
 	*s->desk_end = item;
 	s->desk_end = &item->next;
@@ -206,7 +214,8 @@ static void *desk(void *arg)
 		if (!s->desk)
 			s->desk_end = &s->desk;
 		pthread_mutex_unlock(&s->lock);
-		item->x->route->handle(item->x);
+		if (!exchange_gone(item->x))
+			item->x->route->handle(item->x);
 		exchange_drop(item->x);
 		free(item);
 		pthread_mutex_lock(&s->lock);

@@ -1,16 +1,57 @@
 /* SPDX-License-Identifier: MIT */
 /* serve.h - language models over HTTP. The door of serve/.
  *
- * Speaks OpenAI's and Ollama's interfaces over unix sockets and TCP. Threads:
- * one moves bytes between sockets and buffers, a few read requests and turn
- * them into tokens, one runs the models (every request is a session of a
- * batch), one watches for peers that left. */
+ * Speaks OpenAI's, Ollama's and Anthropic's interfaces over unix sockets and
+ * TCP. Threads: one moves bytes between sockets and buffers, a few read
+ * requests and turn them into tokens, one runs the models (every request is a
+ * session of a batch), one opens and closes models, one watches for peers that
+ * left. */
 #ifndef CLM_SERVE_H
 #define CLM_SERVE_H
 
 #include "gen/gen.h"
 
 enum { SERVE_LISTEN_MAX = 8, SERVE_HOSTS_MAX = 32 };
+
+/* What is told of a model, also while it is not open. */
+struct serve_facts {
+	char family[64], format[24], quant[32];
+	char digest[65];           /* hex; may be empty */
+	size_t parameters, context, vocab, hidden, n_layers, n_heads, n_kv_heads;
+	size_t n_bytes;            /* of its files */
+	int64_t modified;          /* seconds since 1970 */
+	bool encoder, tools, thinks;
+};
+
+/* A model that is open. */
+struct serve_model {
+	const char *name;          /* the server sets it */
+	struct serve_facts facts;
+	const struct tokenizer *tokenizer;
+	const struct chat *chat;   /* NULL: it only goes on with texts */
+	struct model *model;
+	struct batch_options batch;
+	struct embed_options embed; /* of an encoder */
+	size_t n_held;             /* bytes that it holds while it is open */
+	size_t device_bytes;       /* that its device has; 0: not known */
+	void *handle;              /* whoever opened it */
+};
+
+/* How models are opened: called by one thread, while others use what is
+ * open. A path is never a client's. */
+struct serve_opener {
+	void *arg;
+	int (*open)(void *arg, const char *path, struct serve_model *out, struct err *e);
+	void (*close)(void *arg, struct serve_model *m);
+};
+
+/* A model that may be asked for. All of it is copied. */
+struct serve_entry {
+	const char *name, *path;
+	struct serve_facts facts;  /* as far as they are known */
+	double keep_alive;         /* seconds after its last request; < 0: for ever */
+	bool preload;              /* opened before the server listens */
+};
 
 struct serve_options {
 	/* "unix:PATH" or a path with a "/"; "HOST:PORT", ":PORT" (loopback). */
@@ -22,6 +63,8 @@ struct serve_options {
 	bool any_model;            /* any name means the only model */
 	size_t queue;              /* requests that may wait; 0: 512 */
 	size_t max_connections;    /* 0: 512 */
+	size_t memory;             /* bytes that open models may hold; 0: no ceiling */
+	struct serve_opener opener;
 	const char *version;       /* of this program, for the Server header */
 	/* A line for the log: each request's, and what goes wrong. Called from
 	 * several threads, one at a time. May be NULL. */
@@ -29,27 +72,22 @@ struct serve_options {
 	void *log_arg;
 };
 
-/* What is served under a name. Everything is borrowed, until serve_close(). */
-struct serve_model {
-	const char *name;
-	const char *format, *quant; /* "gguf", "4-bit": for the lists */
-	const struct tokenizer *tokenizer;
-	const struct chat *chat;   /* NULL: it only goes on with texts */
-	struct model *model;
-	struct batch_options batch;
-	struct embed_options embed; /* of an encoder */
-	int64_t modified;          /* seconds since 1970 */
-	size_t n_bytes;            /* of its files */
-};
-
 struct serve;
-/* Nothing is served until serve_start(). */
+/* Nothing is served until serve_listen(). */
 NEED int serve_open(struct serve **out, const struct serve_options *o, struct err *e);
-NEED int serve_add(struct serve *s, const struct serve_model *m, struct err *e);
-/* Binds the sockets (a stale unix socket is replaced) and begins. */
+/* At any time; ERR_MISUSE for a name that is there. */
+NEED int serve_add(struct serve *s, const struct serve_entry *m, struct err *e);
+/* Its threads begin, and to open what is to be open first. */
 NEED int serve_start(struct serve *s, struct err *e);
+/* 1: models are still being opened; 0: all are; -1: one could not be. */
+NEED int serve_preloaded(struct serve *s, struct err *e);
+/* Binds the sockets (a stale unix socket is replaced) and begins. */
+NEED int serve_listen(struct serve *s, struct err *e);
 /* The address of listener i as a client would name it. */
 const char *serve_address(const struct serve *s, size_t i);
+/* Models that are open and whose files have changed are opened anew beside
+ * the old ones; what runs ends with those. */
+void serve_refresh(struct serve *s);
 /* Takes no more requests; those that run may end within the time. */
 void serve_drain(struct serve *s, double seconds);
 void serve_close(struct serve *s);

@@ -5,7 +5,7 @@
 
 #include <stdatomic.h>
 
-#include "serve/http.h"
+#include "serve/models.h"
 
 struct MHD_Daemon;
 struct engine;
@@ -32,15 +32,6 @@ struct link {
 	struct link *next, **at;
 };
 
-struct served {
-	struct serve_model m;      /* its name is our own copy */
-	struct engine *engine;
-	char digest[65];
-	char *tag;                 /* "name:latest" */
-	size_t context;
-	size_t place;              /* among the models */
-};
-
 struct serve {
 	struct serve_options o;
 	char server[80];
@@ -48,14 +39,13 @@ struct serve {
 	struct metrics *metrics;
 	struct listener listener[SERVE_LISTEN_MAX];
 	size_t n_listeners;
-	struct served *model;
-	size_t n_models;
+	struct models models;
 	struct engine *engine;
 	int64_t started_at;
 	pthread_mutex_t lock;      /* of the two lists and the desk's */
 	struct exchange *exchanges;
 	struct link *links;
-	_Atomic bool draining, stopping;
+	_Atomic bool listens, draining, stopping;
 	/* requests that wait to be read */
 	struct desk_item { struct exchange *x; struct desk_item *next; } *desk, **desk_end;
 	pthread_cond_t desk_filled;
@@ -67,9 +57,11 @@ struct serve {
 
 const char *server_name(const struct serve *s);
 void server_log(struct serve *s, const char *fmt, ...) PRINTF(2, 3);
-/* The model of a request: NULL with a fault. The default tag ":latest" is
- * as good as none. */
-const struct served *server_model(struct serve *s, const char *name, struct fault *f);
+/* The model of a request, which holds it until it is answered: NULL with a
+ * fault. The default tag ":latest" is as good as none. Of a model that is not
+ * open the fault says that x is to wait: respond_fault() sees to that, and the
+ * handler is called again. The body must still be there then. */
+const struct served *server_model(struct exchange *x, const char *name, struct fault *f);
 
 /* ---- http.c, towards the sockets */
 int http_queue(struct exchange *x, struct MHD_Connection *c);
@@ -106,6 +98,8 @@ NEED int route_find(struct exchange *x, struct fault *f);
 enum dialect route_dialect(const char *uri);
 /* Does what the request asks, here or at a desk. */
 void route_run(struct exchange *x);
+/* A place in the desks' queue, for x, whose reference it takes. */
+void desk_take(struct serve *s, struct exchange *take_x);
 NEED int desks_open(struct serve *s, struct err *e);
 void desks_close(struct serve *s);
 

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/* serving.c - a model for clm-serve: its files, device, weights and template,
+ * and what is told of it */
+#include "serving.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* TOLD_ROWS: of prompts whose tokens are told, in a pass. */
+enum { DEFAULT_BATCH = 64, TOLD_ROWS = 64 };
+
+struct held {
+	struct opened o;
+	struct chat *chat;
+};
+
+char *serving_name(const char **path, struct err *e)
+{
+	const char *eq = strchr(*path, '='), *from = *path, *dot;
+	char *name;
+	size_t n;
+
+	if (eq && eq > *path && !memchr(*path, '/', (size_t)(eq - *path))) {
+		n = (size_t)(eq - *path);
+		*path = eq + 1;
+	} else {
+		n = strlen(from);
+		while (n > 1 && from[n - 1] == '/')
+			n--;
+		for (size_t i = n; i-- > 0;)
+			if (from[i] == '/') {
+				from += i + 1;
+				n -= i + 1;
+				break;
+			}
+		dot = memchr(from, '.', n);
+		if (dot && dot > from && !file_is_dir(*path))
+			n = (size_t)(dot - from);
+	}
+	name = strndup(from, n);
+	if (!name)
+		err_memory(e, n);
+	return name;
+}
+
+static size_t total_bytes(const struct source *s)
+{
+	size_t sum = 0, n;
+
+	for (size_t i = 0; i < source_count(s); i++) {
+		const struct tensor *t = source_tensor(s, i);
+
+		if (shape_bytes(&n, t->dtype, &t->shape))
+			sum += n;
+	}
+	return sum;
+}
+
+/* A model that cannot be talked with is served all the same. */
+static void open_chat(const struct serving *v, struct held *h)
+{
+	const char *name = file_name(source_path(h->o.source));
+	struct chat_options o = { 0 };
+	struct err e;
+
+	if (chat_open(&h->chat, h->o.source, h->o.tokenizer, &o, &e)) {
+		h->chat = NULL;
+		cli_warn("%s: no chat: %s", name, e.text);
+	} else if (chat_warning(h->chat) && !v->quiet) {
+		cli_warn("%s: %s", name, chat_warning(h->chat));
+	}
+}
+
+static void tell(struct serve_facts *f, const struct held *h, const char *path)
+{
+	const struct config *c = model_config(h->o.model);
+	struct config_size size = { 0 };
+	struct stat st;
+	struct err e;
+
+	snprintf(f->family, sizeof f->family, "%s", c->model_type);
+	snprintf(f->format, sizeof f->format, "%s",
+	         container_name(source_container(h->o.source)));
+	if (c->quant_bits)
+		snprintf(f->quant, sizeof f->quant, "%u-bit", c->quant_bits);
+	else
+		snprintf(f->quant, sizeof f->quant, "%s", dtype_info(c->dtype)->name);
+	snprintf(f->digest, sizeof f->digest, "%s", model_digest(h->o.model));
+	f->parameters = config_measure(&size, c, &e) ? 0 : size.parameters;
+	f->context = c->max_pos;
+	f->vocab = c->vocab;
+	f->hidden = c->hidden;
+	f->n_layers = c->n_layers;
+	f->n_heads = c->n_heads;
+	f->n_kv_heads = c->n_kv_heads;
+	f->n_bytes = total_bytes(h->o.source);
+	f->modified = stat(path, &st) ? 0 : st.st_mtime;
+	f->encoder = c->encoder;
+	f->tools = h->chat && chat_manner(h->chat).call;
+	f->thinks = h->chat && chat_manner(h->chat).think;
+}
+
+static int open_model(const struct serving *v, struct held *h, struct serve_model *out,
+                      struct err *e)
+{
+	struct opened *o = &h->o;
+	struct batch_options b = { .max_sessions = v->batch ? v->batch : DEFAULT_BATCH,
+		                   .chunk = v->chunk,
+		                   .context = v->context };
+	struct model_options m = { .max_rows = v->chunk > 512 ? v->chunk : 0,
+		                   .max_out = b.max_sessions + TOLD_ROWS };
+	struct config c;
+
+	if (config_read(&c, o->source, e))
+		return -1;
+	m.hidden = c.encoder;
+	config_release(&c);
+	m.kv_tokens = v->cache_tokens ? v->cache_tokens :
+	                                open_cache_tokens(o, b.max_sessions, v->context, e);
+	if (!m.kv_tokens || open_weights(o, &m, v->quiet, e))
+		return -1;
+	if (!m.hidden)
+		open_chat(v, h);
+	*out = (struct serve_model){ .tokenizer = o->tokenizer,
+		                     .chat = h->chat,
+		                     .model = o->model,
+		                     .batch = b };
+	return m.hidden ? embed_rules(&out->embed, o->source, model_config(o->model), e) : 0;
+}
+
+static void held_free(struct held *h)
+{
+	chat_close(h->chat);
+	open_release(&h->o);
+	free(h);
+}
+
+int serving_open(void *arg, const char *path, struct serve_model *out, struct err *e)
+{
+	const struct serving *v = arg;
+	struct open_options with = v->open;
+	struct held *h = calloc(1, sizeof *h);
+	struct exec_info info;
+
+	if (!h)
+		return err_memory(e, sizeof *h);
+	with.model = path;
+	if (open_files(&h->o, &with, e) || open_tokenizer(&h->o, e) ||
+	    open_device(&h->o, &with, v->verbose, e) || open_model(v, h, out, e)) {
+		held_free(h);
+		return -1;
+	}
+	exec_describe(h->o.exec, &info);
+	out->n_held = exec_bytes(h->o.exec);
+	out->device_bytes = info.memory;
+	out->handle = h;
+	tell(&out->facts, h, path);
+	return 0;
+}
+
+void serving_close(void *arg, struct serve_model *m)
+{
+	(void)arg;
+	held_free(m->handle);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* serving.h - models as clm-serve opens them */
+#ifndef CLM_CMD_SERVING_H
+#define CLM_CMD_SERVING_H
+
+#include "open.h"
+#include "serve/serve.h"
+
+struct serving {
+	struct open_options open;
+	size_t batch, chunk, context, cache_tokens;
+	bool quiet;
+	int verbose;
+};
+/* For struct serve_opener; arg is a struct serving. */
+NEED int serving_open(void *arg, const char *path, struct serve_model *out, struct err *e);
+void serving_close(void *arg, struct serve_model *m);
+/* The name of a model given as [NAME=]MODEL: the last part of its path without
+ * a suffix. *path is set to MODEL. The caller frees it. */
+NEED char *serving_name(const char **path, struct err *e);
+
+#endif
