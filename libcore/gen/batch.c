@@ -124,6 +124,7 @@ void batch_close(struct batch *b)
 		retire(b->running[--b->n_running]);
 	while (b->first)
 		retire(dequeue(b));
+	talk_close_masks(t);
 	sampler_room_close(t->room);
 	ids_release(&t->exempt);
 	buf_release(&t->piece);

@@ -3,6 +3,7 @@
 #ifndef CLM_GEN_H
 #define CLM_GEN_H
 
+#include "gen/grammar.h"
 #include "model/model.h"
 #include "text/text.h"
 #include "util/json.h"
@@ -27,6 +28,7 @@ struct request {
 	struct bias *bias;
 	size_t n_bias;
 	bool keep_special;     /* special tokens' text is shown, and may be a stop text */
+	struct grammar *grammar; /* held; what the answer may be; NULL: anything */
 };
 enum request_type { REQ_SIZE, REQ_F64, REQ_BOOL, REQ_SEED, REQ_TEXTS, REQ_BIAS };
 struct request_option {

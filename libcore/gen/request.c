@@ -87,6 +87,7 @@ int request_copy(struct request *out, const struct request *r, struct err *e)
 	*out = *r;
 	out->n_stop = 0;
 	out->bias = NULL;
+	out->grammar = grammar_hold(r->grammar);
 	for (size_t i = 0; i < r->n_stop; i++, out->n_stop++)
 		if (!(out->stop[i] = strdup(r->stop[i])))
 			goto fail;
@@ -107,8 +108,10 @@ void request_release(struct request *r)
 	for (size_t i = 0; i < r->n_stop; i++)
 		free(r->stop[i]);
 	free(r->bias);
+	grammar_release(r->grammar);
 	r->n_stop = r->n_bias = 0;
 	r->bias = NULL;
+	r->grammar = NULL;
 }
 
 /* ---- values, checked, whatever they were written in */

@@ -41,6 +41,7 @@ struct sampler {
 	struct sampler_room *room;
 	bool own_room;
 	const float *last; /* the logits of the last draw, processed or not */
+	const uint64_t *allowed; /* of the next draw; NULL: all */
 };
 
 /* ---- room */
@@ -153,13 +154,29 @@ bool sampler_greedy(const struct sampler *s)
 	return !(s->r.temp > 0) && !processes(s);
 }
 
-/* The logits after bias and penalties; the same row where none is set. */
+void sampler_allow(struct sampler *s, const uint64_t *allowed)
+{
+	s->allowed = allowed;
+}
+
+static void forbid(float *l, size_t n, const uint64_t *allowed)
+{
+	for (size_t i = 0; allowed && i < n; i += 64) {
+		uint64_t word = allowed[i / 64];
+
+		for (size_t k = i; word != UINT64_MAX && k < n && k < i + 64; k++)
+			l[k] = word >> (k - i) & 1 ? l[k] : -INFINITY;
+	}
+}
+
+/* The logits after bias, penalties and what is not allowed; the same row
+ * where nothing is set. */
 static const float *process(struct sampler *s, const float *logits, const int32_t *history,
                             size_t n)
 {
 	float *l = s->room->logit;
 
-	if (!processes(s))
+	if (!processes(s) && !s->allowed)
 		return logits;
 	memcpy(l, logits, s->room->vocab * sizeof *l);
 	for (size_t i = 0; i < s->n_bias; i++)
@@ -180,6 +197,8 @@ static const float *process(struct sampler *s, const float *logits, const int32_
 			p->change(&l[id], s->room->count[id], value);
 		}
 	}
+	forbid(l, s->room->vocab, s->allowed);
+	s->allowed = NULL;
 	return l;
 }
 

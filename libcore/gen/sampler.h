@@ -10,6 +10,9 @@ struct sampler_room;
 NEED int sampler_room_open(struct sampler_room **out, size_t vocab, struct err *e);
 void sampler_room_close(struct sampler_room *room);
 
+/* The ids that the next draw alone may give, a bit each, borrowed until then;
+ * the probabilities are theirs. NULL: all. */
+void sampler_allow(struct sampler *s, const uint64_t *allowed);
 /* Whether every draw is the best logit's id, as it comes. */
 bool sampler_greedy(const struct sampler *s);
 /* As sampler_open(), with a room that outlives the sampler. What the last

@@ -147,7 +147,7 @@ static int set_up(struct session *s, const int32_t *id, size_t n, const struct r
 		s->detok.keep_special = t->keep_special || s->r.keep_special;
 		detok_skip(&s->detok, s->id, s->n);
 	}
-	return 0;
+	return session_constrain(s, e);
 }
 
 int session_open(struct session **out, struct talk *talk, const int32_t *id, size_t n,
@@ -176,6 +176,8 @@ void session_close(struct session *s)
 		return;
 	kv_seq_close(s->seq);
 	sampler_close(s->sampler);
+	guard_release(&s->guard);
+	buf_release(&s->owed);
 	stop_release(&s->stop);
 	request_release(&s->r);
 	buf_release(&s->text);
@@ -194,7 +196,8 @@ static int add_text(struct session *s, int32_t id, struct err *e)
 	if (!t->tokenizer || (size_t)id >= tokenizer_size(t->tokenizer))
 		return 0;
 	buf_clear(&t->piece);
-	if (detok_add(&s->detok, id, &t->piece, e))
+	if (session_stay(s, id, e) || detok_add(&s->detok, id, &t->piece, e) ||
+	    session_said(s, buf_bytes(&t->piece), e))
 		return -1;
 	return stop_add(&s->stop, buf_bytes(&t->piece), &s->text, e);
 }
@@ -263,14 +266,22 @@ static int tell(struct session *s, int32_t id, float logprob, bool eos)
 void session_take(struct session *s, const float *logits)
 {
 	float logprob = 0;
-	int32_t id = sampler_draw(s->sampler, logits, s->id, s->n, s->r.logprobs ? &logprob : NULL);
+	int32_t id;
+	struct err e;
+	int rc = session_draw_allowed(s, logits, &id, &e);
 
+	if (rc < 0) {
+		fail(s, &e);
+		return;
+	}
+	if (rc == 0)
+		id = sampler_draw(s->sampler, logits, s->id, s->n, s->r.logprobs ? &logprob : NULL);
 	session_take_id(s, id, logprob);
 }
 
 bool session_greedy(const struct session *s)
 {
-	return !s->r.logprobs && sampler_greedy(s->sampler);
+	return !s->r.logprobs && !s->guard.mask && sampler_greedy(s->sampler);
 }
 
 void session_take_id(struct session *s, int32_t id, float logprob)
@@ -280,7 +291,9 @@ void session_take_id(struct session *s, int32_t id, float logprob)
 	int hit = 0;
 
 	if (id < 0) {
-		err_set(&e, ERR_INPUT, "token %zu: no logit is a number", s->n);
+		err_set(&e, ERR_INPUT, s->guard.mask ? "token %zu: no token goes on in the grammar" :
+		                                       "token %zu: no logit is a number",
+		        s->n);
 		fail(s, &e);
 		return;
 	}
@@ -291,7 +304,7 @@ void session_take_id(struct session *s, int32_t id, float logprob)
 	}
 	if (tell(s, id, logprob, eos))
 		session_end(s, END_CANCELLED, NULL);
-	else if (eos || hit)
+	else if (eos || hit || (s->guard.mask && guard_is_whole(&s->guard)))
 		session_end(s, END_STOP, NULL);
 	else if (s->n_made == s->r.max_tokens || s->n == s->talk->context)
 		session_end(s, END_LENGTH, NULL);

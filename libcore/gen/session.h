@@ -8,8 +8,11 @@
 #ifndef CLM_GEN_SESSION_H
 #define CLM_GEN_SESSION_H
 
+#include "gen/mask.h"
 #include "gen/sampler.h"
 #include "gen/stop.h"
+
+enum { MASKS = 8 };
 
 /* What all sessions of a batch share. */
 struct talk {
@@ -23,6 +26,11 @@ struct talk {
 	struct ids exempt; /* from XTC: the line end and the EOS set */
 	struct sampler_room *room;
 	struct buf piece; /* the text of one token */
+	/* of grammars: the vocabulary's tree, once one asked for it, and the
+	 * masks of the last ones */
+	struct pieces *pieces;
+	struct mask *mask[MASKS];
+	size_t next_mask;
 	int32_t *top_id;  /* room for the most logprobs a request may want */
 	float *top_logprob;
 };
@@ -42,6 +50,8 @@ struct session {
 	bool cancelled, ended, paused;
 	bool in_work; /* has rows in the pass being planned */
 	struct sampler *sampler;
+	struct guard guard;   /* mask NULL: any token will do */
+	struct buf owed;      /* text that the grammar has read and detok not given */
 	struct stop stop;
 	struct detok detok;
 	struct buf text;      /* sure and not yet given */
@@ -51,6 +61,16 @@ struct session {
 NEED int session_open(struct session **out, struct talk *talk, const int32_t *id, size_t n,
                       const struct request *r, struct kv_seq *take_seq, void *user, struct err *e);
 void session_close(struct session *s);
+
+/* ---- constrain.c: within the request's grammar, where it has one */
+void talk_close_masks(struct talk *t);
+NEED int session_constrain(struct session *s, struct err *e);
+/* 1: *id, the best one, is allowed and taken as it is; 0: the sampler knows
+ * what its next draw may give; -1. */
+NEED int session_draw_allowed(struct session *s, const float *logits, int32_t *id, struct err *e);
+/* The token is made; and its text. */
+NEED int session_stay(struct session *s, int32_t id, struct err *e);
+NEED int session_said(struct session *s, struct bytes text, struct err *e);
 /* Ids that are known and not computed. */
 size_t session_pending(const struct session *s);
 /* Draws the next token from logits, gives the event, and ends the session

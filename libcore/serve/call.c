@@ -195,7 +195,8 @@ int call_choices(struct call *c, struct fault *f)
 
 	if (c->choice)
 		return 0;
-
+	if (promise_make(c, f))
+		return -1;
 	c->choice = calloc(n, sizeof *c->choice);
 	if (!c->choice)
 		return fault_memory(f);

@@ -82,6 +82,9 @@ struct call {
 	bool no_logprobs;          /* they are for us alone */
 	cJSON *messages, *tools;   /* of a chat, in the template's form */
 	struct chat_prompt *talk;  /* of a chat */
+	enum think think;          /* as a chat was asked to */
+	const char *asked;         /* the member that asks a form; NULL: none */
+	struct grammar_ask ask;    /* and which */
 	size_t top;                /* most likely tokens told beside each; with r.logprobs */
 	struct choice *choice;     /* [n_prompts * n] */
 	size_t n_choices, n_ended;
@@ -146,6 +149,14 @@ NEED int engine_detach(struct engine *g, struct served *d);
 NEED int engine_run(struct engine *g, void (*work)(void *arg), void *arg, struct fault *f);
 struct engine_state { size_t waiting, running; };
 void engine_state(struct engine *g, struct engine_state *out);
+
+/* ---- promise.c: the form that an answer is asked to have */
+/* Sets what the body asks: response_format, grammar and json_schema (OpenAI's
+ * and llama-server's members), or Ollama's format. */
+NEED int promise_openai(struct call *c, struct fault *f);
+NEED int promise_ollama(struct call *c, struct fault *f);
+/* The prompts are there: the grammar of it. */
+NEED int promise_make(struct call *c, struct fault *f);
 
 /* ---- params.c: members of a body to a request */
 struct param {

@@ -200,6 +200,7 @@ int chat_ask(struct call *c, struct chat_ask *a, struct fault *f)
 	c->messages = a->take_messages;
 	c->tools = a->take_tools;
 	a->take_messages = a->take_tools = NULL;
+	c->think = a->think;
 	if (!chat)
 		return fault_set(f, 400, "unsupported_parameter", "%s does not support chat", c->name);
 	c->talk = calloc(1, sizeof *c->talk);

@@ -356,7 +356,8 @@ static int set_rest(struct call *c, struct fault *f)
 	c->r.max_tokens = 16;
 	c->r.temp = 1;
 	if (params_set(&c->r, own, sizeof own / sizeof *own, c->body, "", f) || openai_sampling(c, f) ||
-	    openai_stream(c, f) || param_bool(c->body, "echo", &c->echo, f) < 0 ||
+	    openai_stream(c, f) || promise_openai(c, f) ||
+	    param_bool(c->body, "echo", &c->echo, f) < 0 ||
 	    param_int(c->body, "n", 1, CHOICES_MAX, &n, f) < 0 ||
 	    param_int(c->body, "logprobs", 0, LOGPROBS_MAX, &top, f) < 0)
 		return -1;

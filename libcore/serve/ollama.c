@@ -189,7 +189,7 @@ static const struct voice voice = {
 
 static int set_options(struct call *c, struct fault *f)
 {
-	const cJSON *o = json_get(c->body, "options"), *format = json_get(c->body, "format");
+	const cJSON *o = json_get(c->body, "options");
 	int64_t n = -1, seed = -1, last = 64, top = 0;
 	bool logprobs = false;
 
@@ -210,10 +210,8 @@ static int set_options(struct call *c, struct fault *f)
 		return -1;
 	if (top < 0 || top > 20)
 		return fault_set(f, 400, "invalid_value", "top_logprobs must be between 0 and 20");
-	if (format && !cJSON_IsNull(format) &&
-	    !(cJSON_IsString(format) && !format->valuestring[0]))
-		return fault_param(f, "format", "unsupported_parameter",
-		                   "format: only plain text can be promised");
+	if (promise_ollama(c, f))
+		return -1;
 	if (n >= 0)
 		c->r.max_tokens = (size_t)n;
 	if (seed >= 0) {

@@ -193,10 +193,9 @@ static const struct voice voice = {
  * would shape the answer. */
 static int check_unsupported(const struct call *c, struct fault *f)
 {
-	const cJSON *format = json_get(c->body, "response_format"),
-	            *type = json_get(format, "type"), *choice = json_get(c->body, "tool_choice"), *m,
+	const cJSON *choice = json_get(c->body, "tool_choice"), *m,
 	            *modes = json_get(c->body, "modalities");
-	static const char *const never[] = { "audio", "web_search_options", "grammar" };
+	static const char *const never[] = { "audio", "web_search_options" };
 
 	for (size_t i = 0; i < sizeof never / sizeof *never; i++)
 		if (json_get(c->body, never[i]) && !cJSON_IsNull(json_get(c->body, never[i])))
@@ -207,10 +206,6 @@ static int check_unsupported(const struct call *c, struct fault *f)
 			return fault_param(f, "modalities", "unsupported_parameter",
 			                   "modalities: only text is made");
 	}
-	if (format && !cJSON_IsNull(format) &&
-	    !(cJSON_IsString(type) && !strcmp(type->valuestring, "text")))
-		return fault_param(f, "response_format", "unsupported_parameter",
-		                   "response_format: only text can be promised");
 	if (choice && !cJSON_IsNull(choice) &&
 	    !(cJSON_IsString(choice) && (!strcmp(choice->valuestring, "auto") ||
 	                                 !strcmp(choice->valuestring, "none"))))
@@ -291,7 +286,9 @@ static int ask(struct call *c, struct fault *f)
 
 int openai_chat_ask(struct call *c, struct fault *f)
 {
-	return set_options(c, f) || check_unsupported(c, f) || ask(c, f) ? -1 : 0;
+	return set_options(c, f) || check_unsupported(c, f) || promise_openai(c, f) || ask(c, f) ?
+	               -1 :
+	               0;
 }
 
 /* The call with its prompt rendered; NULL: the fault was answered. */

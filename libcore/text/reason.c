@@ -166,6 +166,16 @@ const char *manner_think_name(struct manner m)
 	return m.think ? m.think->name : NULL;
 }
 
+const char *manner_think_begin(struct manner m)
+{
+	return m.think && !m.think->harmony ? m.think->begin : NULL;
+}
+
+const char *manner_think_end(struct manner m)
+{
+	return m.think && !m.think->harmony ? m.think->end : NULL;
+}
+
 const char *manner_call_name(struct manner m)
 {
 	return m.call ? m.call->name : NULL;

@@ -84,6 +84,9 @@ struct manner template_manner(const struct chat_template *t); /* without a vocab
 bool manner_named(struct manner *out, const char *think, const char *call);
 const char *manner_think_name(struct manner m); /* NULL: none */
 const char *manner_call_name(struct manner m);
+/* What stands around reasoning; NULL: nothing that is always the same. */
+const char *manner_think_begin(struct manner m);
+const char *manner_think_end(struct manner m);
 
 enum reply_kind { REPLY_CONTENT, REPLY_REASONING, REPLY_CALL };
 struct reply_part {

@@ -171,7 +171,13 @@ like($r->{body}, qr/event: message_stop\ndata: \{"type":"message_stop"\}\n\n\z/,
 like(json('POST', '/apply-template', \%chat)->{json}{prompt}, qr/Hello/, 'the prompt');
 $r = json('POST', '/v1/messages', { %chat, stop_sequences => ['zzz', substr $answer, 4, 3] })->{json};
 is("$r->{stop_reason} $r->{stop_sequence}", 'stop_sequence ' . substr($answer, 4, 3), 'which text ended it');
-for ([response_format => { type => 'json_object' }], [tool_choice => 'required'], [grammar => 'root ::= "a"']) {
+for my $seed (1 .. 4) {
+	my $j = json('POST', '/v1/chat/completions', { %chat, response_format => { type => 'json_object' }, seed => $seed,
+		max_tokens => 200, temperature => 1 })->{json}{choices}[0];
+	my $text = $j->{message}{content};
+	ok($j->{finish_reason} eq 'length' || eval { JSON::PP->new->decode($text) }, "an object, as asked: $text");
+}
+for ([response_format => { type => 'xml' }], [tool_choice => 'required'], [grammar => 'root ::= "a"']) {
 	is(json('POST', '/v1/chat/completions', { %chat, @$_ })->{json}{error}{code}, 'unsupported_parameter',
 		"$_->[0]: what cannot be promised is refused");
 }

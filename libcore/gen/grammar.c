@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* grammar.c - a request's grammar: what may come before, and what is asked
+ *
+ * Each kind of asking is a row; its maker gives the node at which what is
+ * asked begins. */
+#include "gen/graph.h"
+
+#include <string.h>
+
+/* ---- tags, and text up to one */
+
+uint32_t graph_tag(struct grammar *g, const struct tokenizer *t, const char *tag, uint32_t next)
+{
+	int32_t id = t ? tokenizer_find(t, bytes_of(tag)) : -1;
+
+	return id >= 0 && tokenizer_special(t, id) ? graph_token(g, id, next) :
+	                                             graph_words(g, tag, next);
+}
+
+/* How much of the tag's beginning the text ends with, after `have` of it and
+ * the byte c. */
+static size_t ends_with(struct bytes tag, size_t have, unsigned char c)
+{
+	for (size_t n = have + 1; n; n--) {
+		size_t from = have + 1 - n;
+
+		if (tag.p[n - 1] == c && !memcmp(tag.p, tag.p + from, n - 1))
+			return n;
+	}
+	return 0;
+}
+
+enum { TAG_MAX = 64 };
+
+uint32_t graph_until(struct grammar *g, const struct tokenizer *t, const char *text, uint32_t next)
+{
+	int32_t id = t ? tokenizer_find(t, bytes_of(text)) : -1;
+	struct bytes tag = bytes_of(text);
+	uint32_t state[TAG_MAX] = { 0 }, way;
+
+	if (id >= 0 && tokenizer_special(t, id)) {
+		way = graph_loop(g);
+		graph_loop_set(g, way, graph_chars(g, 0, 0x10FFFF, way), graph_token(g, id, next));
+		return way;
+	}
+	for (size_t i = 0; i < tag.n; i++)
+		state[i] = graph_loop(g);
+	for (size_t i = 0; i < tag.n; i++) {
+		uint32_t other = graph_chars(g, 0x80, 0x10FFFF, state[0]);
+
+		for (unsigned c = 0; c < 0x80; c++) {
+			size_t n = ends_with(tag, i, (unsigned char)c);
+
+			other = graph_or(g, graph_bytes(g, c, c, n == tag.n ? next : state[n]),
+			                 other);
+		}
+		graph_loop_set(g, state[i], other, GRAPH_NONE);
+	}
+	return state[0];
+}
+
+static uint32_t newlines(struct grammar *g, uint32_t next)
+{
+	uint32_t one = graph_or(g, graph_bytes(g, '\n', '\n', next), next);
+
+	return graph_or(g, graph_bytes(g, '\n', '\n', one), next);
+}
+
+/* Reasoning, where the answer is within it or may begin with it. */
+static uint32_t reasoning(struct grammar *g, const struct grammar_ask *a, uint32_t next)
+{
+	uint32_t way;
+
+	if (!a->think_end)
+		return next;
+	way = graph_until(g, a->tokenizer, a->think_end, newlines(g, next));
+	if (a->thinking)
+		return way;
+	return a->think_begin ? graph_or(g, graph_tag(g, a->tokenizer, a->think_begin, way), next) :
+	                        next;
+}
+
+/* ---- what is asked */
+
+static int make_json(struct grammar *g, const struct grammar_ask *a, uint32_t rule, struct err *e)
+{
+	struct json_rules r = { 0 };
+
+	(void)e;
+	json_rules(g, &r);
+	graph_rule_set(g, rule,
+	               graph_call(g, a->kind == GRAMMAR_OBJECT ? r.object : r.value, GRAPH_END));
+	return 0;
+}
+
+static const struct kind {
+	int (*make)(struct grammar *g, const struct grammar_ask *a, uint32_t rule, struct err *e);
+} kinds[] = {
+	[GRAMMAR_OBJECT] = { make_json },
+	[GRAMMAR_VALUE] = { make_json },
+};
+
+int grammar_open(struct grammar **out, const struct grammar_ask *a, struct err *e)
+{
+	struct grammar *g = graph_open(e);
+	uint32_t root, asked;
+
+	if (!g)
+		return -1;
+	root = graph_rule(g);
+	asked = graph_rule(g);
+	if (kinds[a->kind].make(g, a, asked, e)) {
+		grammar_release(g);
+		return -1;
+	}
+	graph_rule_set(g, root, reasoning(g, a, graph_call(g, asked, GRAPH_END)));
+	return graph_close(out, g, e);
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* json_graph.c - JSON's own grammar (RFC 8259), as a graph
+ *
+ * Narrower than the RFC where a model could run away or a reader choke:
+ * bounded white space, at most 64 digits in a row, exponents below 100, no
+ * \u0000 and no lone surrogates. */
+#include "gen/graph.h"
+
+enum { INDENT = 20, DIGITS = 64 };
+
+uint32_t json_space(struct grammar *g, uint32_t next)
+{
+	uint32_t way = next;
+
+	if (next == GRAPH_NONE)
+		return next;
+	for (int i = 0; i < INDENT; i++)
+		way = graph_or(g, graph_bytes(g, ' ', ' ', way), next);
+	return graph_or(
+		g, next,
+		graph_or(g, graph_bytes(g, ' ', ' ', next), graph_bytes(g, '\n', '\n', way)));
+}
+
+static uint32_t hex(struct grammar *g, uint32_t next)
+{
+	return graph_or(
+		g, graph_bytes(g, '0', '9', next),
+		graph_or(g, graph_bytes(g, 'a', 'f', next), graph_bytes(g, 'A', 'F', next)));
+}
+
+/* One of the hex digits 8 9 a b, or c d e f. */
+static uint32_t hex_of(struct grammar *g, const char *digits, uint32_t next)
+{
+	uint32_t way = GRAPH_NONE;
+
+	for (; *digits; digits++)
+		way = graph_or(g,
+		               graph_bytes(g, (unsigned char)*digits, (unsigned char)*digits, next),
+		               way);
+	return way;
+}
+
+/* After \u: four digits of no surrogate and not 0000, or two of a pair. */
+static uint32_t unicode_escape(struct grammar *g, uint32_t next)
+{
+	uint32_t last = hex(g, next), two = hex(g, last), three = hex(g, two), way, zero;
+	uint32_t low = graph_words(g, "\\u", hex_of(g, "dD", hex_of(g, "cdefCDEF", two)));
+
+	zero = hex_of(g, "123456789abcdefABCDEF", next);
+	zero = graph_or(g, hex_of(g, "123456789abcdefABCDEF", last),
+	                graph_bytes(g, '0', '0', zero));
+	zero = graph_or(g, hex_of(g, "123456789abcdefABCDEF", two), graph_bytes(g, '0', '0', zero));
+	way = graph_or(g, hex_of(g, "123456789abcefABCEF", three), graph_bytes(g, '0', '0', zero));
+	way = graph_or(g, way, hex_of(g, "dD", hex_of(g, "01234567", two)));
+	return graph_or(g, way, hex_of(g, "dD", hex_of(g, "89abAB", hex(g, hex(g, low)))));
+}
+
+/* The characters that stand in a string as they are. */
+static uint32_t plain(struct grammar *g, uint32_t lo, uint32_t hi, uint32_t next)
+{
+	static const struct {
+		uint32_t lo, hi;
+	} part[] = {
+		{ 0x20, 0x21 },
+		{ 0x23, 0x5B },
+		{ 0x5D, 0x10FFFF },
+	};
+	uint32_t way = GRAPH_NONE;
+
+	for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+		uint32_t from = lo > part[i].lo ? lo : part[i].lo,
+			 to = hi < part[i].hi ? hi : part[i].hi;
+
+		if (from <= to)
+			way = graph_or(g, graph_chars(g, from, to, next), way);
+	}
+	return way;
+}
+
+uint32_t json_any_string(struct grammar *g, uint32_t next)
+{
+	uint32_t loop = graph_loop(g), way = plain(g, 0, 0x10FFFF, loop), escaped;
+
+	escaped = graph_bytes(g, 'u', 'u', unicode_escape(g, loop));
+	for (const char *c = "\"\\/bfnrt"; *c; c++)
+		escaped = graph_or(g, graph_bytes(g, (unsigned char)*c, (unsigned char)*c, loop),
+		                   escaped);
+	graph_loop_set(g, loop, graph_or(g, way, graph_bytes(g, '\\', '\\', escaped)),
+	               graph_bytes(g, '"', '"', next));
+	return graph_bytes(g, '"', '"', loop);
+}
+
+uint32_t json_chars(struct grammar *g, uint32_t lo, uint32_t hi, uint32_t next)
+{
+	static const struct {
+		uint32_t c;
+		const char *spelled;
+	} row[] = {
+		{ '"', "\\\"" }, { '\\', "\\\\" }, { '\b', "\\b" }, { '\f', "\\f" },
+		{ '\n', "\\n" }, { '\r', "\\r" },  { '\t', "\\t" },
+	};
+	uint32_t way = plain(g, lo, hi, next);
+
+	for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+		if (row[i].c >= lo && row[i].c <= hi)
+			way = graph_or(g, graph_words(g, row[i].spelled, next), way);
+	for (uint32_t c = lo > 1 ? lo : 1; c < 0x20 && c <= hi; c++) {
+		const char digit[] = { c < 16 ? '0' : '1', "0123456789abcdef"[c % 16], 0 };
+
+		if (c != '\b' && c != '\f' && c != '\n' && c != '\r' && c != '\t')
+			way = graph_or(g, graph_words(g, "\\u00", graph_words(g, digit, next)),
+			               way);
+	}
+	return way;
+}
+
+/* At most `most` digits more. */
+static uint32_t digits(struct grammar *g, int most, uint32_t next)
+{
+	uint32_t way = next;
+
+	for (int i = 0; i < most; i++)
+		way = graph_or(g, graph_bytes(g, '0', '9', way), next);
+	return way;
+}
+
+uint32_t json_any_number(struct grammar *g, bool whole, uint32_t next)
+{
+	uint32_t e, way = next;
+
+	if (!whole) {
+		e = graph_bytes(g, '0', '9', digits(g, 1, next));
+		e = graph_or(g, e,
+		             graph_or(g, graph_bytes(g, '+', '+', e), graph_bytes(g, '-', '-', e)));
+		e = graph_or(g, graph_bytes(g, 'e', 'e', e), graph_bytes(g, 'E', 'E', e));
+		e = graph_or(g, e, next);
+		way = graph_bytes(g, '.', '.', graph_bytes(g, '0', '9', digits(g, DIGITS - 1, e)));
+		way = graph_or(g, way, e);
+	}
+	way = graph_or(g, graph_bytes(g, '0', '0', way),
+	               graph_bytes(g, '1', '9', digits(g, DIGITS - 1, way)));
+	return graph_or(g, way, graph_bytes(g, '-', '-', way));
+}
+
+/* "{" or "[", items with commas between them, and the end. */
+static uint32_t listed(struct grammar *g, unsigned char open, unsigned char close, uint32_t name,
+                       uint32_t value)
+{
+	uint32_t more = graph_loop(g), item = graph_call(g, value, more), end;
+
+	end = graph_bytes(g, close, close, GRAPH_END);
+	if (open == '{')
+		item = graph_call(g, name, graph_bytes(g, ':', ':', json_space(g, item)));
+	graph_loop_set(g, more, graph_bytes(g, ',', ',', json_space(g, item)), json_space(g, end));
+	return graph_bytes(g, open, open, json_space(g, graph_or(g, item, end)));
+}
+
+void json_rules(struct grammar *g, struct json_rules *r)
+{
+	uint32_t name, way;
+
+	if (r->made)
+		return;
+	r->made = true;
+	r->value = graph_rule(g);
+	r->object = graph_rule(g);
+	r->array = graph_rule(g);
+	name = graph_rule(g);
+	graph_rule_set(g, name, json_any_string(g, GRAPH_END));
+	graph_rule_set(g, r->object, listed(g, '{', '}', name, r->value));
+	graph_rule_set(g, r->array, listed(g, '[', ']', name, r->value));
+	way = graph_or(g, graph_call(g, r->object, GRAPH_END), graph_call(g, r->array, GRAPH_END));
+	way = graph_or(g, way, graph_call(g, name, GRAPH_END));
+	way = graph_or(g, way, json_any_number(g, false, GRAPH_END));
+	way = graph_or(g, way, graph_words(g, "true", GRAPH_END));
+	way = graph_or(g, way, graph_words(g, "false", GRAPH_END));
+	graph_rule_set(g, r->value, graph_or(g, way, graph_words(g, "null", GRAPH_END)));
+}
