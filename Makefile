@@ -110,6 +110,19 @@ $(B)/kernels/texts.c: scripts/embed-kernels $(KERNELS)
 $(B)/kernels/texts.o: $(B)/kernels/texts.c $(B)/flags
 	$(COMPILE) -c $< -o $@
 
+# ---- the server's page, embedded
+PAGE := $(wildcard libcore/serve/page/*)
+
+$(B)/serve/page.c: scripts/embed-page $(PAGE)
+	@mkdir -p $(@D)
+	scripts/embed-page libcore/serve/page > $@.new && mv $@.new $@
+
+MADE_exec  := $(KERNEL_OBJS)
+MADE_serve := $(B)/serve/page.o
+
+$(B)/serve/page.o: $(B)/serve/page.c $(B)/flags
+	$(COMPILE) -c $< -o $@
+
 # ---- objects, an archive per room, all rooms as one
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
@@ -122,7 +135,7 @@ $(B)/flags: FORCE
 	@echo '$(subst ','\'',$(COMPILE) $(COMPILE_K))' | cmp -s - $@ || \
 	 echo '$(subst ','\'',$(COMPILE) $(COMPILE_K))' > $@
 
-room_objects = $(call objects,$(call sources,$1)) $(if $(filter exec,$1),$(if $(call sources,exec),$(KERNEL_OBJS)))
+room_objects = $(call objects,$(call sources,$1)) $(if $(call sources,$1),$(MADE_$1))
 
 define archive
 @rm -f $@
@@ -180,7 +193,8 @@ $(B)/fuzz/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(FUZZ_CC) -std=c11 $(COMMON) $(WARN) $(CPPFLAGS) $(FUZZ_FLAGS) -MMD -MP -c $< -o $@
 
-$(B)/fuzz/libcore.a: $(fuzz_objects) $(if $(call sources,exec),$(KERNEL_OBJS))
+$(B)/fuzz/libcore.a: $(fuzz_objects) $(if $(call sources,exec),$(MADE_exec)) \
+                     $(if $(call sources,serve),$(MADE_serve))
 	$(archive)
 
 $(FUZZ:%=$(B)/fuzz/%): $(B)/fuzz/%: $(B)/fuzz/obj/tests/fuzz/%.o $(B)/fuzz/libcore.a

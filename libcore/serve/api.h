@@ -5,8 +5,10 @@
 
 #include "serve/http.h"
 
-/* operations.c */
+/* page.c */
 void api_root(struct exchange *x);
+void api_page(struct exchange *x);
+/* operations.c */
 void api_health(struct exchange *x);
 void api_livez(struct exchange *x);
 void api_metrics(struct exchange *x);

@@ -276,11 +276,13 @@ int head_check(struct exchange *x, struct MHD_Connection *c, const struct listen
                struct fault *f)
 {
 	const struct serve_options *o = &x->serve->o;
-	const char *origin = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Origin");
+	const char *origin = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Origin"),
+	           *accept = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Accept");
 	struct head_count n = { 0 };
 
 	MHD_get_connection_values(c, MHD_HEADER_KIND, count, &n);
 	keep_id(x, c);
+	x->html = accept && strstr(accept, "text/html");
 	if (sound(&n, x->old, f))
 		return -1;
 	if (n.host && (l->checks_host || o->n_allow_host) && !host_ours(o, n.host))

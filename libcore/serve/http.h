@@ -30,6 +30,7 @@ struct exchange {
 	char id[REQUEST_ID];
 	struct buf body;
 	bool old;                  /* HTTP/1.0 */
+	bool html;                 /* a browser that wants a page */
 	bool fresh;                /* its head was not looked at yet */
 	bool ran;                  /* its body is whole, and the route was told */
 	/* the answer */

@@ -7,11 +7,6 @@
 #include "serve/metrics.h"
 #include "util/utf8.h"
 
-void api_root(struct exchange *x)
-{
-	respond(x, 200, "text/plain; charset=utf-8", bytes_of("Ollama is running"));
-}
-
 void api_livez(struct exchange *x)
 {
 	respond_line(x, 200, bytes_of("{\"status\":\"ok\"}"));

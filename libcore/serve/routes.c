@@ -11,6 +11,7 @@
 
 const struct route routes[] = {
 	{ "GET", "/", api_root, true, true },
+	{ "GET", "/page/{}", api_page, true, true },
 	{ "GET", "/health", api_health, true, true },
 	{ "GET", "/v1/health", api_health, true, true },
 	{ "GET", "/livez", api_livez, true, true },
