@@ -74,7 +74,8 @@ int task_prepare(struct task *t, const struct task_rules *r, struct err *e)
 
 /* ---- prompt and completion */
 
-static int take_pair(const struct task_rules *r, struct task *t, struct score_pair *p, struct err *e)
+static int take_pair(const struct task_rules *r, struct task *t, struct score_pair *p,
+                     struct err *e)
 {
 	p->flags = ENCODE_PARSE_SPECIAL | (r->no_special ? 0u : ENCODE_ADD_SPECIAL);
 	return score_join(r->tokenizer, p, &t->ids, &t->text.o.first, e);

@@ -37,8 +37,8 @@ static int join(const struct tokenizer *t, const struct score_pair *p, struct id
 	return bad ? -1 : 0;
 }
 
-int score_join(const struct tokenizer *t, const struct score_pair *p, struct ids *out, size_t *first,
-               struct err *e)
+int score_join(const struct tokenizer *t, const struct score_pair *p, struct ids *out,
+               size_t *first, struct err *e)
 {
 	bool apart = p->by_tokens || !p->has_completion;
 

@@ -161,12 +161,9 @@ void sampler_allow(struct sampler *s, const uint64_t *allowed)
 
 static void forbid(float *l, size_t n, const uint64_t *allowed)
 {
-	for (size_t i = 0; allowed && i < n; i += 64) {
-		uint64_t word = allowed[i / 64];
-
-		for (size_t k = i; word != UINT64_MAX && k < n && k < i + 64; k++)
-			l[k] = word >> (k - i) & 1 ? l[k] : -INFINITY;
-	}
+	for (size_t i = 0; allowed && i < n; i++)
+		if (!(allowed[i / 64] >> i % 64 & 1))
+			l[i] = -INFINITY;
 }
 
 /* The logits after bias, penalties and what is not allowed; the same row
@@ -408,7 +405,8 @@ int32_t sampler_draw(struct sampler *s, const float *logits, const int32_t *hist
 	return id;
 }
 
-size_t sampler_top_of(struct sampler *s, const float *logits, size_t n, int32_t *id, float *logprob)
+size_t sampler_top_of(struct sampler *s, const float *logits, size_t n, int32_t *id,
+                      float *logprob)
 {
 	s->last = logits;
 	return sampler_top(s, n, id, logprob);

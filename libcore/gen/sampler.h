@@ -21,6 +21,7 @@ NEED int sampler_open_in(struct sampler **out, const struct request *r, struct s
                          const int32_t *exempt, size_t n_exempt, struct err *e);
 
 /* As sampler_top(), of any row of logits. */
-size_t sampler_top_of(struct sampler *s, const float *logits, size_t n, int32_t *id, float *logprob);
+size_t sampler_top_of(struct sampler *s, const float *logits, size_t n, int32_t *id,
+                      float *logprob);
 
 #endif

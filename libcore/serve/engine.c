@@ -246,9 +246,9 @@ static void count_pages(struct engine *g)
 {
 	struct kv_count n = { 0 };
 
-	for (size_t i = 0; i < g->serve->n_models; i++)
-		if (g->batch[i])
-			kv_pool_count(model_pool(g->serve->model[i].m.model), &n);
+	for (const struct served *d = g->models; d; d = d->beside)
+		if (d->batch)
+			kv_pool_count(model_pool(d->m.model), &n);
 	metrics_pages(g->serve, &n);
 }
 

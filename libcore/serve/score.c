@@ -68,8 +68,8 @@ static const struct voice voice = { .ping = no_stream, .begin = no_stream, .whol
 
 static int add_ids(struct call *c, const char *name, struct fault *f)
 {
-	return openai_ids(&c->prompt[0], json_get(c->body, name), model_config(c->model->m.model)->vocab,
-	                  name, f);
+	return openai_ids(&c->prompt[0], json_get(c->body, name),
+	                  model_config(c->model->m.model)->vocab, name, f);
 }
 
 static int of_ids(struct call *c, struct fault *f)
