@@ -41,30 +41,6 @@ KERNEL(limit_fma)(ITEM int zero, int n, __global float *out)
 	out[ITEM_ID] = sum(acc[0]);
 }
 
-/* acc + the four products of each lane: bytes without a sign by bytes with. */
-static inline VI dot_bytes(VI acc, VU a, VI b)
-{
-#if defined(__OPENCL_C_VERSION__) && defined(VNNI) && WIDTH == 16
-	__asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
-	return acc;
-#elif defined(__OPENCL_C_VERSION__) || IS_PLAIN
-	UNROLL for (int k = 0; k < 32; k += 8)
-		acc += ASI((a >> k) & SPLATU(0xff)) * (b << (24 - k) >> 24);
-	return acc;
-#elif WIDTH == 16 && defined(__AVX512VNNI__)
-	return (VI)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)a, (__m512i)b);
-#elif WIDTH == 16
-	return acc + (VI)_mm512_madd_epi16(_mm512_maddubs_epi16((__m512i)a, (__m512i)b),
-	                                   _mm512_set1_epi16(1));
-#elif WIDTH == 8
-	return acc + (VI)_mm256_madd_epi16(_mm256_maddubs_epi16((__m256i)a, (__m256i)b),
-	                                   _mm256_set1_epi16(1));
-#else
-	return acc + (VI)_mm_madd_epi16(_mm_maddubs_epi16((__m128i)a, (__m128i)b),
-	                                _mm_set1_epi16(1));
-#endif
-}
-
 #define DOTS(dot) \
 	VI acc[CHAINS]; \
 	VU a = SPLATU(zero); \
@@ -84,5 +60,5 @@ KERNEL(limit_dot16)(ITEM int zero, int n, __global float *out)
 
 KERNEL(limit_dot8)(ITEM int zero, int n, __global float *out)
 {
-	DOTS(dot_bytes);
+	DOTS(dot4);
 }

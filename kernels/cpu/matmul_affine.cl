@@ -13,7 +13,7 @@
  *
  * affine_prepare        x [n_rows][n_in] f32 to q, [chunk][row][XCHUNK][WIDTH]
  *                       ints: a scale and a sum per group, then pairs of 16-
- *                       bit integers. Items: chunks * n_rows, where a chunk is
+ *                       bit integers, `most` the largest. Items: chunks * n_rows, where a chunk is
  *                       WIDTH groups and chunks = ceil(n_in / GROUP / WIDTH);
  *                       XCHUNK is GROUP / 2 + 2
  * affine_prepare_exact  the same in f32, XEXACT = GROUP vectors a chunk
@@ -36,60 +36,7 @@
 #define AFFINE_WEIGHT __global const uchar *w, ulong w_at, __global const uchar *s, ulong s_at, \
 	__global const uchar *b, ulong b_at, int s_type
 
-/* Where in 32-bit words each lane's 24 or 20 bits lie, low part and high. */
-#if WIDTH == 16
-#define BITS24_LOW 0, 0, 1, 2, 3, 3, 4, 5, 6, 6, 7, 8, 9, 9, 10, 11
-#define BITS24_HIGH 0, 1, 2, 2, 3, 4, 5, 5, 6, 7, 8, 8, 9, 10, 11, 11
-#define BITS24_RIGHT VCONST(0, 24, 16, 8, 0, 24, 16, 8, 0, 24, 16, 8, 0, 24, 16, 8)
-#define BITS24_LEFT VCONST(24, 8, 16, 24, 24, 8, 16, 24, 24, 8, 16, 24, 24, 8, 16, 24)
-#define BITS20_LOW 0, 0, 1, 1, 2, 3, 3, 4, 5, 5, 6, 6, 7, 8, 8, 9
-#define BITS20_HIGH 0, 1, 1, 2, 3, 3, 4, 4, 5, 6, 6, 7, 8, 8, 9, 9
-#define BITS20_RIGHT VCONST(0, 20, 8, 28, 16, 4, 24, 12, 0, 20, 8, 28, 16, 4, 24, 12)
-#define BITS20_LEFT VCONST(20, 12, 24, 4, 16, 28, 8, 20, 20, 12, 24, 4, 16, 28, 8, 20)
-#elif WIDTH == 8
-#define BITS24_LOW 0, 0, 1, 2, 3, 3, 4, 5
-#define BITS24_HIGH 0, 1, 2, 2, 3, 4, 5, 5
-#define BITS24_RIGHT VCONST(0, 24, 16, 8, 0, 24, 16, 8)
-#define BITS24_LEFT VCONST(24, 8, 16, 24, 24, 8, 16, 24)
-#define BITS20_LOW 0, 0, 1, 1, 2, 3, 3, 4
-#define BITS20_HIGH 0, 1, 1, 2, 3, 3, 4, 4
-#define BITS20_RIGHT VCONST(0, 20, 8, 28, 16, 4, 24, 12)
-#define BITS20_LEFT VCONST(20, 12, 24, 4, 16, 28, 8, 20)
-#else
-#define BITS24_LOW 0, 0, 1, 2
-#define BITS24_HIGH 0, 1, 2, 2
-#define BITS24_RIGHT VCONST(0, 24, 16, 8)
-#define BITS24_LEFT VCONST(24, 8, 16, 24)
-#define BITS20_LOW 0, 0, 1, 1
-#define BITS20_HIGH 0, 1, 1, 2
-#define BITS20_RIGHT VCONST(0, 20, 8, 28)
-#define BITS20_LEFT VCONST(20, 12, 24, 4)
-#endif
-
-/* A chunk's scales or biases at the row's end or the weight's. */
-NOINLINE VF last_scales(int type, __global const uchar *s, ulong at,
-                                                int left, bool all_there)
-{
-	if (all_there)
-		return keep_first(load_stored(type, s, at), left);
-	return load_stored_few(type, s, at, left);
-}
-
-/* A chunk's scales or biases, zero past the row; reads only what is there. */
-INLINE VF chunk_scales(int type, __global const uchar *s, int groups, int row, int c, int n_out)
-{
-	ulong at = (ulong)row * groups + c * WIDTH, all = (ulong)groups * n_out;
-	int left = groups - c * WIDTH;
-
-	if (left < WIDTH)
-		return last_scales(type, s, at, left, at + WIDTH <= all);
-	if (type == STORED_F16)
-		return LOADHALF(s + 2 * at);
-	if (type == STORED_BF16)
-		return ASF(LOAD16(s + 2 * at) << 16);
-	return LOADF_AT(s + 4 * at);
-}
-
+#include "units.clh"
 #include "pairs.clh"
 
 #ifdef __OPENCL_C_VERSION__

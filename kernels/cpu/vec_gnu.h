@@ -31,6 +31,7 @@
 #define LOCAL
 #define AS_GLOBAL(p) ((const uchar *)(p))
 #define AS_LOCAL(p) (p)
+#define AS_LOCAL_FLOAT(p) (p)
 #define ALIGNED __attribute__((aligned(64)))
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -60,6 +61,8 @@ typedef uint8_t any_v8 __attribute__((vector_size(WIDTH), aligned(1), may_alias)
 #define LOADF_AT(p) LOADF(p)
 #define LOADU_AT(p) LOADU(p)
 #define TOFLOAT(v) __builtin_convertvector(v, VF)
+typedef uint16_t halves __attribute__((vector_size(4 * WIDTH)));
+#define HALVES_RIGHT(v, n) ((VU)((halves)(v) >> (n))) /* of each 16 bits */
 #define ASU(v) ((VU)(v))
 #define ASI(v) ((VI)(v))
 #define ASF(v) ((VF)(v))

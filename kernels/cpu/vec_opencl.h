@@ -12,6 +12,7 @@
 /* these texts are for CPUs, where memory is one */
 #define AS_GLOBAL(p) ((__global const uchar *)(size_t)(p))
 #define AS_LOCAL(p) ((__local int *)(size_t)(p))
+#define AS_LOCAL_FLOAT(p) ((__local float *)(size_t)(p))
 #define ALIGNED __attribute__((aligned(64)))
 #define UNROLL _Pragma("unroll")
 #define VF CAT(float, WIDTH)
@@ -30,6 +31,8 @@
 #define LOAD8(p) CAT(convert_uint, WIDTH)(CAT(vload, WIDTH)(0, p))
 #define STORE16(v, p) CAT(vstore, WIDTH)(CAT(convert_ushort, WIDTH)(v), 0, p)
 #define TOFLOAT CAT(convert_float, WIDTH)
+/* of each 16 bits */
+#define HALVES_RIGHT(v, n) (((v) >> (n)) & SPLATU(0x00010001u * (0xffffu >> (n))))
 #define ASU CAT(as_uint, WIDTH)
 #define ASI CAT(as_int, WIDTH)
 #define ASF CAT(as_float, WIDTH)

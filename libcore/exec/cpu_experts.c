@@ -159,9 +159,10 @@ static void prepare_groups(void *arg, size_t begin, size_t end, int thread)
 			for (size_t c = 0; p->input == k && c < p->n_chunks * g->n; c++)
 				if (!p->rows)
 					d->rows->float_prepare(c, x, 0, q, 0, (int)g->n, (int)n_in);
+				else if (p->exact)
+					p->rows->prepare_exact(c, x, 0, q, 0, (int)g->n, (int)n_in);
 				else
-					(p->exact ? p->rows->prepare_exact : p->rows->prepare)(
-						c, x, 0, q, 0, (int)g->n, (int)n_in);
+					p->rows->prepare(c, x, 0, q, 0, (int)g->n, (int)n_in, CPU_MOST);
 		}
 	}
 }

@@ -13,6 +13,8 @@ enum {
 	TILE_ROWS = 32,        /* many tokens */
 	TILE_TOKENS = 128,
 	CODES_FROM = 32,       /* tokens that the matrix unit takes as codes */
+	PANEL_CACHE = 640 << 10, /* bytes of both sides of a tile that stay in the second cache */
+	PANEL_TILES = 8,
 	ALONE = 16384,         /* inputs that are prepared faster than shared out */
 };
 
@@ -21,9 +23,12 @@ struct input {
 	const struct cpu_affine *rows;   /* NULL: floats */
 	bool exact;
 	bool split;            /* as pairs of bf16 */
+	bool fast;             /* in 8 bits */
+	size_t n_tiles;        /* of panels, that an item has */
 	size_t chunk;          /* inputs of a chunk */
 	size_t n_chunks;
 	size_t token_bytes;    /* prepared */
+	size_t chunk_bytes;    /* of a token's chunk */
 	size_t first;          /* bytes before it in the room, a token */
 };
 struct part {
@@ -56,6 +61,40 @@ const struct cpu_affine *cpu_affine_rows(const struct cpu *d, const struct weigh
 	return &d->rows->affine[bits_row[w->bits]][group];
 }
 
+/* ---- many tokens: lanes are tokens, as kernels/cpu/panel.cl says */
+
+/* Words of a tile's row, for one unit of codes or one float. */
+static size_t tile_words(const struct input *in, const struct weight_desc *w, size_t width)
+{
+	size_t unit = w->bits == 2 ? 16 : w->bits == 3 || w->bits == 4 ? 8 : 4;
+	size_t block = width * (in->rows ? unit : width), n = (w->n_in + block - 1) / block * block;
+
+	return in->rows ? n / (in->fast ? 4 : 2) : n;
+}
+
+/* Tiles that share the inputs while the cache holds all, with work for every thread. */
+static size_t count_tiles(const struct input *in, const struct weight_desc *w, size_t width,
+                          size_t threads)
+{
+	size_t words = tile_words(in, w, width) * sizeof(float), rows = cpu_panel_rows(width);
+	size_t share = w->n_out / (rows * threads * 4), n = 1;
+
+	while (n < PANEL_TILES && n < share &&
+	       ((n + 1) * rows + 2 * width) * words <= PANEL_CACHE)
+		n++;
+	return n;
+}
+
+static size_t panel_bytes(const struct cpu *d, const struct part *p)
+{
+	const struct input *in = &p->in;
+	size_t width = (size_t)d->rows->width, rows = in->n_tiles * cpu_panel_rows(width);
+	size_t groups = in->rows ? p->w->d.n_in / p->w->d.group : 0;
+
+	return (rows * (tile_words(in, &p->w->d, width) + 2 * groups + 2 * width) +
+	        cpu_panel_state(width) + 2 * width * (rows + width) + 6 * width) * sizeof(float);
+}
+
 static void choose_input(struct input *in, const struct exec *x, const struct weight_desc *w)
 {
 	const struct cpu *d = x->device;
@@ -68,14 +107,20 @@ static void choose_input(struct input *in, const struct exec *x, const struct we
 	in->chunk = in->rows ? w->group * width : in->split ? CPU_SPLIT_STEP : CPU_FLOAT_CHUNK;
 	in->n_chunks = (w->n_in + in->chunk - 1) / in->chunk;
 	vectors = !in->rows ? in->chunk / width : in->exact ? w->group : w->group / 2 + 2;
-	in->token_bytes = in->n_chunks * vectors * width * sizeof(float);
+	/* one more: the vectors of a lane of a panel are made odd */
+	in->token_bytes = (in->n_chunks * vectors + 1) * width * sizeof(float);
+	in->chunk_bytes = vectors * width * sizeof(float);
+	in->fast = in->rows && (x->flags & EXEC_FAST) && !in->exact && !d->rows->codes_tile &&
+	           w->bits <= d->rows->fast_bits;
+	in->n_tiles = count_tiles(in, w, width, (size_t)pool_threads(d->pool));
 }
 
 /* Weights of one form read alike; floats do whatever their type, but in the
  * matrix unit as pairs. */
 static bool same_input(const struct input *a, const struct input *b)
 {
-	return a->rows == b->rows && a->exact == b->exact && a->split == b->split;
+	return a->rows == b->rows && a->exact == b->exact && a->split == b->split &&
+	       a->fast == b->fast;
 }
 
 /* Bytes of a thread's own memory for a block of the part. */
@@ -86,10 +131,12 @@ static size_t own_bytes(const struct cpu *d, const struct part *p, size_t rows)
 
 	if (in->split)
 		return 32 * (CPU_SPLIT_CHUNK + rows + 32) * sizeof(uint32_t);
-	n = TILE_ROWS * (in->token_bytes / in->n_chunks + TILE_TOKENS * width);
+	n = TILE_ROWS * (in->chunk_bytes + TILE_TOKENS * width);
 	if (in->rows && d->rows->codes_tile)
 		codes = (16 * p->w->d.n_in + 128 * p->w->d.n_in / p->w->d.group + 16384) *
 		        sizeof(int);
+	if (!in->exact && panel_bytes(d, p) > n)
+		n = panel_bytes(d, p);
 	return n > codes ? n : codes;
 }
 
@@ -137,6 +184,18 @@ static bool by_codes(const struct job *j, const struct input *in)
 	return in->rows && !in->exact && j->run->d->rows->codes_tile && j->n_rows >= CODES_FROM;
 }
 
+/* Whether lanes are tokens. */
+static bool by_panels(const struct job *j, const struct input *in)
+{
+	size_t width = (size_t)j->run->d->rows->width;
+	size_t full = (j->n_rows + width - 1) / width * width;
+
+	if (in->exact || in->split || by_codes(j, in))
+		return false;
+
+	return j->n_rows > j->few && full <= j->n_rows * 2;
+}
+
 struct prepare_job {
 	const struct job *job;
 	const struct part *part;
@@ -149,10 +208,17 @@ static void prepare_items(void *arg, size_t begin, size_t end, int thread)
 	const struct cpu_rows *rows = p->job->run->d->rows;
 	void *q = prepared(p->job, in);
 	int n_rows = (int)p->job->n_rows, n_in = (int)p->part->w->d.n_in;
+	int most = in->fast ? CPU_MOST_FAST : CPU_MOST;
 
 	(void)thread;
 	for (size_t i = begin; i < end; i++)
-		if (in->split)
+		if (by_panels(p->job, in) && in->rows)
+			rows->panel_prepare_codes(i, p->job->x, 0, q, 0, n_rows, n_in,
+			                          (int)p->part->w->d.bits, (int)p->part->w->d.group,
+			                          in->fast, most);
+		else if (by_panels(p->job, in))
+			rows->panel_prepare_float(i, p->job->x, 0, q, 0, n_rows, n_in);
+		else if (in->split)
 			rows->split_prepare(i, p->job->x, 0, q, 0, n_rows, n_in);
 		else if (!in->rows)
 			rows->float_prepare(i, p->job->x, 0, q, 0, n_rows, n_in);
@@ -162,12 +228,18 @@ static void prepare_items(void *arg, size_t begin, size_t end, int thread)
 		else if (in->exact)
 			in->rows->prepare_exact(i, p->job->x, 0, q, 0, n_rows, n_in);
 		else
-			in->rows->prepare(i, p->job->x, 0, q, 0, n_rows, n_in);
+			in->rows->prepare(i, p->job->x, 0, q, 0, n_rows, n_in, most);
 }
 
 /* Items that prepare the input. */
-static size_t count_prepare(const struct job *j, const struct input *in)
+static size_t count_prepare(const struct job *j, const struct part *p)
 {
+	const struct input *in = &p->in;
+	size_t width = (size_t)j->run->d->rows->width, n = p->w->d.n_in;
+
+	if (by_panels(j, in))
+		return (j->n_rows + width - 1) / width *
+		       (in->rows ? n / p->w->d.group : (n + width - 1) / width);
 	return in->n_chunks * (in->split || by_codes(j, in) ? j->n_room / CPU_SIDE : j->n_rows);
 }
 
@@ -178,7 +250,7 @@ static void prepare(const struct job *j)
 	for (size_t i = 0; i < j->n_parts; i++) {
 		struct prepare_job p = { j, &j->plan->part[i] };
 		const struct input *in = &p.part->in;
-		size_t n = count_prepare(j, in), k = 0;
+		size_t n = count_prepare(j, p.part), k = 0;
 		bool alone = in->n_chunks * in->chunk * j->n_rows <= ALONE;
 
 		while (!same_input(&j->plan->part[k].in, in))
@@ -197,7 +269,12 @@ static void affine_item(const struct job *j, const struct part *p, size_t item, 
 	int n_out = (int)w->n_out, n_in = (int)w->n_in, n_rows = (int)j->n_rows;
 	int type = cpu_stored(w->dtype);
 
-	if (p->in.exact)
+	if (by_panels(j, &p->in))
+		j->run->d->rows->panel_codes(item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0,
+		                             y, 0, p->bias, 0, p->flags, n_rows, n_out, n_in,
+		                             (int)w->bits, (int)w->group, p->in.fast,
+		                             (int)p->in.n_tiles, own);
+	else if (p->in.exact)
 		rows->exact(item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0, y, 0, p->bias,
 		            0, p->flags, n_rows, n_out, n_in, TILE_ROWS, TILE_TOKENS, own);
 	else if (by_codes(j, &p->in))
@@ -224,7 +301,10 @@ static void float_item(const struct job *j, const struct part *p, size_t item, v
 	int n_out = (int)w->n_out, n_in = (int)w->n_in, n_rows = (int)j->n_rows;
 	int type = cpu_stored(w->dtype);
 
-	if (p->in.split)
+	if (by_panels(j, &p->in))
+		rows->panel_float(item, w->data, 0, type, q, 0, y, 0, p->bias, 0, p->flags, n_rows,
+		                  n_out, n_in, (int)p->in.n_tiles, own);
+	else if (p->in.split)
 		rows->split_tile(item, w->data, 0, type, prepared(j, &p->in), 0, y, 0, p->bias, 0,
 		                 p->flags, n_rows, n_out, n_in, own);
 	else if (n_rows == 1)
@@ -259,6 +339,10 @@ static size_t count_items(const struct job *j, const struct part *p)
 	bool affine = p->in.rows && !p->in.exact;
 	size_t block = TILE_ROWS, tokens = (j->n_rows + TILE_TOKENS - 1) / TILE_TOKENS;
 
+	if (by_panels(j, &p->in)) {
+		block = cpu_panel_rows((size_t)j->run->d->rows->width) * p->in.n_tiles;
+		return (p->w->d.n_out + block - 1) / block;
+	}
 	if (p->in.split)
 		return cpu_split_items(p->w->d.n_out, j->n_rows);
 	if (by_codes(j, &p->in))

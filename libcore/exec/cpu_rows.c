@@ -15,6 +15,10 @@
 	KERNEL(float_prepare, isa); \
 	KERNEL(float_vec, isa); \
 	KERNEL(float_tile, isa); \
+	KERNEL(panel_prepare_float, isa); \
+	KERNEL(panel_prepare_codes, isa); \
+	KERNEL(panel_float, isa); \
+	KERNEL(panel_codes, isa); \
 	KERNEL(norm_rms, isa); \
 	KERNEL(rope, isa); \
 	KERNEL(glu, isa); \
@@ -38,6 +42,10 @@
 		.float_prepare = float_prepare_##isa, \
 		.float_vec = float_vec_##isa, \
 		.float_tile = float_tile_##isa, \
+		.panel_prepare_float = panel_prepare_float_##isa, \
+		.panel_prepare_codes = panel_prepare_codes_##isa, \
+		.panel_float = panel_float_##isa, \
+		.panel_codes = panel_codes_##isa, \
 		.norm_rms = norm_rms_##isa, \
 		.rope = rope_##isa, \
 		.glu = glu_##isa, \
@@ -54,16 +62,16 @@
 		.attention_merge = attention_merge_##isa, \
 		__VA_ARGS__ \
 	}
-#define ROWS(isa, lanes) \
+#define ROWS(isa, lanes, fast) \
 	DECLARE(isa); \
-	TABLE(isa, isa, lanes, .split_tile = NULL)
+	TABLE(isa, isa, lanes, .fast_bits = fast)
 
-ROWS(plain, 4);
+ROWS(plain, 4, 0);
 #if defined(__x86_64__)
-ROWS(v2, 4);
-ROWS(v3, 8);
-ROWS(v4, 16);
-ROWS(v4vnni, 16);
+ROWS(v2, 4, 6);
+ROWS(v3, 8, 6);
+ROWS(v4, 16, 6);
+ROWS(v4vnni, 16, 8);
 KERNEL(split_prepare, v4amx);
 KERNEL(split_tile, v4amx);
 KERNEL(codes_prepare, v4amx);

@@ -15,6 +15,7 @@ enum { CPU_AFFINE_BITS = 6, CPU_AFFINE_GROUPS = 4, CPU_BLOCK = 2048, CPU_FLOAT_C
 /* as in vec.h, matmul.clh and cache.clh */
 enum { CPU_F32, CPU_F16, CPU_BF16, CPU_E4M3, CPU_E5M2 };
 enum { CPU_ADD = 1, CPU_BIAS = 2 };
+enum { CPU_MOST = 32767, CPU_MOST_FAST = 127 }; /* integers of prepared inputs */
 enum { CPU_SIDE = 16, CPU_SPLIT_STEP = 32, CPU_SPLIT_CHUNK = 256, CPU_CODES_ROWS = 64 };
 /* Items of split_tile(). */
 static inline size_t cpu_split_items(size_t n_out, size_t n_rows)
@@ -23,11 +24,21 @@ static inline size_t cpu_split_items(size_t n_out, size_t n_rows)
 
 	return (n_out + rows - 1) / rows;
 }
+/* of panel.clh */
+static inline size_t cpu_panel_rows(size_t width)
+{
+	return width == 16 ? 14 : 6;
+}
+/* Floats of a tile's sums of 1, 2, 4, ... lanes. */
+static inline size_t cpu_panel_state(size_t width)
+{
+	return (width == 16 ? 6 : width == 8 ? 5 : 4) * 2 * cpu_panel_rows(width) * width;
+}
 enum { CPU_KEY_BLOCK = 16, CPU_SPAN = 512, CPU_STATE_HEAD = 16 };
 
 struct cpu_affine {
 	void (*prepare)(size_t item, const float *x, uint64_t x_at, int *q, uint64_t q_at,
-	                int n_rows, int n_in);
+	                int n_rows, int n_in, int most);
 	void (*prepare_exact)(size_t item, const float *x, uint64_t x_at, int *q, uint64_t q_at,
 	                      int n_rows, int n_in);
 	void (*vec)(size_t item, const unsigned char *w, uint64_t w_at, const unsigned char *s,
@@ -54,6 +65,7 @@ struct cpu_affine {
 struct cpu_rows {
 	const char *name;
 	int width;             /* lanes of a vector */
+	unsigned fast_bits;    /* codes of as many meet 8-bit inputs, exactly and faster */
 	const struct cpu_affine (*affine)[CPU_AFFINE_GROUPS]; /* [CPU_AFFINE_BITS] */
 	void (*float_prepare)(size_t item, const float *x, uint64_t x_at, float *q, uint64_t q_at,
 	                      int n_rows, int n_in);
@@ -65,6 +77,21 @@ struct cpu_rows {
 	                   const float *q, uint64_t q_at, float *y, uint64_t y_at,
 	                   const float *bias, uint64_t bias_at, int flags, int n_rows, int n_out,
 	                   int n_in, int n_block, int n_tokens, float *scratch);
+	void (*panel_prepare_float)(size_t item, const float *x, uint64_t x_at, float *q,
+	                            uint64_t q_at, int n_rows, int n_in);
+	void (*panel_prepare_codes)(size_t item, const float *x, uint64_t x_at, int *q,
+	                            uint64_t q_at, int n_rows, int n_in, int bits, int group,
+	                            int quads, int most);
+	void (*panel_float)(size_t item, const unsigned char *w, uint64_t w_at, int w_type,
+	                    const float *q, uint64_t q_at, float *y, uint64_t y_at,
+	                    const float *bias, uint64_t bias_at, int flags, int n_rows, int n_out,
+	                    int n_in, int n_tiles, float *scratch);
+	void (*panel_codes)(size_t item, const unsigned char *w, uint64_t w_at,
+	                    const unsigned char *s, uint64_t s_at, const unsigned char *b,
+	                    uint64_t b_at, int s_type, const int *q, uint64_t q_at, float *y,
+	                    uint64_t y_at, const float *bias, uint64_t bias_at, int flags,
+	                    int n_rows, int n_out, int n_in, int bits, int group, int quads,
+	                    int n_tiles, int *scratch);
 	/* NULL: no matrix unit */
 	void (*split_prepare)(size_t item, const float *x, uint64_t x_at, uint32_t *q,
 	                      uint64_t q_at, int n_rows, int n_in);

@@ -4,6 +4,7 @@
  * There an item is a unit of work and a group; numbers of the step come as
  * arguments. A product prepares its input once for each way in which its
  * parts read it; prepared inputs lie behind the slots. */
+#include "exec/cpu_rows.h"
 #include "exec/launch.h"
 
 #include <stdio.h>
@@ -164,6 +165,8 @@ static int prepare(struct planner *p, const struct op *op, const struct input *i
 	arg_input(p, op, in);
 	arg_live(p, LIVE_ROWS);
 	arg_int(p, in->w->n_in);
+	if (step == AFFINE_PREPARE)
+		arg_int(p, CPU_MOST);
 	return launch_end(p);
 }
 
