@@ -4,8 +4,9 @@
  * x: [rows][N] logits, b: [N] f32 or null, added to what is chosen by. One
  * of SCORE_SOFTMAX, SCORE_SIGMOID, SCORE_CHOSEN is defined; with N_GROUPS >
  * 1 the experts of all but the TOP_GROUPS best groups, by the sum of their
- * two best, are chosen by 0. NORMALIZE: weights by their sum. A group a row;
- * sums are taken by one item, in order.
+ * two best, are chosen by 0. NORMALIZE: weights by their sum. GAINS: b
+ * multiplies weights instead. A group a row; sums are taken by one item, in
+ * order.
  * Shazeer et al., 2017, arXiv:1701.06538; DeepSeek-AI, 2024, arXiv:2412.19437 */
 #include "common.clh"
 
@@ -68,7 +69,7 @@ void drop_groups(local float *choice, local float *sum)
 #endif
 
 /* The K weights of a row whose logits are x, by one item. */
-void weigh(global float *y, global const float *x, float scale)
+void weigh(global float *y, global const float *x, float scale, global const float *gain)
 {
 	float most = -INFINITY, total = 1.0f, sum = 0.0f;
 
@@ -94,7 +95,7 @@ void weigh(global float *y, global const float *x, float scale)
 #endif
 	sum = sum > 0.0f ? sum : 1.0f;
 	for (int j = 0; j < K; j++)
-		y[K + j] = y[K + j] / sum * scale;
+		y[K + j] = y[K + j] / sum * scale * (gain ? gain[(int)y[j]] : 1.0f);
 }
 
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1)))
@@ -119,8 +120,10 @@ void route(global const int *restrict table, global float *act, ulong y_at, ulon
 #else
 		choice[i] = x[i];
 #endif
+#ifndef GAINS
 		if (b)
 			choice[i] += b[i];
+#endif
 	}
 	barrier(CLK_LOCAL_MEM_FENCE);
 #if N_GROUPS > 1
@@ -135,6 +138,11 @@ void route(global const int *restrict table, global float *act, ulong y_at, ulon
 		}
 		barrier(CLK_LOCAL_MEM_FENCE);
 	}
+#ifdef GAINS
 	if (id == 0)
-		weigh(y, x, scale);
+		weigh(y, x, scale, b);
+#else
+	if (id == 0)
+		weigh(y, x, scale, 0);
+#endif
 }

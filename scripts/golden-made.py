@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Small models with random weights, and their logits by a plain pass in numpy, float64.
 
-    golden-made.py make DIR      writes DIR/mixtral and DIR/gemma4_shared
+    golden-made.py make DIR      writes DIR/mixtral, DIR/gemma4_shared and DIR/gemma4_mixture
     golden-made.py verify DIR    the same pass over DIR's models that transformers made logits of
 
 For what no published implementation's logits are at hand: mixtral, and the parts of gemma4_text
-that its golden model lacks (shared caches, keys in place of values, wider layers).
+that its golden model lacks (shared caches, keys in place of values, wider layers, experts).
 Python packages: numpy.
 """
 import json
@@ -116,14 +116,36 @@ def llama(w, c, ids):
     return rms(x, w["model.norm.weight"], eps) @ w.get("lm_head.weight", w["model.embed_tokens.weight"]).T
 
 
-def gemma4(w, c, ids):
-    eps, n_layers, width = c["rms_norm_eps"], c["num_hidden_layers"], c["hidden_size"]
-    own, first = c["hidden_size_per_layer_input"], n_layers - c["num_kv_shared_layers"]
-    x = w["model.embed_tokens.weight"][ids] * np.sqrt(width)
-    said = (x @ w["model.per_layer_model_projection.weight"].T * width ** -0.5).reshape(len(ids), n_layers, own)
+def beside(w, p, x, c):
+    """What experts give of the stream x, beside the feed-forward."""
+    eps, own = c["rms_norm_eps"], c["moe_intermediate_size"]
+    z = rms(x, w[p + "router.scale"], eps) * c["hidden_size"] ** -0.5 @ w[p + "router.proj.weight"].T
+    h = rms(x, w[p + "pre_feedforward_layernorm_2.weight"], eps)
+    out = np.zeros_like(x)
+    for row in range(len(x)):
+        best = np.argsort(-z[row], kind="stable")[:c["top_k_experts"]]
+        for share, e in zip(softmax(z[row][best]), best):
+            both = w[p + "experts.gate_up_proj"][e] @ h[row]
+            y = w[p + "experts.down_proj"][e] @ (gelu(both[:own]) * both[own:])
+            out[row] += share * w[p + "router.per_expert_scale"][e] * y
+    return rms(out, w[p + "post_feedforward_layernorm_2.weight"], eps)
+
+
+def layer_inputs(w, c, x, ids):
+    """[ids, layers, own]: an embedding of the token for each layer"""
+    eps, n, own = c["rms_norm_eps"], c["num_hidden_layers"], c["hidden_size_per_layer_input"]
+    if not own:
+        return None
+    said = (x @ w["model.per_layer_model_projection.weight"].T * c["hidden_size"] ** -0.5).reshape(len(ids), n, own)
     said = rms(said, w["model.per_layer_projection_norm.weight"], eps)
-    owns = w["model.embed_tokens_per_layer.weight"][ids].reshape(len(ids), n_layers, own) * np.sqrt(own)
-    owns, kept = (owns + said) * 2 ** -0.5, {}
+    owns = w["model.embed_tokens_per_layer.weight"][ids].reshape(len(ids), n, own) * np.sqrt(own)
+    return (owns + said) * 2 ** -0.5
+
+
+def gemma4(w, c, ids):
+    eps, first = c["rms_norm_eps"], c["num_hidden_layers"] - c["num_kv_shared_layers"]
+    x = w["model.embed_tokens.weight"][ids] * np.sqrt(c["hidden_size"])
+    owns, kept = layer_inputs(w, c, x, ids), {}
     for i, kind in enumerate(c["layer_types"]):
         p, full = f"model.layers.{i}.", kind == "full_attention"
         a = p + "self_attn."
@@ -143,10 +165,15 @@ def gemma4(w, c, ids):
         x = x + rms(y, w[p + "post_attention_layernorm.weight"], eps)
         h = rms(x, w[p + "pre_feedforward_layernorm.weight"], eps)
         g, u, o = (w[f"{p}mlp.{n}_proj.weight"] for n in ("gate", "up", "down"))
-        x = x + rms((gelu(h @ g.T) * (h @ u.T)) @ o.T, w[p + "post_feedforward_layernorm.weight"], eps)
-        y = gelu(x @ w[p + "per_layer_input_gate.weight"].T) * owns[:, i]
-        y = y @ w[p + "per_layer_projection.weight"].T
-        x = (x + rms(y, w[p + "post_per_layer_input_norm.weight"], eps)) * w[p + "layer_scalar"]
+        y = (gelu(h @ g.T) * (h @ u.T)) @ o.T
+        if c["enable_moe_block"]:
+            y = rms(y, w[p + "post_feedforward_layernorm_1.weight"], eps) + beside(w, p, x, c)
+        x = x + rms(y, w[p + "post_feedforward_layernorm.weight"], eps)
+        if owns is not None:
+            y = gelu(x @ w[p + "per_layer_input_gate.weight"].T) * owns[:, i]
+            y = y @ w[p + "per_layer_projection.weight"].T
+            x = x + rms(y, w[p + "post_per_layer_input_norm.weight"], eps)
+        x = x * w[p + "layer_scalar"]
     z = rms(x, w["model.norm.weight"], eps) @ w["model.embed_tokens.weight"].T
     cap = c.get("final_logit_softcapping")
     return cap * np.tanh(z / cap) if cap else z
@@ -176,6 +203,11 @@ GEMMA4 = {
     "enable_moe_block": False, "hidden_activation": "gelu_pytorch_tanh", "max_position_embeddings": 512,
     "tie_word_embeddings": True, "dtype": "bfloat16", "bos_token_id": 1, "eos_token_id": 2,
 }
+MIXTURE = GEMMA4 | {
+    "enable_moe_block": True, "num_experts": 8, "top_k_experts": 3, "moe_intermediate_size": 24,
+    "num_kv_shared_layers": 0, "use_double_wide_mlp": False, "hidden_size_per_layer_input": 0,
+    "num_hidden_layers": 4, "layer_types": ["sliding_attention", "full_attention"] * 2,
+}
 
 
 def mixtral_shapes(c):
@@ -195,22 +227,30 @@ def mixtral_shapes(c):
 
 def gemma4_shapes(c):
     d, v, n, own = c["hidden_size"], c["vocab_size"], c["num_hidden_layers"], c["hidden_size_per_layer_input"]
-    s = {"model.embed_tokens.weight": (v, d), "model.norm.weight": (d,),
-         "model.embed_tokens_per_layer.weight": (v, n * own),
-         "model.per_layer_model_projection.weight": (n * own, d), "model.per_layer_projection_norm.weight": (own,)}
+    s = {"model.embed_tokens.weight": (v, d), "model.norm.weight": (d,)}
+    if own:
+        s |= {"model.embed_tokens_per_layer.weight": (v, n * own),
+              "model.per_layer_model_projection.weight": (n * own, d),
+              "model.per_layer_projection_norm.weight": (own,)}
     for i, kind in enumerate(c["layer_types"]):
         p, full, shared = f"model.layers.{i}.", kind == "full_attention", i >= n - c["num_kv_shared_layers"]
         h = c["global_head_dim"] if full else c["head_dim"]
         kv = h * (c["num_global_key_value_heads"] if full else c["num_key_value_heads"])
         f = c["intermediate_size"] * (2 if shared else 1)
-        for name in ("input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm",
-                     "post_feedforward_layernorm", "post_per_layer_input_norm"):
-            s[f"{p}{name}.weight"] = (d,)
+        norms = ["input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm",
+                 "post_feedforward_layernorm"] + ["post_per_layer_input_norm"] * bool(own)
+        if c["enable_moe_block"]:
+            e, m = c["num_experts"], c["moe_intermediate_size"]
+            norms += ["pre_feedforward_layernorm_2", "post_feedforward_layernorm_1", "post_feedforward_layernorm_2"]
+            s |= {p + "router.scale": (d,), p + "router.per_expert_scale": (e,), p + "router.proj.weight": (e, d),
+                  p + "experts.gate_up_proj": (e, 2 * m, d), p + "experts.down_proj": (e, d, m)}
+        s |= {f"{p}{name}.weight": (d,) for name in norms}
         s |= {p + "self_attn.q_proj.weight": (4 * h, d), p + "self_attn.o_proj.weight": (d, 4 * h),
               p + "self_attn.q_norm.weight": (h,), p + "layer_scalar": (1,),
               p + "mlp.gate_proj.weight": (f, d), p + "mlp.up_proj.weight": (f, d),
-              p + "mlp.down_proj.weight": (d, f), p + "per_layer_input_gate.weight": (own, d),
-              p + "per_layer_projection.weight": (d, own)}
+              p + "mlp.down_proj.weight": (d, f)}
+        if own:
+            s |= {p + "per_layer_input_gate.weight": (own, d), p + "per_layer_projection.weight": (d, own)}
         if not shared:
             s |= {p + "self_attn.k_proj.weight": (kv, d), p + "self_attn.k_norm.weight": (h,)}
         if not shared and not full:
@@ -223,7 +263,7 @@ def make(directory, config, shapes, seed):
     directory.mkdir(parents=True, exist_ok=True)
     # norms about 1, else a matrix that keeps a norm
     tensors = {name: 1 + 0.1 * rng.standard_normal(s) if len(s) == 1 else
-               rng.standard_normal(s) * (1 if "embed" in name else s[1] ** -0.5) for name, s in shapes.items()}
+               rng.standard_normal(s) * (1 if "embed" in name else s[-1] ** -0.5) for name, s in shapes.items()}
     write(directory, tensors)
     (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     w, run = read(directory), PASS[config["model_type"]]
@@ -253,6 +293,7 @@ def verify(root):
 if sys.argv[1:2] == ["make"]:
     make(Path(sys.argv[2]) / "mixtral", MIXTRAL, mixtral_shapes(MIXTRAL), 11)
     make(Path(sys.argv[2]) / "gemma4_shared", GEMMA4, gemma4_shapes(GEMMA4), 12)
+    make(Path(sys.argv[2]) / "gemma4_mixture", MIXTURE, gemma4_shapes(MIXTURE), 13)
 elif sys.argv[1:2] == ["verify"]:
     verify(Path(sys.argv[2]))
 else:

@@ -156,7 +156,8 @@ static bool put_kinds(cJSON *o, const struct config *c)
 	       put_count(o, "hidden_size_per_layer_input", c->own_dim) &&
 	       put_count(o, "vocab_size_per_layer_input", c->own_vocab) &&
 	       config_put_bool(o, "use_double_wide_mlp", c->wide_ffn) &&
-	       config_put_bool(o, "enable_moe_block", false) &&
+	       config_put_bool(o, "enable_moe_block", c->n_experts) &&
+	       (!c->n_experts || put_count(o, "top_k_experts", c->routing.k)) &&
 	       (c->final_softcap > 0 ||
 	        config_put(o, "final_logit_softcapping", cJSON_CreateNull()));
 }

@@ -166,7 +166,7 @@ int plan_stacks(struct plan *p, struct err *e)
 	struct family_files f;
 
 	if (!p->config || !p->config->n_experts || !family_files(&f, p->config->model_type) ||
-	    !f.experts[0])
+	    !f.experts[0] || f.halved_experts)
 		return 0;
 	return p->format == CONVERT_SAFETENSORS ? split(p, &f, e) : stack(p, &f, e);
 }

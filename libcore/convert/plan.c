@@ -75,7 +75,7 @@ static bool is_extra(const struct plan *p, const char *name)
 /* gpt-oss's experts as published, which are parted later (weave.c). */
 static bool is_woven(const struct plan *p, const char *name)
 {
-	return p->config && p->config->n_experts && strstr(name, ".mlp.experts.") &&
+	return p->config && p->config->n_experts && strstr(name, ".experts.") &&
 	       (strstr(name, ".gate_up_proj") || strstr(name, ".down_proj"));
 }
 

@@ -127,7 +127,7 @@ static int copy_rows(struct stream *s, struct bytes data)
 
 static int load(struct stream *s, const struct tensor *t, struct bytes *out)
 {
-	size_t n = s->t->n_parts;
+	size_t n = s->t->weave ? 0 : s->t->n_parts;
 
 	*out = (struct bytes){ 0 };
 	if (t && source_data(s->p->source, t, out, &s->arena, s->e))
@@ -288,7 +288,7 @@ static void code_row(struct stream *s, size_t i, struct own *own)
 {
 	const struct item *t = s->t;
 	size_t r = s->coded.first + i;
-	struct row_in in = t->weave ? row_of_weave(s, r, own->woven) :
+	struct row_in in = t->weave ? row_of_weave(s, t->part * t->n_rows + r, own->woven) :
 	                   t->n_pieces ? row_of_piece(s, r) : row_of(s, r);
 	float *f = own->row;
 	size_t wide = row_bytes_out(t), groups = t->group ? t->n_cols / t->group : 0;

@@ -4,8 +4,9 @@
  * Latent attention's W_k and W_v stand together in Hugging Face's kv_b_proj,
  * and each in a stack, W_k turned, in a GGUF; the delta rule's q, k, v and z
  * by groups of heads, or one after the other; gpt-oss's gates and ups in
- * turns, or each in a stack. Given the weights of a plan; gives those that
- * the output has, each row of them drawn from rows or columns of others. */
+ * turns, or each in a stack; gates and ups of a stack in one. Given the
+ * weights of a plan; gives those that the output has, each row of them drawn
+ * from rows or columns of others. */
 #include "convert/plan.h"
 
 #include <stdio.h>
@@ -310,6 +311,54 @@ static int part_experts(struct plan *p, struct item *out, const struct item *t, 
 	return (int)n;
 }
 
+/* ---- stacks of gates and ups in one, of any family from a GGUF, and Gemma's as published */
+
+static int rename_to(struct plan *p, struct item *out, const struct item *t, size_t i,
+                     const char *name, struct err *e)
+{
+	*out = *t;
+	out->name = arena_printf(&p->arena, e, "model.layers.%zu.%s", i, name);
+	return out->name ? 1 : -1;
+}
+
+static int part_halves(struct plan *p, struct item *out, const struct item *t, size_t i,
+                       struct err *e)
+{
+	for (size_t k = 0; k < 2; k++) {
+		struct experts x = experts_of(p->config, k);
+		size_t n = x.rows * x.cols;
+		struct section s = { .rows = x.rows, .base = k * n, .per_period = 2 * n,
+			             .each = x.cols, .step = 1 };
+		char name[64];
+
+		snprintf(name, sizeof name, "mlp.switch_mlp.%s.weight", x.name);
+		if (check_rows(t, x.n * 2 * x.rows, x.cols, e) ||
+		    add(p, out + k, t, 1, of(&s, 1), shape_of(3, x.n, x.rows, x.cols), i, name, e))
+			return -1;
+	}
+	return 2;
+}
+
+static int halves(struct plan *p, struct item *out, const struct item *t, size_t i,
+                  const char *rest, struct err *e)
+{
+	static const char *const own[] = { "experts.gate_up_proj", "experts.down_proj" };
+	static const char *const ours[] = { "mlp.switch_mlp.gate_up_proj.weight",
+		                            "mlp.switch_mlp.down_proj.weight" };
+	struct family_files f = { 0 };
+	bool up, down, published;
+
+	family_files(&f, p->config->model_type);
+	published = f.halved_experts && p->format == CONVERT_SAFETENSORS;
+	up = !strcmp(rest, ours[0]) || (f.halved_experts && !strcmp(rest, own[0]));
+	down = f.halved_experts && (!strcmp(rest, ours[1]) || !strcmp(rest, own[1]));
+	if (!up && !down)
+		return 0;
+	if (up && p->format != CONVERT_GGUF && !published)
+		return part_halves(p, out, t, i, e);
+	return rename_to(p, out, t, i, (published ? own : ours)[down], e);
+}
+
 /* ---- two weights that become one */
 
 static const struct pair {
@@ -373,6 +422,12 @@ static int replace(struct plan *p, struct item *out, const struct item *t, bool 
 		*gone |= !strcmp(rest, pairs[k].b) && find(p, i, pairs[k].a);
 		if (!strcmp(rest, pairs[k].a))
 			return join(p, out, t, i, &pairs[k], e);
+	}
+	if (p->config->n_experts) {
+		int n = halves(p, out, t, i, rest, e);
+
+		if (n)
+			return n;
 	}
 	if (p->format != CONVERT_GGUF)
 		return 0;

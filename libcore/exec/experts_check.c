@@ -25,7 +25,7 @@ static const struct form_row {
 static const struct routing routings[] = {
 	{ .k = USED, .score = SCORE_SOFTMAX, .normalize = true, .scale = 1 },
 	{ .k = USED, .score = SCORE_SOFTMAX, .scale = 2 },
-	{ .k = USED, .score = SCORE_CHOSEN, .scale = 1 },
+	{ .k = USED, .score = SCORE_CHOSEN, .gains = true, .scale = 1 },
 	{ .k = USED, .score = SCORE_SIGMOID, .n_groups = 4, .top_groups = 2, .normalize = true,
 	  .scale = 2.5f },
 };
@@ -132,8 +132,8 @@ static void build(struct rig *g, const struct form_row *f, const struct routing 
 	op_embed(r, x, matrix(g, VOCAB, DIM, 1));
 	op_matmul(r, (struct op_product[]){ { logits, matrix(g, EXPERTS, DIM, 0.3f), NULL } }, 1, x,
 	          false);
-	op_route(r, chosen, logits, how->score == SCORE_SIGMOID ? matrix(g, 1, EXPERTS, 0.1f) : NULL,
-	         how);
+	op_route(r, chosen, logits, how->score == SCORE_SIGMOID || how->gains ?
+	         matrix(g, 1, EXPERTS, how->gains ? 1 : 0.1f) : NULL, how);
 	b = matrix(g, 1, EXPERTS * FFN, 1);
 	op_experts(r, (struct op_product[]){ { gate, stack(g, f, EXPERTS, FFN, DIM), b },
 	                                     { up, stack(g, f, EXPERTS, FFN, DIM), NULL } }, 2, x,

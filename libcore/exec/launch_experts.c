@@ -33,11 +33,11 @@ int plan_route(struct planner *p, const struct op *op)
 	const struct cl_weight *b = op->w ? op->w->device : NULL;
 	char options[160];
 
-	snprintf(options, sizeof options, "-DN=%zu -DK=%zu -DN_GROUPS=%zu -DTOP_GROUPS=%zu -D%s%s",
+	snprintf(options, sizeof options, "-DN=%zu -DK=%zu -DN_GROUPS=%zu -DTOP_GROUPS=%zu -D%s%s%s",
 	         op->src->n, how->k, how->n_groups, how->top_groups,
 	         how->score == SCORE_SIGMOID ? "SCORE_SIGMOID" :
 	         how->score == SCORE_CHOSEN  ? "SCORE_CHOSEN" : "SCORE_SOFTMAX",
-	         how->normalize ? " -DNORMALIZE" : "");
+	         how->normalize ? " -DNORMALIZE" : "", how->gains ? " -DGAINS" : "");
 	if (launch_table(p, op, row, options, 1) != 0)
 		return -1;
 	set_extent(p, op->dst);

@@ -128,12 +128,13 @@ void op_copy(struct record *r, struct slot *dst, struct slot *src, const struct 
  * logit's sigmoid, CHOSEN by the softmax over the chosen. `bias` (NULL: none) is added to what
  * is chosen by, not to weights. With n_groups > 1 only the top_groups groups of experts count
  * whose two best add up to most; the others are chosen by 0. DeepSeek-AI, 2024,
- * arXiv:2412.19437 */
+ * arXiv:2412.19437. With `gains` the vector multiplies the weights of its experts instead. */
 enum routing_score { SCORE_SOFTMAX, SCORE_SIGMOID, SCORE_CHOSEN };
 struct routing {
 	size_t k, n_groups, top_groups;
 	enum routing_score score;
 	bool normalize;        /* weights by their sum */
+	bool gains;
 	float scale;           /* then times this */
 };
 void op_route(struct record *r, struct slot *dst, struct slot *logits, const struct weight *bias,

@@ -56,7 +56,7 @@ void route_row(float *out, const float *logits, const float *bias, size_t n,
 
 		most = v > most ? v : most;
 		choice[i] = (how->score == SCORE_SIGMOID ? sigmoid(v) : v) +
-		            (bias ? (double)bias[i] : 0);
+		            (bias && !how->gains ? (double)bias[i] : 0);
 	}
 	for (size_t i = 0; how->score == SCORE_SOFTMAX && i < n; i++)
 		total += exp((double)logits[i] - most);
@@ -75,5 +75,6 @@ void route_row(float *out, const float *logits, const float *bias, size_t n,
 	if (!how->normalize && how->score != SCORE_CHOSEN)
 		sum = 1;
 	for (size_t j = 0; j < how->k; j++)
-		out[how->k + j] = (float)(weight[j] / (sum > 0 ? sum : 1) * (double)how->scale);
+		out[how->k + j] = (float)(weight[j] / (sum > 0 ? sum : 1) * (double)how->scale *
+		                          (bias && how->gains ? (double)bias[(size_t)out[j]] : 1));
 }

@@ -71,6 +71,9 @@ NEED int made_vector(struct binder *b, struct weight **out, const char *path, co
 
 NEED int bind_rows(struct binder *b, struct weight **w, size_t i, const char *module,
                    size_t first, size_t n_out, size_t total, size_t n_in, struct err *e);
+NEED int bind_gain(struct binder *b, struct weight **w, const char *path, size_t n,
+                   struct err *e);
+NEED int bind_feed_forward(struct binder *b, struct layer *l, size_t i, struct err *e);
 NEED int bind_norm(struct binder *b, struct weight **w, struct weight **bias, size_t i,
                    const char *module, size_t n, struct err *e);
 
@@ -94,5 +97,9 @@ NEED int bind_own_ends(struct binder *b, struct err *e);
 
 /* bind_experts.c */
 NEED int bind_experts(struct binder *b, struct layer *l, size_t i, struct err *e);
+/* bind_beside.c: experts beside the feed-forward, but for their stacks; rows first .. of stacks
+ * that have gates and ups in one, 1; 0: there are none */
+NEED int bind_beside(struct binder *b, struct layer *l, size_t i, struct err *e);
+NEED int bind_halves(struct binder *b, struct layer *l, size_t i, size_t k, struct err *e);
 
 #endif

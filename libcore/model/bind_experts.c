@@ -128,12 +128,15 @@ static int bind_stack(struct binder *b, struct layer *l, size_t i, size_t k, siz
 	static const char *const parts[] = { "gate_proj", "up_proj", "down_proj" };
 	struct weight **out = &l->experts[k];
 	char path[NAME_ROOM], name[NAME_ROOM];
-	int bad;
+	int bad, halves;
 
 	snprintf(path, sizeof path, "model.layers.%zu.mlp.switch_mlp.%s", i, parts[k]);
 	b->stack = b->c->n_experts;
 	b->used = b->c->routing.k;
-	if (!b->s || b->naming != NAMING_HF || bind_find(b, name, path, "weight"))
+	halves = bind_halves(b, l, i, k, e);
+	if (halves)
+		bad = halves < 0;
+	else if (!b->s || b->naming != NAMING_HF || bind_find(b, name, path, "weight"))
 		bad = bind_matrix(b, out, path, b->stack * n_out, n_in, e) ||
 		      (b->c->mlp_bias &&
 		       bind_vector(b, &l->expert_bias[k], path, "bias", b->stack * n_out, e));
@@ -151,6 +154,11 @@ int bind_experts(struct binder *b, struct layer *l, size_t i, struct err *e)
 	size_t n = c->expert_ffn, d = c->hidden, shared = c->shared_ffn;
 	char path[NAME_ROOM], name[NAME_ROOM];
 
+	if (c->family->beside)
+		return bind_beside(b, l, i, e) || bind_feed_forward(b, l, i, e) ||
+		       bind_linear(b, &l->router, NULL, i, "mlp.gate", c->n_experts, d, false, e) ||
+		       bind_stack(b, l, i, 0, n, d, e) || bind_stack(b, l, i, 1, n, d, e) ||
+		       bind_stack(b, l, i, 2, d, n, e) ? -1 : 0;
 	snprintf(path, sizeof path, "model.layers.%zu.mlp", i); /* MLX's place of some families */
 	if (!c->choice_bias || !b->s || !bind_find(b, name, path, "e_score_correction_bias"))
 		snprintf(path, sizeof path, "model.layers.%zu.mlp.gate", i);

@@ -174,9 +174,10 @@ int config_gguf_experts(struct config *c, const struct family *f, struct gguf_ke
 	size_t first = 0, shared = 0;
 	double scale = 0;
 
-	if (!f->experts[0])
+	if (!f->experts[0] || (f->beside && !source_meta(k->s, gguf_key(k, "expert_count"))))
 		return 0;
-	*r = (struct routing){ .score = f->score, .normalize = f->score != SCORE_SIGMOID };
+	*r = (struct routing){ .score = f->score, .normalize = f->score != SCORE_SIGMOID,
+		               .gains = f->beside };
 	c->expert_ffn = c->ffn;
 	c->choice_bias = f->choice_bias;
 	if (gguf_need(k, "expert_count", &c->n_experts, e) ||

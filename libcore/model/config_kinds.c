@@ -114,7 +114,7 @@ int config_check_kinds(const struct config *c, struct err *e)
 int config_kinds_json(struct config *c, const struct family *f, const cJSON *json, struct err *e)
 {
 	const cJSON *list = json_get(json, "per_layer_config");
-	bool wide = true, mixture = false;
+	bool wide = true;
 
 	if (!f->two_kinds)
 		return 0;
@@ -128,11 +128,8 @@ int config_kinds_json(struct config *c, const struct family *f, const cJSON *jso
 	    json_get_size(json, "num_kv_shared_layers", &c->n_shared, e) < 0 ||
 	    json_get_size(json, "hidden_size_per_layer_input", &c->own_dim, e) < 0 ||
 	    json_get_size(json, "vocab_size_per_layer_input", &c->own_vocab, e) < 0 ||
-	    json_get_bool(json, "use_double_wide_mlp", &wide, e) < 0 ||
-	    json_get_bool(json, "enable_moe_block", &mixture, e) < 0)
+	    json_get_bool(json, "use_double_wide_mlp", &wide, e) < 0)
 		return -1;
-	if (mixture)
-		return err_set(e, ERR_INPUT, "enable_moe_block: mixtures of %s are not read", f->name);
 	if (cJSON_IsObject(list) && each_layer(c, list, e))
 		return -1;
 	c->wide_ffn = wide && c->n_shared ? 2 * c->ffn : 0;

@@ -91,16 +91,22 @@ int config_experts_json(struct config *c, const struct family *f, const cJSON *j
                         struct err *e)
 {
 	static const char *const all[] = { "num_experts", "num_local_experts", "n_routed_experts" };
-	static const char *const used[] = { "num_experts_per_tok", "num_experts_per_token", NULL };
+	static const char *const used[] = { "num_experts_per_tok", "num_experts_per_token",
+		                            "top_k_experts" };
 	static const char *const beside[] = { "n_shared_experts", "num_shared_experts", NULL };
 	static const char *const groups[] = { "n_group", "num_expert_group", NULL };
 	size_t shared = 0;
 	double scale = 1;
 	struct routing *r = &c->routing;
+	bool has = !f->beside;
 
 	if (!f->experts[0])
 		return 0;
-	*r = (struct routing){ .score = f->score, .normalize = f->normalize };
+	if (f->beside && json_get_bool(json, "enable_moe_block", &has, e) < 0)
+		return -1;
+	if (!has)
+		return 0;
+	*r = (struct routing){ .score = f->score, .normalize = f->normalize, .gains = f->beside };
 	c->expert_ffn = c->ffn;
 	c->choice_bias = f->choice_bias;
 	if (check_names(f, json, e) || any_size(json, all, &c->n_experts, e) < 0 ||

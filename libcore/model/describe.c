@@ -74,7 +74,9 @@ void family_has(struct buf *out, size_t i)
 		join(out, &n, "the delta rule with a decay per channel between them");
 	if (f->act == ACT_CLIPPED)
 		join(out, &n, "clipped gates");
-	if (f->experts[0])
+	if (f->beside)
+		join(out, &n, "experts beside the feed-forward where the config asks for them");
+	else if (f->experts[0])
 		join(out, &n, "a mixture of experts for feed-forward");
 	if (!n)
 		join(out, &n, "the plain block: rms norm, grouped heads, rotation, a gated feed-forward");

@@ -51,6 +51,14 @@ static const struct alias gpt_oss_names[] = {
 	{ NULL, NULL },
 };
 
+static const struct alias gemma4_names[] = {
+	{ "mlp.gate", "router.proj" },
+	{ "mlp.switch_mlp.gate_proj", "experts.switch_glu.gate_proj" },
+	{ "mlp.switch_mlp.up_proj", "experts.switch_glu.up_proj" },
+	{ "mlp.switch_mlp.down_proj", "experts.switch_glu.down_proj" },
+	{ NULL, NULL },
+};
+
 static const struct alias mixtral_names[] = {
 	{ "mlp.gate", "block_sparse_moe.gate" },
 	{ "mlp.switch_mlp.gate_proj", "block_sparse_moe.switch_mlp.gate_proj" },
@@ -93,6 +101,15 @@ static const struct alias delta_gguf[] = {
 	{ "linear_attn.dt_bias", "ssm_dt.bias" },
 	{ "linear_attn.norm", "ssm_norm" },
 	{ "linear_attn.out_proj", "ssm_out" },
+	{ NULL, NULL },
+};
+
+static const struct alias beside_gguf[] = {
+	{ "pre_feedforward_layernorm_2", "pre_ffw_norm_2" },
+	{ "post_feedforward_layernorm_1", "post_ffw_norm_1" },
+	{ "post_feedforward_layernorm_2", "post_ffw_norm_2" },
+	{ "router.scale", "ffn_gate_inp.scale" },
+	{ "router.per_expert_scale", "ffn_down_exps.scale" },
 	{ NULL, NULL },
 };
 
@@ -168,7 +185,9 @@ static const struct family families[] = {
 	  .norm_plus_one = true, .embed_by_width = true, .tied = true, .act = ACT_GELU_TANH,
 	  .window_pattern = 6, .window = 512 },
 	{ .name = "gemma4_text", .class = "Gemma4ForCausalLM",
-	  .gguf = "gemma4",
+	  .gguf = "gemma4", .gguf_names = beside_gguf, .alias = gemma4_names, .beside = true,
+	  .experts = { "experts", "gate_proj", "up_proj", "down_proj" }, .halved_experts = true,
+	  .score = SCORE_CHOSEN,
 	  .norm = NORMS_AROUND, .qk_norm = true, .value_norm = true, .unscaled = true,
 	  .embed_by_width = true, .tied = true, .act = ACT_GELU_TANH, .window_pattern = 5,
 	  .window = 512, .two_kinds = true, .layer_scalar = true },
@@ -256,6 +275,7 @@ bool family_files(struct family_files *out, const char *model_type)
 		.gguf = f->gguf,
 		.yarn_exact = f->yarn_exact,
 		.paired_experts = f->paired_experts,
+		.halved_experts = f->halved_experts,
 		.whole_if_turned = f->whole_if_turned,
 		.gguf_pairs = f->gguf_interleaved || f->interleaved,
 		.norm_less_one = f->norm_plus_one,

@@ -56,6 +56,8 @@ struct family {
 	 * there; NULL: none */
 	const char *experts[4];
 	bool paired_experts;       /* one tensor of all, gate and up in turns: gate_up_proj */
+	bool halved_experts;       /* one tensor of all, first gates, then ups: gate_up_proj */
+	bool beside;               /* experts, if enable_moe_block, beside the feed-forward */
 	enum routing_score score;
 	bool normalize;            /* weights by their sum unless the config says otherwise */
 	bool choice_bias;

@@ -32,7 +32,7 @@ struct family_files {
 	bool gguf_pairs;           /* q and k rows of a head lie in adjacent pairs in a GGUF */
 	bool norm_less_one;        /* norms less one, but for a GGUF's */
 	bool whole_if_turned;      /* ... and where taps lie as MLX turns them */
-	bool yarn_exact, paired_experts; /* as in family.h */
+	bool yarn_exact, paired_experts, halved_experts; /* as in family.h */
 	bool qkv_bias, window_by_flag, window_everywhere;
 	unsigned window_pattern, unrotated_every;
 	const char *experts[4];    /* where they are one by one, and their gate, up and down; or NULL */

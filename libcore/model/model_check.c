@@ -9,7 +9,7 @@
 static const char *const families[] = { "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2",
 	"gemma3_text", "gemma4_text", "glm4", "olmo2", "phi3", "smollm3", "qwen3_moe",
 	"deepseek_v3", "gpt_oss", "lfm2", "qwen3_next", "kimi_linear", "mixtral",
-	"gemma4_shared" };
+	"gemma4_shared", "gemma4_mixture" };
 enum {
 	N_FAMILIES = sizeof families / sizeof *families,
 };

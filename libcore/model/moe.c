@@ -40,20 +40,61 @@ static void join_weighed(struct pass *p, const struct layer *l, struct slot *src
 	op_mix(p->r, p->x, p->y, p->shares);
 }
 
-void moe_block(struct pass *p, const struct layer *l)
+/* Which experts the rows take, by what is in `in`. */
+static void route(struct pass *p, const struct layer *l, struct slot *in)
+{
+	block_matmul(p, (struct op_product[]){ product(p->logits, l->router, l->logit_bias) }, 1, in,
+	             false);
+	op_route(p->r, p->chosen, p->logits, l->router_bias, &p->c->routing);
+}
+
+static void experts(struct pass *p, const struct layer *l, struct slot *in)
 {
 	size_t k = p->c->routing.k;
-	struct slot *in = block_input(p, l->norm[2]);
-	struct op_product router = product(p->logits, l->router, l->logit_bias);
 	struct op_product in_parts[] = { product(p->gates, l->experts[0], l->expert_bias[0]),
 		                         product(p->ups, l->experts[1], l->expert_bias[1]) };
 	struct op_product out = product(p->each, l->experts[2], l->expert_bias[2]);
 
-	block_matmul(p, &router, 1, in, false);
-	op_route(p->r, p->chosen, p->logits, l->router_bias, &p->c->routing);
 	op_experts(p->r, in_parts, 2, in, p->chosen, k);
 	op_glu(p->r, p->gates, p->gates, p->ups, p->c->act);
 	op_experts(p->r, &out, 1, p->gates, p->chosen, k);
+}
+
+/* x += norm(norm(feed-forward(x)) + norm(experts(x))), each with a norm before it, and the router
+ * with one of its own. Google, 2026, Gemma 4. */
+static void beside(struct pass *p, const struct layer *l)
+{
+	float eps = p->c->norm_eps;
+	struct slot *gate = l->wide ? p->wide_gate : p->gate, *up = l->wide ? p->wide_up : p->up;
+	struct op_product in[] = { product(gate, l->gate, NULL), product(up, l->up, NULL) };
+
+	op_norm_rms(p->r, p->h, p->x, l->route_norm, eps);
+	route(p, l, p->h);
+	op_norm_rms(p->r, p->h, p->x, l->side_norm[1], eps);
+	experts(p, l, p->h);
+	block_matmul(p, in, 2, block_input(p, l->norm[2]), false);
+	op_glu(p->r, gate, gate, up, p->c->act);
+	block_matmul(p, (struct op_product[]){ product(p->y, l->down, NULL) }, 1, gate, false);
+	op_norm_rms(p->r, p->y, p->y, l->side_norm[0], eps);
+	op_scale(p->r, p->h, 0, 0); /* what the experts say is added to nothing */
+	op_mix(p->r, p->h, p->each, p->chosen);
+	op_norm_rms(p->r, p->h, p->h, l->side_norm[2], eps);
+	op_add(p->r, p->y, p->h);
+	op_norm_rms(p->r, p->y, p->y, l->norm[3], eps);
+	op_add(p->r, p->x, p->y);
+}
+
+void moe_block(struct pass *p, const struct layer *l)
+{
+	struct slot *in;
+
+	if (l->route_norm) {
+		beside(p, l);
+		return;
+	}
+	in = block_input(p, l->norm[2]);
+	route(p, l, in);
+	experts(p, l, in);
 	if (l->gate)
 		block_matmul(p, (struct op_product[]){ product(p->shared_gate, l->gate, NULL),
 		                                       product(p->shared_up, l->up, NULL),

@@ -34,6 +34,7 @@ static const struct rename renames[] = {
 	{ "model.layers.{}.mlp.switch_mlp.gate_proj", NULL, "blk.{}.ffn_gate_exps" },
 	{ "model.layers.{}.mlp.switch_mlp.up_proj", NULL, "blk.{}.ffn_up_exps" },
 	{ "model.layers.{}.mlp.switch_mlp.down_proj", NULL, "blk.{}.ffn_down_exps" },
+	{ "model.layers.{}.mlp.switch_mlp.gate_up_proj", NULL, "blk.{}.ffn_gate_up_exps" },
 	{ "model.layers.{}.mlp.shared_experts.gate_proj", NULL, "blk.{}.ffn_gate_shexp" },
 	{ "model.layers.{}.mlp.shared_experts.up_proj", NULL, "blk.{}.ffn_up_shexp" },
 	{ "model.layers.{}.mlp.shared_experts.down_proj", NULL, "blk.{}.ffn_down_shexp" },

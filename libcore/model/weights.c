@@ -103,7 +103,7 @@ int bind_rows(struct binder *b, struct weight **w, size_t i, const char *module,
 }
 
 /* A norm's weights; some families store them less one. */
-static int bind_gain(struct binder *b, struct weight **w, const char *path, size_t n, struct err *e)
+int bind_gain(struct binder *b, struct weight **w, const char *path, size_t n, struct err *e)
 {
 	char name[NAME_ROOM];
 	/* a GGUF has them whole */
@@ -166,7 +166,7 @@ static int bind_qkv(struct binder *b, struct layer *l, size_t i, struct err *e)
 	       bind_linear(b, &l->v, &l->v_bias, i, "self_attn.v_proj", nk, c->hidden, has, e);
 }
 
-static int bind_feed_forward(struct binder *b, struct layer *l, size_t i, struct err *e)
+int bind_feed_forward(struct binder *b, struct layer *l, size_t i, struct err *e)
 {
 	const struct config *c = b->c;
 	size_t n = config_ffn(c, i), d = c->hidden;

@@ -26,6 +26,9 @@ struct layer {
 	/* router_bias: of the choice; experts: stacks of gate, up, down */
 	struct weight *router, *logit_bias, *router_bias, *experts[3], *expert_bias[3];
 	struct weight *share; /* weighs the shared expert */
+	/* experts beside the feed-forward: the norm that is routed by; each one's gain is
+	 * router_bias; norms after the feed-forward, before and after the experts */
+	struct weight *route_norm, *side_norm[3];
 };
 /* A matrix and the path it was found by; rows first .. of `total` where the
  * tensor has more than it (0: it has them alone). */

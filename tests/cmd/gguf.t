@@ -36,7 +36,7 @@ sub model
 	return $dir;
 }
 
-for my $f (qw(deepseek_v3 qwen3_next kimi_linear gpt_oss gemma4_text gemma4_shared)) {
+for my $f (qw(deepseek_v3 qwen3_next kimi_linear gpt_oss gemma4_text gemma4_shared gemma4_mixture)) {
 	my $want = logits(golden($f), $f);
 
 	like($want, qr/^1\t29\t\d+\t-/m, "$f: it is scored");

@@ -83,7 +83,7 @@ for my $c ([per_layer_config => { 9 => {} }, qr/per_layer_config: expected objec
            [num_kv_shared_layers => 1, qr/num_kv_shared_layers: layer 5 has no earlier one of its kind/],
            [hidden_size_per_layer_input => 99999, qr/hidden_size_per_layer_input: 99999 for 6 layers/],
            [rope_parameters => { rope_type => 'default' }, qr/rope_type: expected proportional in full layers/],
-           [enable_moe_block => JSON::PP::true, qr/enable_moe_block: mixtures of gemma4_text are not read/]) {
+           [enable_moe_block => JSON::PP::true, qr/experts: expected up to 64 of up to 1024, found 0 of 0/]) {
 	my ($key, $value, $want) = @$c;
 	$d = changed('gemma4_text', sub { $_[1]{$key} = $value });
 	refused($want, "$key: refused", @ids, '-m', $d);
