@@ -233,6 +233,14 @@ int item_path(const struct plan *p, const struct item *t, char *out, size_t room
 
 /* ---- options */
 
+static bool has_packed(const struct source *s)
+{
+	for (size_t i = 0; i < source_count(s); i++)
+		if (bytes_ends(bytes_of(source_tensor(s, i)->name), ".weight_packed"))
+			return true;
+	return false;
+}
+
 static int check(const struct plan *p, struct err *e)
 {
 	const struct convert_options *o = p->options;
@@ -248,6 +256,9 @@ static int check(const struct plan *p, struct err *e)
 	if ((p->format == CONVERT_GGUF) != (naming_of(p->source) == NAMING_GGUF) && c &&
 	    !gguf_architecture(c))
 		return err_set(e, ERR_INPUT, "%s has no GGUF architecture here", c->model_type);
+	if (p->format == CONVERT_GGUF && has_packed(p->source))
+		return err_set(e, ERR_INPUT, "weight_packed: the packed numbers of compressed-tensors are "
+		               "not written to a GGUF here");
 	if ((o->bits || o->n_rules || o->recipe) && p->format == CONVERT_SAFETENSORS)
 		return err_set(e, ERR_MISUSE, "a Hugging Face model holds no MLX quantization");
 	if (o->bits && o->blocks == DT_COUNT && p->format == CONVERT_GGUF && o->bits != 4 &&

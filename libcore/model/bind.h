@@ -55,6 +55,12 @@ NEED int bind_triple(struct binder *b, struct weight **out, const struct tensor 
 NEED int bind_blocks(struct binder *b, struct weight **out, const struct tensor *t,
                      struct weight_desc *d, struct err *e);
 
+/* packed.c: whole numbers as compressed-tensors packs them, PATH.weight_packed, _scale and _shape,
+ * into d, of which sizes are set: 1; 0: there are none. */
+NEED int packed_weight(struct binder *b, struct weight_desc *d, const char *path, size_t rows,
+                       struct err *e);
+size_t packed_bytes(const struct weight_desc *d); /* of a row, with scales and biases */
+
 /* weights.c: a slot by its path, or by layer i's module, with its bias where it has one. */
 NEED int bind_matrix(struct binder *b, struct weight **out, const char *path, size_t n_out,
                      size_t n_in, struct err *e);

@@ -81,6 +81,26 @@ static int take_floats(struct binder *b, struct weight_desc *d, struct weight_pi
 	return 0;
 }
 
+/* Packed as compressed-tensors does it: 1; 0: it is not. */
+static int take_packed(struct binder *b, struct weight_desc *d, struct weight_piece *p, size_t j,
+                       const char *path, struct err *e)
+{
+	struct weight_desc one = { .n_out = d->n_out / b->stack, .n_in = d->n_in };
+	int got = packed_weight(b, &one, path, one.n_out, e);
+
+	if (got <= 0)
+		return got;
+	if (j && (d->form != FORM_AFFINE || d->bits != one.bits || d->group != one.group ||
+	          d->dtype != one.dtype))
+		return err_set(e, ERR_INPUT, "%s: expected what the first expert has", path);
+	d->form = FORM_AFFINE;
+	d->bits = one.bits;
+	d->group = one.group;
+	d->dtype = one.dtype;
+	*p = (struct weight_piece){ one.data, one.scales, one.biases };
+	return 1;
+}
+
 /* Experts that are tensors of their own. */
 static int bind_pieces(struct binder *b, struct weight **out, size_t i, const char *part,
                        size_t n_out, size_t n_in, struct err *e)
@@ -97,10 +117,16 @@ static int bind_pieces(struct binder *b, struct weight **out, size_t i, const ch
 		char path[NAME_ROOM], name[NAME_ROOM], scales[NAME_ROOM];
 		const struct tensor *t;
 		bool codes;
+		int packed;
 
 		snprintf(path, sizeof path, "model.layers.%zu.%s.%zu.%s", i,
 		         b->c->family->experts[0], j, part);
 		t = bind_find(b, name, path, "weight");
+		packed = t ? 0 : take_packed(b, &d, &piece[j], j, path, e);
+		if (packed < 0)
+			return -1;
+		if (packed)
+			continue;
 		lacking |= !t;
 		if (!t && inventory_missing(b, name, e))
 			return -1;

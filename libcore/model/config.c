@@ -73,7 +73,8 @@ static int quantization_from_json(struct config *c, const cJSON *json, struct er
 	    json_get_size(q, "bits", &bits, e) < 0 || json_get_size(q, "group_size", &group, e) < 0)
 		return err_in(e, "quantization");
 	if ((mode && !is_mode(mode)) ||
-	    (method && !bits && strcmp(method, "fp8") && !is_mode(method)))
+	    (method && !bits && strcmp(method, "fp8") && strcmp(method, "compressed-tensors") &&
+	     !is_mode(method)))
 		return err_set(e, ERR_INPUT, "quantization: expected mode affine, mxfp4, mxfp8 or "
 		               "nvfp4, found %s", mode ? mode : method);
 	if (bits > 8 || group > 1024)

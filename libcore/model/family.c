@@ -245,6 +245,7 @@ int family_unknown(const char *what, const char *name, struct err *e)
 
 /* Text models under the names that larger ones give them. */
 static const struct { const char *type, *family; } others[] = {
+	{ "phi4", "phi3" },
 	{ "gemma3", "gemma3_text" },       { "gemma4", "gemma4_text" },
 	{ "gemma4_unified", "gemma4_text" }, { "gemma4_unified_text", "gemma4_text" },
 	{ "qwen2_vl", "qwen2" },           { "qwen2_vl_text", "qwen2" },

@@ -17,6 +17,22 @@ enum { PER_LAYER = 44, BESIDES = 10 };
 
 /* ---- slots */
 
+/* One that is there packed, or is missing. */
+static int bind_packed(struct binder *b, struct weight **out, const char *path,
+                       const char *missing, struct weight_desc *d, struct err *e)
+{
+	int got = packed_weight(b, d, path, bind_stored_rows(b, d), e);
+	size_t scale;
+
+	if (got <= 0)
+		return got < 0 ? -1 : inventory_missing(b, missing, e);
+	scale = d->n_in / d->group * dtype_info(d->dtype)->block_bytes;
+	d->data = (const unsigned char *)d->data + b->first * d->n_in * d->bits / 8;
+	d->scales = (const unsigned char *)d->scales + b->first * scale;
+	d->biases = (const unsigned char *)d->biases + b->first * scale;
+	return bind_add(b, out, d, d->n_out * packed_bytes(d), e);
+}
+
 int bind_matrix(struct binder *b, struct weight **out, const char *path, size_t n_out,
                        size_t n_in, struct err *e)
 {
@@ -29,7 +45,7 @@ int bind_matrix(struct binder *b, struct weight **out, const char *path, size_t 
 		return made_matrix(b, out, path, n_out, n_in, e);
 	t = bind_find(b, name, path, "weight");
 	if (!t)
-		return inventory_missing(b, name, e);
+		return bind_packed(b, out, path, name, &d, e);
 	if (bind_find(b, scales, path, "scales"))
 		return bind_triple(b, out, t, path, &d, e);
 	have = bind_flat(b, t);

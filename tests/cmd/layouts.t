@@ -114,13 +114,63 @@ refused(qr/topk_method: expected noaux_tc, found greedy/, 'another way to choose
 refused(qr/qk_rope_head_dim.*found 32, 15 and 32/, 'a part that has no pairs', 'clm-infer', '-m',
 	model({ %$c, qk_rope_head_dim => 15 }, %t), '--ids', '-p', '1');
 
+# ---- its experts as published: fp8 with a scale for each tile, 4-bit numbers as compressed-tensors packs them
+sub noise { join '', map { chr($_[1] + int rand $_[2]) } 1 .. $_[0] }
+{
+	my (%fp8, %plain, %packed, %codes);
+	srand 3;
+	for my $name (keys %t) {
+		my ($dtype, $shape, $bytes) = @{ $t{$name} };
+		(my $path = $name) =~ s/\.weight$//;
+		if ($name !~ /\.experts\.\d/) {
+			$fp8{$name} = $plain{$name} = $packed{$name} = $codes{$name} = $t{$name};
+			next;
+		}
+		my ($rows, $cols) = @$shape;
+		# normal numbers of either sign, which bf16 holds times an eighth
+		my @b = map { (rand() < .5 ? 128 : 0) + 40 + int rand 24 } 1 .. $rows * $cols;
+		$fp8{$name} = ['F8_E4M3', $shape, pack 'C*', @b];
+		$fp8{"${name}_scale_inv"} = ['F32', [1, 1], pack 'f<', 0.125];
+		$plain{$name} = ['BF16', $shape, pack 'S<*',
+			map { ($_ & 128) << 8 | (($_ >> 3 & 15) - 7 + 127 - 3) << 7 | ($_ & 7) << 4 } @b];
+		my ($groups, $q) = ($cols / 16, noise($rows * $cols / 2, 0, 256));
+		my @s = map { 0x3c00 + int rand 256 } 1 .. $rows * $groups; # about 2^-7
+		my $s = ['BF16', [$rows, $groups], pack 'S<*', @s];
+		$packed{"${path}.weight_packed"} = ['I32', [$rows, $cols / 8], $q];
+		$packed{"${path}.weight_scale"} = $s;
+		$packed{"${path}.weight_shape"} = ['I64', [2], pack 'Q<2', $rows, $cols];
+		$codes{$name} = ['U32', [$rows, $cols / 8], $q];
+		$codes{"$path.scales"} = $s;
+		$codes{"$path.biases"} = ['BF16', [$rows, $groups], pack 'S<*', map { ($_ | 0x8000) + (3 << 7) } @s];
+	}
+	my $how = { %$c, quantization_config => { quant_method => 'compressed-tensors', format => 'pack-quantized' } };
+	my $want = score('deepseek_v3', model($c, %plain));
+	like($want, qr/^\S+\t.*\n(?:.*\n){40}/, 'deepseek_v3: other experts');
+	is(score('deepseek_v3', model({ %$c, quantization_config => { quant_method => 'fp8' } }, %fp8)), $want, 'and in fp8');
+	$want = score('deepseek_v3', model({ %$c, quantization => { bits => 4, group_size => 16 } }, %codes));
+	like($want, qr/^\S+\t.*\n(?:.*\n){40}/, 'experts in codes');
+	is(score('deepseek_v3', model($how, %packed)), $want, 'and as compressed-tensors packs them');
+	refused(qr/weight_packed: the packed numbers of compressed-tensors are not written to a GGUF here/, 'not into a GGUF',
+		'clm-convert', model($how, %packed), '-o', new_dir() . '/no.gguf');
+	my ($shape) = grep { /1.*experts\.2\.up_proj\.weight_shape/ } keys %packed;
+	local $packed{$shape} = ['I64', [2], pack 'Q<2', 7, 9];
+	refused(qr/experts\.2\.up_proj\.weight_shape: expected 48 and 64, found 7 and 9/, 'another shape', 'clm-infer', '-m',
+		model($how, %packed), '--ids', '-p', '1');
+	(my $scale = $shape) =~ s/shape/scale/;
+	delete local $packed{$scale};
+	refused(qr/experts\.2\.up_proj\.weight_scale: missing/, 'without scales', 'clm-infer', '-m', model($how, %packed),
+		'--ids', '-p', '1');
+	(my $words = $shape) =~ s/shape/packed/;
+	delete local $packed{$words};
+	refused(qr/experts\.2\.up_proj\.weight: missing/, 'without words', 'clm-infer', '-m', model($how, %packed), '--ids', '-p', '1');
+}
+
 # ---- gpt_oss: gate and up in turns, floats turned, or mxfp4 blocks
 %t = tensors(golden('gpt_oss'));
 $c = config('gpt_oss');
 my ($n, $d, $f) = @$c{qw(num_local_experts hidden_size intermediate_size)};
 my (%floats, %blocks, %codes);
 srand 7;
-sub noise { join '', map { chr($_[1] + int rand $_[2]) } 1 .. $_[0] }
 for my $name (keys %t) {
 	my ($dtype, $shape, $bytes) = @{ $t{$name} };
 	if ($name !~ /(.*experts\.)(gate_up_proj|down_proj)(_bias)?$/) {

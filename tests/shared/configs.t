@@ -19,6 +19,7 @@ my %known = (
 	'openai--gpt-oss-20b' => ['gpt_oss', 24, 20915],
 	'moonshotai--Kimi-K2-Instruct' => ['kimi_k2', 61, 1026408],
 	'google--gemma-4-26B-A4B' => ['gemma4_text', 30, 25200],
+	'executorch--phi-4-mini-reasoning' => ['phi3', 32, 3836],
 	'mistralai--Mixtral-8x7B-v0.1' => ['mixtral', 32, 46703],
 	'Qwen--Qwen3-8B' => ['qwen3', 36, 8191],
 	'Qwen--Qwen3-VL-4B-Instruct' => ['qwen3', 36, 4022],
