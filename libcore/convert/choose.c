@@ -35,13 +35,26 @@ static bool is_stack(const char *name)
 	       strstr(name, ".unembed_out.");
 }
 
+/* What MLX makes of a router; the other matrices are alike. */
+static enum router_codes router_codes(const struct plan *p, const char *name)
+{
+	struct family_files f = { .router = ROUTER_STAYS };
+
+	if (!is_router(name))
+		return ROUTER_ALIKE;
+	if (p->format == CONVERT_GGUF || !p->config || !family_files(&f, p->config->model_type))
+		return ROUTER_STAYS;
+	return f.router;
+}
+
 static bool is_matrix(const struct plan *p, const struct item *t)
 {
 	char room[256];
 	const char *name = plan_name(p, room, sizeof room, t->name);
 
 	return (t->shape.rank == 2 || (t->shape.rank == 3 && is_stack(name))) &&
-	       bytes_ends(bytes_of(name), ".weight") && plan_knows(p, name) && !is_router(name) &&
+	       bytes_ends(bytes_of(name), ".weight") && plan_knows(p, name) &&
+	       router_codes(p, name) != ROUTER_STAYS &&
 	       !is_taps(name) && !is_added(name);
 }
 
@@ -71,7 +84,13 @@ static enum dtype float_dtype(const struct plan *p, enum dtype has)
 static bool quantize(const struct plan *p, struct item *t, enum dtype has)
 {
 	static const enum dtype blocks[] = { [4] = DT_Q4_1, [5] = DT_Q5_1, [8] = DT_Q8_0 };
-	struct target to = target_of(p, t);
+	char room[256];
+	struct target to;
+	bool ruled = target_of(&to, p, t);
+
+	if (!ruled && to.bits &&
+	    router_codes(p, plan_name(p, room, sizeof room, t->name)) == ROUTER_EIGHT)
+		to = (struct target){ CODING_AFFINE, 8, 64, DT_COUNT };
 
 	if (p->format == CONVERT_GGUF) {
 		if (to.blocks == DT_COUNT && to.bits < sizeof blocks / sizeof *blocks && blocks[to.bits])

@@ -128,8 +128,8 @@ NEED int plan_choose(struct plan *p, struct err *e);
 bool item_is_triple(const struct item *t, struct target *form);
 
 /* ---- target.c */
-/* What the options make of a weight. */
-struct target target_of(const struct plan *p, const struct item *t);
+/* What the options make of a weight; whether a rule names it. */
+bool target_of(struct target *out, const struct plan *p, const struct item *t);
 /* The type, or a narrower one, whose blocks fill a row; DT_COUNT: none. */
 enum dtype target_fitting(enum dtype t, size_t n_cols);
 /* general.file_type of the recipe; 0: it has none. */

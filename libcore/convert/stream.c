@@ -238,6 +238,24 @@ static int copy_pieces(struct stream *s)
 	return 0;
 }
 
+/* Rows as they are, from wherever they lie. */
+static int copy_weave(struct stream *s)
+{
+	for (size_t k = 0; k < 3; k++)
+		for (size_t r = 0; r < s->t->n_rows; r++) {
+			size_t at = s->t->part * s->t->n_rows + r;
+			size_t j = weave_spot(s->t->weave, at).piece, n = s->t->piece[j].n_rows;
+			struct row_in in = row_of_weave(s, at, NULL);
+			struct bytes all = k == 0 ? s->piece[j].weight :
+			                   k == 1 ? s->piece[j].scales : s->piece[j].biases;
+			const unsigned char *row = k == 0 ? in.weight : k == 1 ? in.scales : in.biases;
+
+			if (all.n && give(s, row, all.n / n))
+				return -1;
+		}
+	return 0;
+}
+
 static struct row_in row_of(const struct stream *s, size_t r)
 {
 	struct row_in in = { .t = s->t, .weight = row_in(s, s->weight, r), .row = r };
@@ -457,7 +475,7 @@ static int one(struct stream *s)
 	if (t->out != OUT_SAME)
 		return rows(s);
 	if (t->n_pieces)
-		return copy_pieces(s);
+		return (t->weave ? copy_weave : copy_pieces)(s);
 	if (copy_rows(s, s->weight))
 		return -1;
 	return (t->scales && copy_rows(s, s->scales)) || (t->biases && copy_rows(s, s->biases)) ? -1

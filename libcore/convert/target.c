@@ -268,7 +268,7 @@ static bool matches(const char *pattern, const char *name)
 	return !fnmatch(pattern, path, 0);
 }
 
-struct target target_of(const struct plan *p, const struct item *t)
+bool target_of(struct target *out, const struct plan *p, const struct item *t)
 {
 	const struct convert_options *o = p->options;
 	const struct mix *m = mix_of(p);
@@ -278,13 +278,14 @@ struct target target_of(const struct plan *p, const struct item *t)
 
 	for (size_t i = 0; i < o->n_rules; i++)
 		if (matches(o->rule[i].pattern, t->name))
-			return o->rule[i].to;
+			return *out = o->rule[i].to, true;
 	to.coding = o->coding;
 	if (m)
 		to.blocks = by_mix(p, m, t);
 	else if (widths_of(o->recipe, &low, &high))
 		to.bits = is_high(p, t->name) ? high : low;
-	return to;
+	*out = to;
+	return false;
 }
 
 /* ---- a table of rules */

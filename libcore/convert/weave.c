@@ -429,16 +429,18 @@ static int replace(struct plan *p, struct item *out, const struct item *t, bool 
 		if (n)
 			return n;
 	}
+	if (p->config->n_experts && p->format != CONVERT_SAFETENSORS &&
+	    !strncmp(rest, experts, sizeof experts - 1)) {
+		*gone = bytes_ends(bytes_of(rest), "_proj_scales");
+		return part_experts(p, out, t, i, rest + sizeof experts - 1, e);
+	}
 	if (p->format != CONVERT_GGUF)
 		return 0;
 	if (p->config->kv_rank && !strcmp(rest, pairs[0].one))
 		return part_heads(p, out, t, i, e);
 	if (p->config->delta_heads && !strcmp(rest, pairs[1].one))
 		return part_qkvz(p, out, t, i, e);
-	if (!p->config->n_experts || strncmp(rest, experts, sizeof experts - 1))
-		return 0;
-	*gone = bytes_ends(bytes_of(rest), "_proj_scales");
-	return part_experts(p, out, t, i, rest + sizeof experts - 1, e);
+	return 0;
 }
 
 int plan_weave(struct plan *p, struct err *e)

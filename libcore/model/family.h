@@ -58,6 +58,7 @@ struct family {
 	bool paired_experts;       /* one tensor of all, gate and up in turns: gate_up_proj */
 	bool halved_experts;       /* one tensor of all, first gates, then ups: gate_up_proj */
 	bool beside;               /* experts, if enable_moe_block, beside the feed-forward */
+	enum router_codes router;  /* what mlx-lm quantizes it to */
 	enum routing_score score;
 	bool normalize;            /* weights by their sum unless the config says otherwise */
 	bool choice_bias;

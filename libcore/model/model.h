@@ -25,6 +25,9 @@ bool config_name_in(const struct config *c, char *out, size_t room, enum naming 
                     const char *name);
 bool config_name_out(const struct config *c, char *out, size_t room, enum naming n,
                      const char *name);
+/* What a router becomes where matrices become codes: it stays, is as they are, or has 8 bits in
+ * groups of 64. */
+enum router_codes { ROUTER_STAYS, ROUTER_ALIKE, ROUTER_EIGHT };
 /* How a family's files are written; false: no such family. */
 struct family_files {
 	const char *class;         /* config.json's architectures */
@@ -36,6 +39,7 @@ struct family_files {
 	bool qkv_bias, window_by_flag, window_everywhere;
 	unsigned window_pattern, unrotated_every;
 	const char *experts[4];    /* where they are one by one, and their gate, up and down; or NULL */
+	enum router_codes router;
 	enum activation act;
 };
 bool family_files(struct family_files *out, const char *model_type);

@@ -53,7 +53,17 @@ my $q = run('clm-convert', '--quiet', golden('qwen3_moe'), '--quantize', '8', '-
 is($q->{rc}, 0, 'quantized');
 my $t = run('clm-info', '-t', "$d/q")->{out};
 like($t, qr/switch_mlp\.gate_proj\.scales\tbf16\t\[8,48,1\]/, 'scales of a stack');
-like($t, qr/mlp\.gate\.weight\tbf16/, 'the router stays');
+like($t, qr/mlp\.gate\.weight\tu32\t\[8,16\]/, 'the router has 8 bits');
+is(run('clm-convert', '--quiet', golden('qwen3_moe'), '--quantize', '4', '-o', "$d/q4")->{rc}, 0, 'in 4 bits');
+like(slurp("$d/q4/config.json"), qr/"model\.layers\.0\.mlp\.gate":\s*\{\s*"bits":\s*8,\s*"group_size":\s*64/, 'but for the router');
+is(run('clm-convert', '--quiet', golden('deepseek_v3'), '--quantize', '4', '-o', "$d/ds")->{rc}, 0, 'deepseek_v3 in 4 bits');
+like(run('clm-info', '-t', "$d/ds")->{out}, qr/layers\.1\.mlp\.gate\.weight\tbf16/, 'its router stays');
+is(run('clm-convert', '--quiet', golden('gpt_oss'), '--quantize', '4', '-o', "$d/go")->{rc}, 0, 'gpt_oss in 4 bits');
+$t = run('clm-info', '-t', "$d/go")->{out};
+like($t, qr/layers\.1\.mlp\.experts\.up_proj\.weight\tu32\t\[8,64,8\]/, 'experts that lay in turns too');
+like($t, qr/layers\.1\.mlp\.router\.weight\tu32\t\[8,16\]/, 'and its router');
+is(run({ in => "1 5 9\n" }, 'clm-score', '-q', '--device', 'ref', '--exact', '--ids', '-m', "$d/$_")->{rc}, 0, "$_ is scored")
+	for qw(q4 ds go);
 is(run('clm-convert', '--quiet', "$d/q", '--dequantize', '--format', 'hf', '-o', "$d/f")->{rc}, 0, 'to floats, each alone');
 is(run('clm-convert', '--quiet', "$d/f", '-o', "$d/s")->{rc}, 0, 'in stacks');
 is(run('clm-convert', '--quiet', "$d/q", '--dequantize', '-o', "$d/g")->{rc}, 0, 'to floats, in stacks');
