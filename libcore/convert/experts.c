@@ -72,7 +72,8 @@ static bool alike(const struct item *a, const struct item *b)
 {
 	return a->weight->dtype == b->weight->dtype && a->in == b->in && a->in_bits == b->in_bits &&
 	       a->in_group == b->in_group && shape_equal(&a->shape, &b->shape) &&
-	       !a->tile_scales && !b->tile_scales &&
+	       !a->tile_scales == !b->tile_scales &&
+	       (!a->tile_scales || a->tile_scales->dtype == b->tile_scales->dtype) &&
 	       (!a->scales || a->scales->dtype == b->scales->dtype);
 }
 

@@ -9,7 +9,7 @@
 struct row_in {
 	const struct item *t;
 	const unsigned char *weight, *scales, *biases;
-	size_t row;             /* its number, which the tiles go by */
+	size_t row;             /* its number in its matrix, which the tiles go by */
 	struct bytes tiles;
 };
 struct row_out {

@@ -33,7 +33,7 @@ struct stream {
 	struct item *t;
 	struct arena arena;         /* of one weight */
 	struct bytes weight, scales, biases, tiles;
-	struct piece { struct bytes weight, scales, biases; } *piece; /* of a stack */
+	struct piece { struct bytes weight, scales, biases, tiles; } *piece; /* of a stack */
 	struct moments *moments;    /* NULL: the plain rule */
 	size_t block_rows, share;   /* share: rows that a thread takes at a time */
 	struct chunk coded, done;
@@ -145,7 +145,8 @@ static int load_pieces(struct stream *s)
 	for (size_t j = 0; s->piece && j < t->n_pieces; j++)
 		if (load(s, t->piece[j].weight, &s->piece[j].weight) ||
 		    load(s, t->piece[j].scales, &s->piece[j].scales) ||
-		    load(s, t->piece[j].biases, &s->piece[j].biases))
+		    load(s, t->piece[j].biases, &s->piece[j].biases) ||
+		    load(s, t->piece[j].tile_scales, &s->piece[j].tiles))
 			return -1;
 	return t->n_pieces && !s->piece ? -1 : 0;
 }
@@ -215,7 +216,8 @@ static struct row_in row_of_piece(const struct stream *s, size_t r)
 {
 	size_t n = s->t->n_rows / s->t->n_pieces, at = r % n;
 	const struct piece *p = &s->piece[r / n];
-	struct row_in in = { .t = s->t, .row = r, .weight = p->weight.p + at * (p->weight.n / n) };
+	struct row_in in = { .t = s->t, .row = at, .weight = p->weight.p + at * (p->weight.n / n),
+		             .tiles = p->tiles };
 
 	if (p->scales.p)
 		in.scales = p->scales.p + at * (p->scales.n / n);

@@ -29,6 +29,26 @@ spit("$d/plan", "# all but these\n*.v_proj keep\n*.down_proj 6 32\n");
 is(run($q, '-t', '4:32', '-p', "$d/plan", $m, '-o', "$d/planned")->{rc}, 0, 'a plan');
 is(config("$d/planned")->{'model.layers.0.mlp.down_proj'}{bits}, 6, 'a layer of its own');
 
+# bits that both sides can hold stay as they are, others are told of
+sub rest { my $r = run('clm-convert', @_); return $r->{rc} . $r->{err} }
+for my $form (qw(q4_0 q4_1 q5_0 q5_1 q8_0)) {
+	spit("$d/all", "* $form\n");
+	is(run($q, '-p', "$d/all", $m, '-o', "$d/$form.gguf")->{rc}, 0, $form);
+	is(rest("$d/$form.gguf", '-o', "$d/$form.mlx"), '0', 'to MLX');
+	is(rest("$d/$form.mlx", '-o', "$d/$form.back.gguf"), '0', 'and back');
+	ok(slurp("$d/$form.gguf") eq slurp("$d/$form.back.gguf"), 'to the same bytes');
+}
+is(run($q, '-t', '4:32', '--dtype', 'f16', $m, '-o', "$d/a")->{rc}, 0, 'affine 4:32, scales in f16');
+is(rest("$d/a", '-o', "$d/a.gguf"), '0', 'to a GGUF');
+is(rest("$d/a.gguf", '-o', "$d/a.mlx"), '0', 'and back');
+ok(slurp("$d/a/model.safetensors") eq slurp("$d/a.mlx/model.safetensors"), 'to the same bytes');
+is(run($q, '-t', '8:64', $m, '-o', "$d/8")->{rc}, 0, 'affine with 8 bits');
+like(rest("$d/8", '-o', "$d/8.gguf"), qr/^0.*note: affine 8-bit: \d+ weights become f16, the first \S/,
+	'a GGUF has no such blocks, and that is told');
+is(run($q, '-t', 'q6_k', demo(), '-o', "$d/k.gguf")->{rc}, 0, 'Q6_K');
+like(rest("$d/k.gguf", '-o', "$d/k.mlx"), qr/^0.*note: q6_k: \d+ weights become f16, the first \S/,
+	'and MLX none of those');
+
 misused(qr/no form/, 'no form', $q, $m, '-o', "$d/x");
 misused(qr/is for a GGUF/, 'a GGUF form for MLX', $q, '-t', 'q4_k_m', $m, '-o', "$d/x");
 misused(qr/no such form/, 'an unknown form', $q, '-t', '7', $m, '-o', "$d/x");

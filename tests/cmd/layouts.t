@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # layouts.t - mixtures in the layouts of their publishers and of MLX: one
-# model, whichever way its tensors are cut; what does not fit is refused.
+# model, whichever way its tensors are cut; fp8 with scales for tiles; what
+# does not fit is refused.
 use strict;
 use warnings;
 use lib 'tests/cmd';
@@ -206,6 +207,16 @@ $want = score('gpt_oss', model($quantized, %blocks));
 like($want, qr/^\S+\t.*\n(?:.*\n){40}/, 'gpt_oss: mxfp4 as published');
 is(score('gpt_oss', model({ %$c, quantization => { mode => 'mxfp4', bits => 4, group_size => 32 } }, %codes)),
 	$want, 'gpt_oss: mxfp4 as MLX has it');
+my $to = new_dir();
+my $published = model($quantized, %blocks);
+is(run('clm-convert', $published, '-o', "$to/mlx")->{rc}, 0, 'gpt_oss: published blocks to MLX');
+my %there = tensors("$to/mlx");
+is_deeply({ map { $_ => $there{$_}[2] } grep { /experts/ } keys %there },
+	{ map { $_ => $blocks{$_}[2] } grep { /experts/ } keys %blocks }, 'the codes are the same');
+is(score('gpt_oss', "$to/mlx"), $want, 'and so are the numbers');
+is(run('clm-quantize', '-q', '-t', '4:32', $published, '-o', "$to/affine")->{rc}, 0,
+	'gpt_oss: published blocks to affine codes');
+like(score('gpt_oss', "$to/affine"), qr/^\S+\t.*\n(?:.*\n){40}/, 'which run');
 {
 	my $scales = 'model.layers.1.mlp.experts.gate_up_proj_scales';
 	local $blocks{$scales} = ['U8', [$n, $f, 4], $blocks{$scales}[2]];
@@ -217,4 +228,76 @@ is(score('gpt_oss', model({ %$c, quantization => { mode => 'mxfp4', bits => 4, g
 }
 refused(qr/swiglu_limit: expected 7, found 8/, 'other clips', 'clm-infer', '-m',
 	model({ %$c, swiglu_limit => 8 }, %t), '--ids', '-p', '1');
+
+# ---- fp8 with a scale for each 128 by 128 weights, whole tiles or not
+
+# An E4M3 as a number; 7f and ff, which are none, do not occur.
+sub e4m3
+{
+	my ($e, $m) = ($_[0] >> 3 & 15, $_[0] & 7);
+	return ($_[0] & 128 ? -1 : 1) * ($e ? (8 + $m) * 2 ** ($e - 10) : $m * 2 ** -9);
+}
+my @e4m3 = map { e4m3($_) } 0 .. 255;
+
+# ([$rows, $in], fp8), its scales, and what both say in f32.
+sub tiled
+{
+	my ($rows, $in) = @_;
+	my ($down, $across) = map { int(($_ + 127) / 128) } $rows, $in;
+	my @scale = map { 2 ** -9 * (1 + int rand 4) } 1 .. $down * $across;
+	my @byte = map { 128 * int(rand 2) + 1 + int rand 95 } 1 .. $rows * $in;
+	my @f = map { $e4m3[$byte[$_]] * $scale[int($_ / $in / 128) * $across + int($_ % $in / 128)] }
+		0 .. $#byte;
+	return (['F8_E4M3', [$rows, $in], pack 'C*', @byte], ['F32', [$down, $across], pack 'f<*', @scale],
+		['F32', [$rows, $in], pack 'f<*', @f]);
+}
+
+sub rest { my $r = run(@_); return $r->{rc} . $r->{err} }
+sub in_tiles
+{
+	my ($family, $pattern, $over, %shape) = @_;
+	my (%tiles, %plain);
+	my %have = tensors(golden($family));
+	my %cfg = (%{ config($family) }, %$over);
+
+	for my $name (keys %have) {
+		my ($dtype, $shape, $bytes) = @{ $have{$name} };
+		my ($kind) = grep { $name =~ /$_/ } keys %shape;
+		my @to = $kind ? @{ $shape{$kind} } : @$shape;
+
+		if ($name =~ $pattern) {
+			(@tiles{$name, "${name}_scale_inv"}, $plain{$name}) = tiled(@to);
+		} else {
+			my $n = 1;
+			$n *= $_ for @to;
+			$tiles{$name} = $plain{$name} = $kind ? ['F32', \@to, pack 'f<*', map { rand 1 } 1 .. $n] :
+				$have{$name};
+		}
+	}
+	my $fp8 = model({ %cfg, quantization_config => { quant_method => 'fp8', weight_block_size => [128, 128] } },
+		%tiles);
+	my $f32 = model(\%cfg, %plain);
+	my ($want, $out) = (score($family, $f32), new_dir());
+	like($want, qr/^\S+\t.*\n(?:.*\n){40}/, "$family: the numbers of fp8 tiles");
+	is(score($family, $fp8), $want, "$family: fp8 tiles");
+	for my $to ('f32', '-t 8:32') {
+		my @how = $to eq 'f32' ? ('clm-convert', '--dtype', 'f32') : ('clm-quantize', qw(-q --dtype f32), split / /, $to);
+		my @made = map { "$out/" . tr/a-z0-9//cdr } "a$to", "b$to";
+
+		is(rest(@how, $fp8, '-o', $made[0]), '0', "$family: fp8 tiles, $to");
+		is(rest(@how, $f32, '-o', $made[1]), '0', "$family: f32, $to");
+		is_deeply({ tensors($made[0]) }, { tensors($made[1]) }, 'the same weights');
+	}
+	my ($name) = grep { /_scale_inv/ } sort keys %tiles;
+	local $tiles{$name} = ['F32', [1, 9], pack 'f<9', (1) x 9];
+	refused(qr/\Q$name\E: expected \[\d,\d\] scales/, 'other tiles', 'clm-infer', '-m', model(\%cfg, %tiles),
+		'--ids', '-p', '1');
+}
+
+my $vocab = config('llama')->{vocab_size};
+in_tiles('llama', qr/_proj/, { hidden_size => 160, intermediate_size => 288, num_attention_heads => 5,
+		num_key_value_heads => 5, head_dim => 32 },
+	'embed_tokens|lm_head' => [$vocab, 160], 'norm' => [160], '(q|k|v|o)_proj' => [160, 160],
+	'(gate|up)_proj' => [288, 160], 'down_proj' => [160, 288]);
+in_tiles('deepseek_v3', qr/mlp\.experts.*_proj/, {});
 done_testing;
