@@ -2,8 +2,9 @@
 /* codes.c - codebook blocks as affine codes, for the kernels' sake
  *
  * The values of every codebook type are whole multiples of a unit per run:
- * E2M1 doubled lies in -12..12, the tables of iq4 in -127..113, the grids'
- * points in -62..62. So value = unit * code - unit * offset, with no new
+ * E2M1 doubled lies in -12..12, the tables of iq4 in -127..113, a grid's
+ * points in -62..62 or less: each type has the fewest bits that hold its own,
+ * as these are what a product reads. So value = unit * code - unit * offset, with no new
  * kernel; but for iq4_xs, whose products may round once, to the bit. */
 #include "tensor/blocks.h"
 
@@ -13,7 +14,14 @@ static const int8_t iq4_values[16] = {
 	-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
 };
 static const int8_t fp4_values[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12 };
-enum { FP4_OFFSET = 12, IQ4_OFFSET = 127, GRID_OFFSET = 128 };
+enum {
+	FP4_OFFSET = 12, IQ4_OFFSET = 127,
+	GRID_OFFSET = 128,    /* 8, 25 and 43 of either sign */
+	POINT_OFFSET = 31,    /* to 62, all even, of either sign */
+	ODD_OFFSET = 15,      /* to 15 */
+	EIGHTH_OFFSET = 9,    /* eighths of -1, 0 and 1, moved by one */
+	TERNARY_OFFSET = 1,
+};
 
 static inline float half_at(const unsigned char *p)
 {
@@ -70,14 +78,15 @@ static void iq4_xs_split(uint8_t *code, float *scale, float *bias, const unsigne
 static void divide(uint8_t *code, const float *unit, unsigned run, enum dtype t,
                    const unsigned char *in)
 {
-	unsigned n = dtype_info(t)->block;
-	float value[256];
+	const struct block_form *f = code_form_of(t);
+	unsigned n = f->block;
+	float value[256], low = -(float)f->offset, high = (float)((1u << f->bits) - 1) + low;
 
 	dtype_to_f32(t, value, in, n);
 	for (unsigned i = 0; i < n; i++) {
 		float u = unit[i / run], v = u != 0 ? rintf(value[i] / u) : 0;
 
-		code[i] = (uint8_t)(GRID_OFFSET + (v > -128 && v < 128 ? (int)v : 0));
+		code[i] = (uint8_t)((int)f->offset + (v >= low && v <= high ? (int)v : 0));
 	}
 }
 
@@ -119,7 +128,7 @@ static void iq3_xxs_split(uint8_t *code, float *scale, float *bias, const unsign
 {
 	(void)bias;
 	for (int g = 0; g < 8; g++)
-		scale[g] = nibble_unit(in, load_u32(in + 66 + 4 * g) >> 28, 0.5f);
+		scale[g] = nibble_unit(in, load_u32(in + 66 + 4 * g) >> 28, 1.0f);
 	divide(code, scale, 32, DT_IQ3_XXS, in);
 }
 
@@ -192,17 +201,17 @@ static const struct block_form forms[DT_COUNT] = {
 	[DT_NVFP4] = { 64, 36, 5, 16, FP4_OFFSET, DT_F32, nvfp4_split },
 	[DT_IQ4_NL] = { 32, 18, 8, 32, IQ4_OFFSET, DT_F32, iq4_nl_split },
 	[DT_IQ4_XS] = { 256, 136, 8, 32, IQ4_OFFSET, DT_F32, iq4_xs_split },
-	[DT_IQ1_S] = { 256, 50, 8, 32, GRID_OFFSET, DT_F32, iq1_s_split },
-	[DT_IQ1_M] = { 256, 56, 8, 16, GRID_OFFSET, DT_F32, iq1_m_split },
+	[DT_IQ1_S] = { 256, 50, 5, 32, EIGHTH_OFFSET, DT_F32, iq1_s_split },
+	[DT_IQ1_M] = { 256, 56, 5, 16, EIGHTH_OFFSET, DT_F32, iq1_m_split },
 	[DT_IQ2_XXS] = { 256, 66, 8, 32, GRID_OFFSET, DT_F32, iq2_xxs_split },
 	[DT_IQ2_XS] = { 256, 74, 8, 16, GRID_OFFSET, DT_F32, iq2_xs_split },
 	[DT_IQ2_S] = { 256, 82, 8, 16, GRID_OFFSET, DT_F32, iq2_s_split },
-	[DT_IQ3_XXS] = { 256, 98, 8, 32, GRID_OFFSET, DT_F32, iq3_xxs_split },
-	[DT_IQ3_S] = { 256, 110, 8, 32, GRID_OFFSET, DT_F32, iq3_s_split },
-	[DT_TQ1_0] = { 256, 54, 8, 64, GRID_OFFSET, DT_F32, tq1_0_split },
-	[DT_TQ2_0] = { 256, 66, 8, 64, GRID_OFFSET, DT_F32, tq2_0_split },
-	[DT_Q1_0] = { 128, 18, 8, 64, GRID_OFFSET, DT_F32, q1_0_split },
-	[DT_Q2_0] = { 64, 18, 8, 64, GRID_OFFSET, DT_F32, q2_0_split },
+	[DT_IQ3_XXS] = { 256, 98, 6, 32, POINT_OFFSET, DT_F32, iq3_xxs_split },
+	[DT_IQ3_S] = { 256, 110, 5, 32, ODD_OFFSET, DT_F32, iq3_s_split },
+	[DT_TQ1_0] = { 256, 54, 2, 64, TERNARY_OFFSET, DT_F16, tq1_0_split },
+	[DT_TQ2_0] = { 256, 66, 2, 64, TERNARY_OFFSET, DT_F16, tq2_0_split },
+	[DT_Q1_0] = { 128, 18, 2, 64, TERNARY_OFFSET, DT_F16, q1_0_split },
+	[DT_Q2_0] = { 64, 18, 2, 64, TERNARY_OFFSET, DT_F16, q2_0_split },
 };
 
 const struct block_form *code_form_of(enum dtype t)
