@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: MIT
-# quant.t - quantized models against numpy and gguf (those that build/venv
-# has): the affine rule in plain words on groups of every kind, block types
-# as their reader sees them, and a model of each block type that is read
+# quant.t - quantized models against numpy and gguf (scripts/deps --arrays):
+# the affine rule in plain words on groups of every kind, block types as
+# their reader sees them, and a model of each block type that is read
 use strict;
 use warnings;
 use Test::More;
@@ -11,9 +11,9 @@ use File::Temp qw(tempdir);
 my $build  = $ENV{BUILD}  || 'build';
 my $shared = $ENV{SHARED} || '../shared';
 my $data   = "$shared/data";
-my $python = $ENV{PYTHON} || 'build/venv/bin/python';
+my ($python) = grep { defined && -x } $ENV{PYTHON}, map { "build/$_/bin/python" } 'venv-arrays', 'venv';
 plan skip_all => "no $data"   unless -d $data;
-plan skip_all => "no $python" unless -x $python;
+plan skip_all => 'no build/venv-arrays' unless $python;
 my $have = `$python -c 'import numpy, safetensors, gguf; print("yes")' 2>&1`;
 plan skip_all => 'numpy, safetensors and gguf are not all there' unless $have eq "yes\n";
 
