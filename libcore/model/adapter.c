@@ -118,11 +118,34 @@ static int same_size(size_t *have, size_t n, const char *what, struct err *e)
 	return *have == n ? 0 : err_set(e, ERR_INPUT, "expected %zu %s, found %zu", *have, what, n);
 }
 
+/* Of experts: A is [experts][rank][in], B [experts][out][rank], as products read them. */
+static int keep_stack(struct reading *r, struct side *s, enum leaf leaf, const struct tensor *t,
+                      float *x, struct err *e)
+{
+	const size_t *n = t->shape.dim;
+
+	if ((s->a || s->b || s->m || s->out || s->in) && !s->n_stack)
+		return err_set(e, ERR_INPUT, "expected no stack, as its other tensors are none");
+	if (same_size(&s->n_stack, n[0], "experts", e) ||
+	    same_size(&s->rank, n[leaf == LEAF_A ? 1 : 2], "ranks", e))
+		return -1;
+	if (leaf == LEAF_A) {
+		s->a = x;
+		return same_size(&s->n_in, n[2], "inputs", e);
+	}
+	for (size_t i = 0; i < n[0] * n[1] * n[2]; i++)
+		x[i] = (float)((double)x[i] * r->scale);
+	s->b = x;
+	return same_size(&s->n_out, n[1], "outputs", e);
+}
+
 static int keep(struct reading *r, struct side *s, enum leaf leaf, const struct tensor *t,
                 const float *x, struct err *e)
 {
 	size_t n0 = t->shape.dim[0], n1 = t->shape.dim[1];
 
+	if (s->n_stack)
+		return err_set(e, ERR_INPUT, "a stack of experts takes lora_a and lora_b of rank 3 alone");
 	switch (leaf) {
 	case LEAF_A:
 		s->a = turned(r->a, x, n0, n1, 1, e);
@@ -152,9 +175,7 @@ static int read_tensor(struct reading *r, const struct tensor *t, struct err *e)
 
 	if (leaf < 0)
 		return err_set(e, ERR_INPUT, "expected a name ending in .lora_a, .lora_b or .m");
-	if (t->shape.rank == 3)
-		return err_set(e, ERR_INPUT, "adapters of stacked experts are not read");
-	if (t->shape.rank != leaves[leaf].rank || !dtype_info(t->dtype)->is_float ||
+	if ((t->shape.rank != leaves[leaf].rank && (t->shape.rank != 3 || leaf > LEAF_B)) || !dtype_info(t->dtype)->is_float ||
 	    !shape_count(&n, &t->shape) || !n)
 		return err_set(e, ERR_INPUT, "expected floats of rank %u, found %s", leaves[leaf].rank,
 		               shape_text(shape, sizeof shape, t->dtype, &t->shape));
@@ -168,6 +189,8 @@ static int read_tensor(struct reading *r, const struct tensor *t, struct err *e)
 			return err_set(e, ERR_INPUT, "element %zu is no finite number", i);
 	digest_add(r->digest, bytes_of(t->name));
 	digest_add(r->digest, (struct bytes){ (const unsigned char *)x, n * sizeof *x });
+	if (t->shape.rank == 3)
+		return keep_stack(r, s, (enum leaf)leaf, t, x, e);
 	return keep(r, s, (enum leaf)leaf, t, x, e) ? -1 : 0;
 }
 

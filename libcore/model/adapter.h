@@ -13,6 +13,7 @@
 struct side {
 	const char *path;      /* "model.layers.0.self_attn.q_proj" */
 	size_t rank, n_in, n_out;
+	size_t n_stack;        /* of experts: so many A and B, one after the other; else 0 */
 	const float *a;        /* [rank][n_in] */
 	const float *b;        /* [n_out][rank], the adapter's scale in it */
 	const float *m;        /* [n_out] */

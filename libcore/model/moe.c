@@ -55,9 +55,9 @@ static void experts(struct pass *p, const struct layer *l, struct slot *in)
 		                         product(p->ups, l->experts[1], l->expert_bias[1]) };
 	struct op_product out = product(p->each, l->experts[2], l->expert_bias[2]);
 
-	op_experts(p->r, in_parts, 2, in, p->chosen, k);
+	sides_experts(p->sides, p->r, in_parts, 2, in, p->chosen, k);
 	op_glu(p->r, p->gates, p->gates, p->ups, p->c->act);
-	op_experts(p->r, &out, 1, p->gates, p->chosen, k);
+	sides_experts(p->sides, p->r, &out, 1, p->gates, p->chosen, k);
 }
 
 /* x += norm(norm(feed-forward(x)) + norm(experts(x))), each with a norm before it, and the router

@@ -12,18 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct binding {
-	struct sides *s;
-	const struct config *c;
-	const struct bound *at;     /* the weight at hand */
-	const struct side *side;
-	const double *strength;     /* [n_sets + 1] of the adapter at hand */
-	size_t head_rows;           /* of a head whose rows lie in pairs, else 0 */
-	size_t first;               /* of the side's rows */
-	bool table_only;
-	struct exec *x;
-};
-
 /* ---- floats on the device */
 
 static int upload(struct binding *b, struct weight **out, const float *v, size_t n_out, size_t n_in,
@@ -96,7 +84,7 @@ static int gain_by(struct binding *b, struct gains *g, const float *v, size_t n,
 }
 
 /* A low side's strength for every set, `n` wide, times by[k] where given. */
-static struct weight *strengths(struct binding *b, const float *by, size_t n, struct err *e)
+struct weight *sides_strengths(struct binding *b, const float *by, size_t n, struct err *e)
 {
 	size_t runs = b->s->n_sets + 1;
 	float *v = floats(b, runs * n, e);
@@ -187,7 +175,7 @@ static int bind_low(struct binding *b, struct sided *o, const float *a, const fl
 		return -1;
 	l->rank = rank;
 	l->n_out = n_out;
-	*(g ? &l->wide : &l->mid) = strengths(b, g, g ? n_out : rank, e);
+	*(g ? &l->wide : &l->mid) = sides_strengths(b, g, g ? n_out : rank, e);
 	o->n_low++;
 	return l->wide || l->mid ? 0 : -1;
 }
@@ -228,18 +216,22 @@ static int bind_table(struct binding *b, struct sided *o, bool head, struct err 
 	return !back || bind_low(b, o, back, ids, s->rank, s->n_out, s->n_in, NULL, e) ? -1 : 0;
 }
 
-static struct sided *sided_of(struct binding *b, enum use use)
+struct sided *sides_add(struct sides *s, const struct weight *w, const char *path, enum use use)
 {
-	struct sides *s = b->s;
-	struct sided *o = sides_find(s, b->at->w, use);
+	struct sided *o = sides_find(s, w, use);
 
 	if (o)
 		return o;
 	o = &s->sided[s->n_sided++];
-	o->w = b->at->w;
-	o->path = b->at->path;
+	o->w = w;
+	o->path = path;
 	o->use = use;
 	return o;
+}
+
+static struct sided *sided_of(struct binding *b, enum use use)
+{
+	return sides_add(b->s, b->at->w, b->at->path, use);
 }
 
 static int bad_shape(const struct side *s, size_t n_out, size_t n_in, struct err *e)
@@ -382,9 +374,11 @@ static int bind_all(struct binding *b, const struct weights *w, const struct mod
 		b->table_only = a[i]->table_only;
 		for (size_t k = 0; k < a[i]->n_sides; k++) {
 			b->side = &a[i]->side[k];
-			if (bind_side(b, w, e))
+			if (!sides_of_experts(b->c, b->side) && bind_side(b, w, e))
 				return -1;
 		}
+		if (sides_bind_experts(b, a[i], w, e))
+			return -1;
 	}
 	return upload_gains(b, e);
 }

@@ -16,10 +16,12 @@ void sides_close(struct sides *s);
 /* Every side has been recorded: the pass has a place for it. */
 NEED int sides_all_used(const struct sides *s, struct err *e);
 
-/* As op_matmul(), op_embed() and the product with the head, with their sides;
+/* As op_matmul(), op_experts(), op_embed() and the product with the head, with their sides;
  * without any they record nothing else. s may be NULL. */
 void sides_matmul(struct sides *s, struct record *r, const struct op_product *part, size_t n_parts,
                   struct slot *src, bool add);
+void sides_experts(struct sides *s, struct record *r, const struct op_product *part,
+                   size_t n_parts, struct slot *src, struct slot *chosen, size_t n_used);
 void sides_embed(struct sides *s, struct record *r, struct slot *dst, const struct weight *table);
 void sides_head(struct sides *s, struct record *r, struct slot *dst, const struct weight *head,
                 struct slot *src);

@@ -6,9 +6,11 @@ use warnings;
 use Exporter 'import';
 use Fcntl;
 use File::Temp qw(tempdir tempfile);
+use JSON::PP;
 use POSIX ();
 
 our @EXPORT = qw(run start finish sh slurp spit demo golden new_dir refused misused files_of);
+our @EXPORT_OK = qw(tensors save_tensors);
 
 my $root = tempdir(CLEANUP => 1);
 my $n = 0;
@@ -43,6 +45,35 @@ sub files_of
 {
 	opendir my $d, $_[0] or die "$_[0]: $!";
 	return sort grep { !/^\.\.?$/ } readdir $d;
+}
+
+# { name => [dtype, [shape], bytes] } of a safetensors file, and back.
+sub tensors
+{
+	my $all = slurp($_[0]);
+	my $size = unpack 'Q<', $all;
+	my $head = decode_json(substr $all, 8, $size);
+	delete $head->{__metadata__};
+	return map {
+		my ($from, $to) = @{ $head->{$_}{data_offsets} };
+		$_ => [$head->{$_}{dtype}, $head->{$_}{shape}, substr $all, 8 + $size + $from, $to - $from]
+	} keys %$head;
+}
+
+sub save_tensors
+{
+	my ($path, %t) = @_;
+	my ($data, %head) = ('');
+
+	for (sort keys %t) {
+		my ($dtype, $shape, $bytes) = @{ $t{$_} };
+		$head{$_} = { dtype => $dtype, shape => $shape,
+			data_offsets => [length $data, length($data) + length $bytes] };
+		$data .= $bytes;
+	}
+	my $text = JSON::PP->new->canonical->encode(\%head);
+	$text .= ' ' x (-length($text) % 8);
+	spit($path, pack('Q<', length $text) . $text . $data);
 }
 
 # start({ in => TEXT, out => PATH, env => {...}, tty => 0 }, COMMAND...)

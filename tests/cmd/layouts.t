@@ -6,38 +6,18 @@ use strict;
 use warnings;
 use lib 'tests/cmd';
 use JSON::PP;
-use Run;
+use Run qw(:DEFAULT save_tensors);
 use Test::More;
 
 my $json = JSON::PP->new->canonical;
 
-# { name => [dtype, [shape], bytes] } of a safetensors file, and back.
-sub tensors
-{
-	my $all = slurp("$_[0]/model.safetensors");
-	my $n = unpack 'Q<', $all;
-	my $head = $json->decode(substr $all, 8, $n);
-	delete $head->{__metadata__};
-	return map {
-		my ($from, $to) = @{ $head->{$_}{data_offsets} };
-		$_ => [$head->{$_}{dtype}, $head->{$_}{shape}, substr $all, 8 + $n + $from, $to - $from]
-	} keys %$head;
-}
-
+sub tensors { return Run::tensors("$_[0]/model.safetensors") }
 sub model
 {
 	my ($config, %t) = @_;
-	my ($dir, $data, %head) = (new_dir(), '');
+	my $dir = new_dir();
 
-	for (sort keys %t) {
-		my ($dtype, $shape, $bytes) = @{ $t{$_} };
-		$head{$_} = { dtype => $dtype, shape => $shape,
-			data_offsets => [length $data, length($data) + length $bytes] };
-		$data .= $bytes;
-	}
-	my $text = $json->encode(\%head);
-	$text .= ' ' x (-length($text) % 8);
-	spit("$dir/model.safetensors", pack('Q<', length $text) . $text . $data);
+	save_tensors("$dir/model.safetensors", %t);
 	spit("$dir/config.json", $json->encode($config));
 	return $dir;
 }
