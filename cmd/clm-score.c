@@ -236,22 +236,26 @@ static void check(const struct args *a, char **files)
 /* ---- diff */
 
 /* Past "diff" and the base, unless -m names it. */
-static int diff(struct args *a, char **files, struct err *e)
+static int diff(struct args *a, char **files, size_t *n_failed, struct err *e)
 {
 	struct diff_options d = { .open = &a->open, .against = a->against, .scales = a->scales,
 		                  .window = a->window, .ids = a->ids, .no_special = a->no_special,
-		                  .records = a->format == 2, .quiet = a->common.quiet,
+		                  .jsonl = a->jsonl, .boundary = a->boundary,
+		                  .records = a->format == 2 || a->jsonl, .quiet = a->common.quiet,
 		                  .verbose = a->common.verbose, .feed = a->feed };
 
 	files++;
 	if (!a->open.model)
 		a->open.model = *files ? *files++ : NULL;
-	if (a->prompt || a->tokens || a->top || a->definition || a->jsonl || a->bos_each ||
+	if (a->prompt || a->tokens || a->top || a->definition || a->bos_each ||
 	    a->whole_only || a->first > 1 || a->trace)
-		cli_misuse("diff takes --adapter, --scale, --against, -w, --ids, -f and options of texts");
+		cli_misuse("diff takes --adapter, --scale, --against, -w, --ids, --jsonl, -f and options "
+		           "of texts");
+	if (a->jsonl && (a->format == 1 || a->ids || a->feed.lines || a->feed.zero || a->feed.raw))
+		cli_misuse("--jsonl takes texts and ids from records, and writes records");
 	if (feed_would_wait(files))
 		cli_misuse("no text: give a FILE, or text on standard input");
-	return diff_texts(&d, files, e);
+	return diff_texts(&d, files, n_failed, e);
 }
 
 int main(int argc, char **argv)
@@ -261,16 +265,16 @@ int main(int argc, char **argv)
 	struct opened o = { 0 };
 	struct err e = { 0 };
 	char **files = cli_parse(argc, argv, &command, &a);
-	size_t failed;
+	size_t failed = 0;
 	int rc;
 
 	if (files[0] && !strcmp(files[0], "diff")) {
-		rc = diff(&a, files, &e);
+		rc = diff(&a, files, &failed, &e);
 	} else {
 		check(&a, files);
 		rc = score(&s, &a, &o, files, &e);
 	}
-	failed = s.n_failed;
+	failed += s.n_failed;
 	scoring_release(&s);
 	open_release(&o);
 	if (rc)

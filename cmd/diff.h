@@ -11,12 +11,14 @@ struct diff_options {
 	const char *against;   /* another model; NULL: adapters */
 	const char *scales;    /* "0,0.5,1", by which the adapters' own are multiplied; NULL: 1 */
 	size_t window;         /* 0: as the model has, at most 2048 */
-	bool ids, no_special, records;
+	bool ids, jsonl, no_special, records;
+	int boundary;          /* of records */
 	bool quiet;
 	int verbose;
 	struct feed_options feed;
 };
-/* Prints a row for each scale. Misuse ends the command. */
-NEED int diff_texts(const struct diff_options *d, char **files, struct err *e);
+/* Prints a row for each scale, or one for each record and scale. Misuse ends the command;
+ * *n_failed is how many records were refused. */
+NEED int diff_texts(const struct diff_options *d, char **files, size_t *n_failed, struct err *e);
 
 #endif

@@ -39,6 +39,7 @@ void divergence_of(struct divergence *out, const float *a, const float *b, size_
 struct compare {
 	const struct view *view; /* [n] */
 	size_t n, vocab, rows;   /* rows: of a piece */
+	const struct view_text *text;
 	struct view_sum *sum;    /* [n] */
 	struct kv_seq **seq;     /* [n] */
 	struct model_work *work; /* [n] */
@@ -82,6 +83,8 @@ static void take(struct compare *c, size_t view, const float *logits, const int3
 		const float *row = logits + r * c->vocab;
 		struct divergence d;
 
+		if ((size_t)(next + r - c->text->id) < c->text->first)
+			continue;
 		divergence_of(&d, c->base + r * c->vocab, row, c->vocab);
 		s->kl += d.kl;
 		s->reverse += d.reverse;
@@ -144,16 +147,17 @@ static size_t rows_of(const struct view *v, size_t n)
 	return least;
 }
 
-int compare_views(struct view_sum *sum, const struct view *v, size_t n, const int32_t *id,
-                  size_t n_ids, size_t window_ids, struct err *e)
+int compare_views(struct view_sum *sum, const struct view *v, size_t n,
+                  const struct view_text *text, struct err *e)
 {
-	struct compare c = { .view = v, .n = n, .sum = sum, .rows = rows_of(v, n) };
+	struct compare c = { .view = v, .n = n, .text = text, .sum = sum, .rows = rows_of(v, n) };
+	size_t most = text->window;
 	int rc = -1;
 
 	c.vocab = model_config(v[0].m)->vocab;
 	if (!c.rows)
 		return err_set(e, ERR_MISUSE, "%zu views: a pass has no room for them", n);
-	if (check(&c, id, n_ids, e))
+	if (check(&c, text->id, text->n, e))
 		return -1;
 	c.seq = calloc(n, sizeof *c.seq);
 	c.work = calloc(n, sizeof *c.work);
@@ -162,8 +166,8 @@ int compare_views(struct view_sum *sum, const struct view *v, size_t n, const in
 		rc = 0;
 	else
 		err_memory(e, c.rows * c.vocab * sizeof *c.base);
-	for (size_t at = 0; at < n_ids && rc == 0; at += window_ids)
-		rc = window(&c, id + at, n_ids - at < window_ids ? n_ids - at : window_ids, e);
+	for (size_t at = 0; at < text->n && rc == 0; at += most)
+		rc = window(&c, text->id + at, text->n - at < most ? text->n - at : most, e);
 	free(c.seq);
 	free(c.work);
 	free(c.base);

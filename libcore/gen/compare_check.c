@@ -123,10 +123,10 @@ START_TEST(views)
 {
 	static float a[WINDOW * VOCAB], b[WINDOW * VOCAB];
 	struct view v[] = { { model[0], 0 }, { model[0], 0 }, { model[1], 0 } };
-	struct view_sum have[3] = { { .n = 0 } }, want = { .n = 0 };
+	struct view_sum have[3] = { { .n = 0 } }, part[3] = { { .n = 0 } }, want = { .n = 0 };
 	struct err e;
 
-	ck_assert_msg(!compare_views(have, v, 3, id, N, WINDOW, &e), "%s", e.text);
+	ck_assert_msg(!compare_views(have, v, 3, &(struct view_text){ id, N, 0, WINDOW }, &e), "%s", e.text);
 	for (size_t at = 0; at < N; at += WINDOW) {
 		size_t n = N - at < WINDOW ? N - at : WINDOW;
 
@@ -150,6 +150,13 @@ START_TEST(views)
 	near(have[2].kl, want.kl);
 	near(have[2].js, want.js);
 	ck_assert_uint_eq(kv_pool_room(model_pool(model[0])), 256);
+	/* what lies before `first` and what follows it make up the whole */
+	memset(have, 0, sizeof have);
+	ck_assert(!compare_views(have, v, 3, &(struct view_text){ id, N, WINDOW + 3, WINDOW }, &e));
+	ck_assert(!compare_views(part, v, 3, &(struct view_text){ id, WINDOW + 3, 0, WINDOW }, &e));
+	ck_assert_uint_eq(have[2].n + part[2].n, want.n);
+	near(have[2].kl + part[2].kl, want.kl);
+	near(have[2].nll + part[2].nll, want.nll);
 }
 END_TEST
 
@@ -160,7 +167,7 @@ START_TEST(refusals)
 	struct err e;
 
 	id[5] = VOCAB;
-	ck_assert(compare_views(sum, v, 2, id, N, WINDOW, &e));
+	ck_assert(compare_views(sum, v, 2, &(struct view_text){ id, N, 0, WINDOW }, &e));
 	ck_assert_str_eq(e.text, "token 5: expected an id from 0 to 319, found 320");
 }
 END_TEST

@@ -67,9 +67,11 @@ struct view_sum {
 	double kl, reverse, js; /* from the base, KL(base|view), ... */
 	double most;           /* the largest KL of a row */
 };
-/* Adds to sum[i] what view i makes of the ids, in windows; view 0 is the base. The pools hold
- * a window of every view; ERR_INPUT where vocabularies differ. */
-NEED int compare_views(struct view_sum *sum, const struct view *v, size_t n, const int32_t *id,
-                       size_t n_ids, size_t window, struct err *e);
+/* Ids in windows; those at `first` (0 counts as 1) and after it are counted. */
+struct view_text { const int32_t *id; size_t n, first, window; };
+/* Adds to sum[i] what view i makes of the text; view 0 is the base. The pools hold a window of
+ * every view; ERR_INPUT where vocabularies differ. */
+NEED int compare_views(struct view_sum *sum, const struct view *v, size_t n,
+                       const struct view_text *text, struct err *e);
 
 #endif

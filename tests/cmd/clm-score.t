@@ -174,6 +174,22 @@ refused(qr{^clm-score: /no/where}, 'no such model', { in => 'x' }, 'clm-score', 
 	my @f = split /\t/, (split /\n/, run(@d, '--against', "$d/fused")->{out})[1];
 	ok(abs($f[4] - $r[2][4]) < 1e-3 * $f[4], '--against the fused model') or diag "$f[4] $r[2][4]";
 	like(run(@d, '--adapter', $a, '-f', 'jsonl')->{out}, qr/^\{"scale": 1, .*"top1": [\d.]+\}\n\z/, 'as JSON');
+	run('clm-quantize', '-q', '-t', '3', $m, '-o', "$d/three");
+	my @jsonl = ('clm-score', 'diff', $m, '--jsonl', '--device', 'cpu', '--against', "$d/three");
+	my $pair = '{"prompt": "She was", "completion": " tired and went home"}';
+	my $r = run({ in => qq({"id": "a", "text": "She was tired and went home"}\n\n$pair\n) .
+		qq({"id": 9, "prompt_ids": [5], "top": 3}\n{"id": 10, "ids": [99999, 1]}\n) }, @jsonl);
+	my @back = map { JSON::PP::decode_json($_) } split /\n/, $r->{out};
+
+	is($r->{rc} . $r->{err}, '1', 'diff: records, some are refused');
+	is_deeply([ map { $_->{id} } @back ], [ 'a', 3, 9, 10 ], 'in order');
+	my $alone = run({ in => 'She was tired and went home' }, (grep { $_ ne '--jsonl' } @jsonl), '-f', 'jsonl');
+	my %all = %{ $back[0] };
+	delete $all{id};
+	is_deeply(\%all, JSON::PP::decode_json($alone->{out}), 'the same as of the text alone');
+	ok($back[1]{tokens} < $all{tokens} && $back[1]{kl} > 0, "a completion's tokens alone");
+	like("$back[2]{error}{message} $back[3]{error}{message}", qr/takes a text.*expected an id/, 'why');
+	misused(qr/--jsonl takes texts/, 'records as a table', @jsonl, '-f', 'tsv');
 	misused(qr/expected --adapter, or --against/, 'diff of nothing', @d);
 	misused(qr/--scale: expected numbers/, 'no such scale', @d, '--adapter', $a, '--scale', '1,x');
 	misused(qr/go with diff/, '--scale without diff', { in => 'x' }, @s, '--scale', 1);
