@@ -87,7 +87,8 @@ static int open_all(struct diff *d, struct err *e)
 
 	other.model = d->o->against;
 	d->window = d->o->window;
-	if (open_files(&d->base, d->o->open, e) || ((!d->o->ids || d->o->jsonl) && open_tokenizer(&d->base, e)) ||
+	if (open_files(&d->base, d->o->open, e) ||
+	    ((!d->o->ids || d->o->jsonl) && open_tokenizer(&d->base, e)) ||
 	    window_of(d, &d->base, e) ||
 	    (two && (open_files(&d->other, &other, e) || window_of(d, &d->other, e))) ||
 	    open_device(&d->base, d->o->open, d->o->verbose, e))
@@ -128,7 +129,8 @@ static void show(const struct diff *d, const struct buf *id)
 			s->kl / n, s->reverse / n, s->js / n, s->most, (double)s->agree / n };
 
 		if (d->o->records)
-			cli_printf(id ? "{\"id\": %.*s" : "{", id ? (int)id->n : 0, id ? (char *)id->p : "");
+			cli_printf(id ? "{\"id\": %.*s" : "{", id ? (int)id->n : 0,
+			           id ? (char *)id->p : "");
 		for (size_t k = 0; k < COLUMNS; k++)
 			if (!d->o->records)
 				cli_printf("%.9g%c", v[k], k + 1 < COLUMNS ? '\t' : '\n');

@@ -24,6 +24,28 @@ size_t row_bytes_out(const struct item *t)
 	return t->n_cols / dtype_info(t->dtype)->block * dtype_info(t->dtype)->block_bytes;
 }
 
+bool row_was_f16(const struct item *t)
+{
+	return t->in == IN_FLOAT && t->weight->dtype == DT_F16 && !t->fused && !t->tile_scales &&
+	       t->shift == 0;
+}
+
+size_t row_over_f16(const float *f, size_t n)
+{
+	float most[8] = { 0 };
+	size_t i = 0;
+
+	for (; i + 8 <= n; i += 8)
+		for (size_t k = 0; k < 8; k++)
+			most[k] = fabsf(f[i + k]) > most[k] ? fabsf(f[i + k]) : most[k];
+	for (size_t k = 1; k < 8; k++)
+		most[0] = most[k] > most[0] ? most[k] : most[0];
+	for (i = most[0] >= 65520.0f ? 0 : i; i < n; i++)
+		if (fabsf(f[i]) >= 65520.0f && isfinite(f[i]))
+			return i;
+	return n;
+}
+
 /* A scale for each 128 by 128 weights of an fp8 matrix. */
 static void scale_tiles(float *out, const struct row_in *in)
 {

@@ -20,6 +20,10 @@ struct row_out {
 };
 /* The source's form has no decoder. */
 bool row_is_unknown(const struct item *t);
+/* Its rows come from f16 as they are: all of them fit it. */
+bool row_was_f16(const struct item *t);
+/* Where the first finite number is that f16 would make an infinite one; n: there is none. */
+size_t row_over_f16(const float *f, size_t n);
 /* Bytes of a row of the output, without scales and biases beside it. */
 size_t row_bytes_out(const struct item *t);
 void row_decode(float *out, const struct row_in *in);

@@ -6,7 +6,6 @@
  * biases, and one weight where its container has it packed. */
 #include "convert/row.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,7 +16,7 @@ struct own {
 	double error, norm;         /* as item's */
 	size_t bad_row;             /* the first that holds what the type cannot, + 1 */
 	float bad_value;
-	float *row, *room;          /* [n_cols], [4 n_cols] */
+	float *f32, *room;          /* [n_cols], [4 n_cols] */
 	unsigned char *woven;       /* [n_cols] of the widest floats: a column of a piece */
 };
 
@@ -281,26 +280,12 @@ static size_t side_row(const struct item *t, size_t r)
 /* Remembers a finite number that f16 would make an infinite one. */
 static void check_row(struct own *own, const float *f, size_t n, size_t row)
 {
-	float most[8] = { 0 };
-	size_t i = 0;
+	size_t i = row_over_f16(f, n);
 
-	for (; i + 8 <= n; i += 8)
-		for (size_t k = 0; k < 8; k++)
-			most[k] = fabsf(f[i + k]) > most[k] ? fabsf(f[i + k]) : most[k];
-	for (size_t k = 1; k < 8; k++)
-		most[0] = most[k] > most[0] ? most[k] : most[0];
-	for (i = most[0] >= 65520.0f ? 0 : i; i < n; i++)
-		if (fabsf(f[i]) >= 65520.0f && isfinite(f[i]) && !own->bad_row) {
-			own->bad_row = row + 1;
-			own->bad_value = f[i];
-		}
-}
-
-/* f16 was in range before. */
-static bool was_f16(const struct item *t)
-{
-	return t->in == IN_FLOAT && t->weight->dtype == DT_F16 && !t->fused && !t->tile_scales &&
-	       t->shift == 0;
+	if (i < n) {
+		own->bad_row = row + 1;
+		own->bad_value = f[i];
+	}
 }
 
 /* Row i of the block: decoded, coded, and what that lost. */
@@ -310,7 +295,7 @@ static void code_row(struct stream *s, size_t i, struct own *own)
 	size_t r = s->coded.first + i;
 	struct row_in in = t->weave ? row_of_weave(s, t->part * t->n_rows + r, own->woven) :
 	                   t->n_pieces ? row_of_piece(s, r) : row_of(s, r);
-	float *f = own->row;
+	float *f = own->f32;
 	size_t wide = row_bytes_out(t), groups = t->group ? t->n_cols / t->group : 0;
 	size_t scale = groups * dtype_info(t->dtype)->block_bytes;
 	struct row_out out = { .t = t, .q = s->coded.bytes + i * wide, .moments = s->moments,
@@ -327,7 +312,7 @@ static void code_row(struct stream *s, size_t i, struct own *own)
 	row_decode(f, &in);
 	if (t->fused)
 		fuse_row(t->fused, f, side_row(t, r), own->room);
-	if (t->dtype == DT_F16 && !own->bad_row && !was_f16(t))
+	if (t->dtype == DT_F16 && !own->bad_row && !row_was_f16(t))
 		check_row(own, f, t->n_cols, r);
 	row_encode(&out, f, &own->error, &own->norm);
 }
@@ -387,11 +372,11 @@ static int open_rows(struct stream *s)
 	s->done.bytes = s->coded.bytes ? arena_new(&s->arena, s->block_rows, room, s->e) : NULL;
 	s->own = s->done.bytes ? arena_new(&s->arena, n, sizeof *s->own, s->e) : NULL;
 	for (size_t i = 0; i < n && s->own; i++) {
-		s->own[i].row = arena_new(&s->arena, 5 * wide, sizeof(float), s->e);
+		s->own[i].f32 = arena_new(&s->arena, 5 * wide, sizeof(float), s->e);
 		s->own[i].woven = arena_new(&s->arena, wide, sizeof(double), s->e);
-		if (!s->own[i].row || !s->own[i].woven)
+		if (!s->own[i].f32 || !s->own[i].woven)
 			return -1;
-		s->own[i].room = s->own[i].row + wide;
+		s->own[i].room = s->own[i].f32 + wide;
 	}
 	return !s->own || (t->group && open_scales(s)) ? -1 : 0;
 }

@@ -126,7 +126,8 @@ START_TEST(views)
 	struct view_sum have[3] = { { .n = 0 } }, part[3] = { { .n = 0 } }, want = { .n = 0 };
 	struct err e;
 
-	ck_assert_msg(!compare_views(have, v, 3, &(struct view_text){ id, N, 0, WINDOW }, &e), "%s", e.text);
+	ck_assert_msg(!compare_views(have, v, 3, &(struct view_text){ id, N, 0, WINDOW }, &e), "%s",
+	              e.text);
 	for (size_t at = 0; at < N; at += WINDOW) {
 		size_t n = N - at < WINDOW ? N - at : WINDOW;
 

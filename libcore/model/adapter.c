@@ -145,7 +145,8 @@ static int keep(struct reading *r, struct side *s, enum leaf leaf, const struct 
 	size_t n0 = t->shape.dim[0], n1 = t->shape.dim[1];
 
 	if (s->n_stack)
-		return err_set(e, ERR_INPUT, "a stack of experts takes lora_a and lora_b of rank 3 alone");
+		return err_set(e, ERR_INPUT, "a stack of experts takes lora_a and lora_b of rank 3 "
+		               "alone");
 	switch (leaf) {
 	case LEAF_A:
 		s->a = turned(r->a, x, n0, n1, 1, e);
@@ -175,7 +176,8 @@ static int read_tensor(struct reading *r, const struct tensor *t, struct err *e)
 
 	if (leaf < 0)
 		return err_set(e, ERR_INPUT, "expected a name ending in .lora_a, .lora_b or .m");
-	if ((t->shape.rank != leaves[leaf].rank && (t->shape.rank != 3 || leaf > LEAF_B)) || !dtype_info(t->dtype)->is_float ||
+	if ((t->shape.rank != leaves[leaf].rank && (t->shape.rank != 3 || leaf > LEAF_B)) ||
+	    !dtype_info(t->dtype)->is_float ||
 	    !shape_count(&n, &t->shape) || !n)
 		return err_set(e, ERR_INPUT, "expected floats of rank %u, found %s", leaves[leaf].rank,
 		               shape_text(shape, sizeof shape, t->dtype, &t->shape));

@@ -40,7 +40,8 @@ static bool place_of(struct place *out, const struct config *c, const struct sid
 
 	if (!c->n_experts || strncmp(at, front, sizeof front - 1))
 		return false;
-	*out = (struct place){ .layer = strtoul(at + sizeof front - 1, &end, 10), .all = s->n_stack > 0 };
+	*out = (struct place){ .all = s->n_stack > 0 };
+	out->layer = strtoul(at + sizeof front - 1, &end, 10);
 	if (*end != '.')
 		return false;
 	at = end + 1;
