@@ -243,6 +243,95 @@ static int sound(const struct head_count *n, bool old, struct fault *f)
 	return 0;
 }
 
+/* ---- the head as it comes */
+
+static bool token_char(char c)
+{
+	return isalnum((unsigned char)c) || (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+/* METHOD TARGET HTTP/1.x; the target is no empty text and has no blanks. */
+static int request_line(const char *p, bool *old, struct fault *f)
+{
+	size_t method = 0, target;
+
+	while (token_char(p[method]))
+		method++;
+	target = method + 1 + strcspn(p + method + (p[method] == ' '), " ");
+	*old = !strcmp(p + target, " HTTP/1.0");
+	if (!method || method > 15 || p[method] != ' ' || target == method + 1 ||
+	    (!*old && strcmp(p + target, " HTTP/1.1")))
+		return fault_set(f, 400, "invalid_value", "expected METHOD PATH HTTP/1.1");
+	for (size_t i = method; i < target; i++)
+		if ((unsigned char)p[i] < ' ' || (unsigned char)p[i] >= 0x7f)
+			return fault_set(f, 400, "invalid_value", "the path is not sound");
+	return 0;
+}
+
+static int field(char *p, struct head_count *n, struct fault *f)
+{
+	size_t name = 0, k;
+	char *value;
+
+	while (token_char(p[name]))
+		name++;
+	if (!name || p[name] != ':')
+		return fault_set(f, 400, "invalid_value", "expected NAME: VALUE in each line of the head");
+	p[name] = '\0';
+	value = p + name + 1 + strspn(p + name + 1, " \t");
+	for (k = strlen(value); k && strchr(" \t", value[k - 1]); k--)
+		;
+	value[k] = '\0';
+	count(n, MHD_HEADER_KIND, p, value);
+	return 0;
+}
+
+/* Lines end in CR LF; a byte of 0, and either of the two alone, are nothing
+ * that a client means. */
+static int lines_of(const char *p, size_t n, size_t *head, size_t *lines, struct fault *f)
+{
+	*head = *lines = 0;
+	for (size_t i = 0; i < n && !*head; i++) {
+		if (!p[i] || (p[i] == '\n' && (!i || p[i - 1] != '\r')) ||
+		    (p[i] == '\r' && i + 1 < n && p[i + 1] != '\n'))
+			return fault_set(f, 400, "invalid_value", "a line of the head is not sound");
+		*lines += p[i] == '\n';
+		if (i >= 3 && !memcmp(p + i - 3, "\r\n\r\n", 4))
+			*head = i + 1;
+	}
+	return 0;
+}
+
+int head_sound(char *p, size_t n, struct fault *f)
+{
+	struct head_count count_of = { 0 };
+	size_t skip = 0, head, lines;
+	bool old = false;
+	char *end;
+
+	/* an empty line before a request is passed over */
+	while (n - skip > 1 && skip < 4 && !memcmp(p + skip, "\r\n", 2))
+		skip += 2;
+	p += skip;
+	n -= skip;
+	if (lines_of(p, n, &head, &lines, f))
+		return -1;
+	if (lines > HEAD_FIELDS + 2 || (!head && n + skip > HEAD_BYTES))
+		return fault_set(f, 431, NULL, "a head of at most %d fields and %d bytes is taken",
+		                 HEAD_FIELDS, HEAD_BYTES);
+	if (!head)
+		return 0;
+	for (char *line = p; line < p + head - 2; line = end + 2) {
+		end = strchr(line, '\r');
+		*end = '\0';
+		if (line == p ? request_line(line, &old, f) : field(line, &count_of, f))
+			return -1;
+	}
+	return sound(&count_of, old, f) ? -1 : 1;
+}
+
+/* ---- the head, as the library read it */
+
 /* What a page of an allowed origin may read, and its question beforehand. */
 static void cross_origin(struct exchange *x, struct MHD_Connection *c, const char *origin)
 {

@@ -22,11 +22,11 @@
 #include "serve/metrics.h"
 #include "serve/server.h"
 
-enum { BACKLOG = 128, PER_ADDRESS = 64, CONNECTION_BYTES = 32768 };
+enum { BACKLOG = 128, CONNECTION_BYTES = 32768 };
 
 /* ---- requests */
 
-static void fresh_id(char out[REQUEST_ID])
+void fresh_id(char out[REQUEST_ID])
 {
 	unsigned char r[16];
 
@@ -228,12 +228,13 @@ static void quiet(void *arg, const char *fmt, va_list ap)
 static int start(struct listener *l, struct err *e)
 {
 	const struct serve_options *o = &l->serve->o;
-	unsigned most = (unsigned)(o->max_connections ? o->max_connections : 512);
+	unsigned most = (unsigned)(o->max_connections ? o->max_connections :
+	                                             DEFAULT_CONNECTIONS);
 
 	l->daemon = MHD_start_daemon(
-		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL,
-		NULL, handle, l, MHD_OPTION_EXTERNAL_LOGGER, quiet, NULL, MHD_OPTION_LISTEN_SOCKET,
-		l->fd, MHD_OPTION_URI_LOG_CALLBACK, begin, l, MHD_OPTION_UNESCAPE_CALLBACK, as_it_is,
+		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+			MHD_USE_ITC | MHD_USE_NO_LISTEN_SOCKET,
+		0, NULL, NULL, handle, l, MHD_OPTION_EXTERNAL_LOGGER, quiet, NULL, MHD_OPTION_URI_LOG_CALLBACK, begin, l, MHD_OPTION_UNESCAPE_CALLBACK, as_it_is,
 		NULL, MHD_OPTION_NOTIFY_COMPLETED, completed, l, MHD_OPTION_NOTIFY_CONNECTION,
 		connection, l, MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
 		(unsigned)PER_ADDRESS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
@@ -241,7 +242,6 @@ static int start(struct listener *l, struct err *e)
 		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 	if (!l->daemon)
 		return err_set(e, ERR_MACHINE, "%s: cannot start the HTTP server", l->address);
-	l->fd = -1; /* the daemon closes it */
 	return 0;
 }
 
@@ -366,17 +366,15 @@ int listen_open(struct serve *s, struct err *e)
 		if (start(l, e))
 			return -1;
 	}
-	return 0;
+	return door_open(s, e);
 }
 
 void listen_stop(struct serve *s)
 {
+	door_shut(s->door);
 	for (size_t i = 0; i < s->n_listeners; i++) {
 		struct listener *l = &s->listener[i];
-		int fd = l->daemon ? (int)MHD_quiesce_daemon(l->daemon) : -1;
 
-		if (fd >= 0)
-			close(fd);
 		if (l->path)
 			unlink(l->path);
 		free(l->path);
@@ -387,6 +385,8 @@ void listen_stop(struct serve *s)
 void listen_close(struct serve *s)
 {
 	listen_stop(s);
+	door_close(s->door);
+	s->door = NULL;
 	for (size_t i = 0; i < s->n_listeners; i++) {
 		struct listener *l = &s->listener[i];
 

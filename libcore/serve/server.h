@@ -11,7 +11,7 @@ struct MHD_Daemon;
 struct engine;
 struct keys;
 
-enum { DESKS = 2, HEAD_BYTES = 16384, HEAD_FIELDS = 100, BODY_BYTES = 32 << 20,
+enum { DESKS = 2, DEFAULT_CONNECTIONS = 512, PER_ADDRESS = 64, HEAD_BYTES = 16384, HEAD_FIELDS = 100, BODY_BYTES = 32 << 20,
        HEAD_SECONDS = 10, IDLE_SECONDS = 75, BODY_SECONDS = 30, BODY_RATE = 65536,
        PING_SECONDS = 15, STALL_SECONDS = 60, STALL_BYTES = 1 << 20 };
 
@@ -40,6 +40,7 @@ struct serve {
 	struct listener listener[SERVE_LISTEN_MAX];
 	size_t n_listeners;
 	struct models models;
+	struct door *door;
 	struct engine *engine;
 	int64_t started_at;
 	pthread_mutex_t lock;      /* of the two lists and the desk's */
@@ -72,7 +73,20 @@ NEED int listen_open(struct serve *s, struct err *e);
 void listen_stop(struct serve *s);  /* no new connections */
 void listen_close(struct serve *s);
 
+void fresh_id(char out[REQUEST_ID]);
+
+/* ---- door.c: connections up to their first head */
+struct door;
+NEED int door_open(struct serve *s, struct err *e); /* s->door, over its listeners */
+void door_shut(struct door *d);     /* no new ones */
+void door_close(struct door *d);
+/* Writes the fault to a socket that the HTTP library has not written to. */
+void door_answer(struct serve *s, int fd, const char *id, enum dialect d, const struct fault *f);
+
 /* ---- head.c: what must hold before a request is looked at */
+/* The first n bytes of a request, that may be changed: 1 its head is whole
+ * and sound, 0 there is more to come, -1 a fault. */
+NEED int head_sound(char *p, size_t n, struct fault *f);
 NEED int head_check(struct exchange *x, struct MHD_Connection *c, const struct listener *l,
                     struct fault *f);
 NEED int keys_open(struct keys **out, const char *path, struct err *e);

@@ -45,8 +45,15 @@ static void ping(struct exchange *x)
 
 static void look_at(struct watched *w, struct exchange *x, double now)
 {
+	struct fault f;
+
 	pthread_mutex_lock(&x->lock);
 	if (too_slow(x, now)) {
+		if (!x->ran && !x->status) {
+			x->status = 408;
+			fault_set(&f, 408, NULL, "the body comes too slowly");
+			door_answer(x->serve, x->fd, x->id, x->dialect, &f);
+		}
 		shutdown(x->fd, SHUT_RDWR);
 	} else if (in_flight(x)) {
 		if (x->streams && (now > x->last_out + PING_SECONDS ||

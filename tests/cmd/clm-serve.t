@@ -234,17 +234,49 @@ is(ask('GET', '/v1/models', '', "Origin: $_")->{status}, 403, "origin $_")
 like(ask('GET', '/v1/models', '', 'Origin: http://localhost:3000')->{head},
 	qr/^Access-Control-Allow-Origin: http:\/\/localhost:3000\r$/m, 'an origin that is ours');
 is(ask('OPTIONS', '/v1/models', '', 'Origin: http://localhost')->{status}, 204, 'asked beforehand');
+# ---- what is no head: our words, in the dialect of the path, and the end
 my $get = "GET /v1/models HTTP/1.1\r\nConnection: close\r\n";
-for (["two hosts", "${get}Host: localhost\r\nHost: localhost\r\n\r\n"],
-	["no host", "$get\r\n"],
-	["length and coding", "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-		. "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}"],
-	["two lengths", "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-		. "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"],
-	["a coded body", "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\n"
-		. "Connection: close\r\nContent-Length: 2\r\n\r\n{}"]) {
-	like(raw($_->[1]), qr/^(?:HTTP\/1.[01] 4\d\d|\z)/, $_->[0]);
+my $post = "POST /tokenize HTTP/1.1\r\nHost: localhost\r\n";
+my @heads = (
+	[400, 'two hosts', "${get}Host: localhost\r\nHost: localhost\r\n\r\n"],
+	[400, 'no host', "$get\r\n"],
+	[400, 'length and coding', "${post}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}"],
+	[400, 'two lengths', "${post}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"],
+	[400, 'a length with a sign', "${post}Content-Length: +2\r\n\r\n{}"],
+	[400, 'a coding of our own', "${post}Transfer-Encoding: gzip, chunked\r\n\r\n{}"],
+	[415, 'a coded body', "${post}Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"],
+	[413, 'a huge body', "${post}Content-Length: 99999999999\r\n\r\n"],
+	[400, 'a zero byte', "${get}Host: local\0host\r\n\r\n"],
+	[400, 'a bare line feed', "${get}Host: localhost\n\r\n"],
+	[400, 'a bare carriage return', "${get}Host: local\rhost\r\n\r\n"],
+	[400, 'a blank before the colon', "${get}Host : localhost\r\n\r\n"],
+	[400, 'a folded line', "${get}Host: localhost\r\n more\r\n\r\n"],
+	[400, 'no version', "GET /v1/models\r\n\r\n"],
+	[400, 'another version', "GET /v1/models HTTP/2.0\r\nHost: localhost\r\n\r\n"],
+	[400, 'no method', " /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"],
+	[400, 'not HTTP', "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"],
+	[431, '17 KiB', "${get}Host: localhost\r\nX: " . 'x' x 17000 . "\r\n\r\n"],
+	[431, 'a line without end', 'GET /v1/' . 'x' x 20000],
+	[431, '101 fields', "${get}Host: localhost\r\n" . join('', map { "X-$_: 1\r\n" } 1 .. 101) . "\r\n"],
+);
+for (@heads) {
+	my ($status, $what, $bytes) = @$_;
+	my ($head, $body) = split /\r\n\r\n/, raw($bytes), 2;
+	my $message = ref eval { decode_json($body) }->{error} ? 'OpenAI' : 'Ollama';
+
+	like($head, qr/^HTTP\/1.1 $status .*^X-Request-Id: req_[0-9a-f]{32}\r$/ms, $what);
+	is($message, $what =~ /^no.*(?:HTTP|method)/ ? $message : 'OpenAI', "$what: said so") if $status != 431;
 }
+like(raw("\r\n${get}Host: localhost\r\n\r\n"), qr/^HTTP\/1.1 200/, 'an empty line before it is nothing');
+is(scalar(() = raw("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n" x 2 . "${get}Host: localhost\r\n\r\n") =~
+	/^HTTP\/1.1 200/mg), 3, 'three in one go');
+is(ask('GET', '/v1/%2e%2e/models')->{status}, 404, 'dots are a name');
+my $half = IO::Socket::UNIX->new(Peer => $sock);
+for my $piece (map { substr $get, $_ * 7, 7 } 0 .. length($get) / 7) { print $half $piece; $half->flush }
+print $half "Host: localhost\r\n\r\n";
+$half->flush;
+shutdown $half, 1;
+like(do { local $/; <$half> }, qr/^HTTP\/1.1 200/, 'a head in pieces, and then no more');
 
 # ---- peers that leave
 for my $stream (JSON::PP::true, JSON::PP::false) {
