@@ -108,7 +108,8 @@ static int open_model(const struct serving *v, struct held *h, struct serve_mode
 	struct opened *o = &h->o;
 	struct batch_options b = { .max_sessions = v->batch ? v->batch : DEFAULT_BATCH,
 		                   .chunk = v->chunk,
-		                   .context = v->context };
+		                   .context = v->context,
+		                   .paced = true };
 	struct model_options m = { .max_rows = v->chunk > 512 ? v->chunk : 0,
 		                   .max_out = b.max_sessions + TOLD_ROWS };
 	struct config c;

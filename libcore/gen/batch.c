@@ -6,11 +6,13 @@
  * come and go between passes. A row's bits depend on its own session alone,
  * so who runs together, how prompts are cut, and who had to give way changes
  * no token. Yu et al., 2022, "Orca"; Agrawal et al., 2023, arXiv:2308.16369 */
+#include "gen/pace.h"
 #include "gen/session.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+enum { PRIORITIES = 100, PRIORITY_STEP = 64 };
 enum { DEFAULT_SESSIONS = 64, DEFAULT_CHUNK = 512, LOGPROBS = 128, GROWTH = PAGE_POSITIONS };
 
 struct batch {
@@ -25,7 +27,9 @@ struct batch {
 	size_t n_work, n_rows;
 	size_t n_told, max_told; /* rows of it that are told of; at most */
 	uint64_t arrivals, turn; /* turn: whose prompt was fed last */
-	bool closing;
+	bool closing, paced;
+	struct pace pace;
+	size_t n_decoding;       /* rows of the pass */
 };
 
 /* ---- open, close */
@@ -77,6 +81,8 @@ int batch_open(struct batch **out, struct model *m, const struct tokenizer *t,
 	/* an output that no session can want in the same pass */
 	b->max_told = model_max_out(m) - b->max_sessions + 1;
 	b->chunk = o->chunk ? o->chunk : DEFAULT_CHUNK;
+	b->paced = o->paced;
+	pace_init(&b->pace, b->chunk);
 	b->last = &b->first;
 	b->running = calloc(b->max_sessions, sizeof(struct session *));
 	b->worker = calloc(b->max_sessions, sizeof(struct session *));
@@ -138,6 +144,20 @@ void batch_close(struct batch *b)
 
 /* ---- coming and going */
 
+/* In the order of their numbers; of one number, those that ran before first. */
+static void enqueue(struct batch *b, struct session *s, bool ran)
+{
+	struct session **at = &b->first;
+
+	while (*at && ((*at)->number < s->number || (!ran && (*at)->number == s->number)))
+		at = &(*at)->next;
+	s->next = *at;
+	*at = s;
+	if (!s->next)
+		b->last = &s->next;
+	b->n_queued++;
+}
+
 int batch_add(struct batch *b, struct session **out, const int32_t *id, size_t n,
               const struct request *r, struct kv_seq *take_seq, void *user, struct err *e)
 {
@@ -149,10 +169,9 @@ int batch_add(struct batch *b, struct session **out, const int32_t *id, size_t n
 	}
 	if (session_open(&s, &b->talk, id, n, r, take_seq, user, e))
 		return -1;
-	s->number = ++b->arrivals;
-	*b->last = s;
-	b->last = &s->next;
-	b->n_queued++;
+	/* nobody waits for ever: those who come much later come after */
+	s->number = ++b->arrivals + (uint64_t)(PRIORITIES + s->r.priority) * PRIORITY_STEP;
+	enqueue(b, s, false);
 	if (out)
 		*out = s;
 	return 0;
@@ -276,7 +295,7 @@ static void drop_work(struct batch *b, const struct session *s)
 	}
 }
 
-/* Back to the head of the queue, without pages: it is computed again when
+/* Back into the queue, without pages: it is computed again when
  * there is room, and goes on where it was. */
 static void preempt(struct batch *b, size_t i)
 {
@@ -287,11 +306,7 @@ static void preempt(struct batch *b, size_t i)
 	s->in_work = false;
 	kv_seq_close(s->seq);
 	s->seq = NULL;
-	s->next = b->first;
-	b->first = s;
-	if (!s->next)
-		b->last = &s->next;
-	b->n_queued++;
+	enqueue(b, s, true);
 }
 
 /* A cache that waits in the queue and could be computed again. */
@@ -400,7 +415,7 @@ static struct session *next_prompt(const struct batch *b)
 
 static void plan(struct batch *b)
 {
-	size_t rows = model_max_rows(b->talk.model), left;
+	size_t rows = model_max_rows(b->talk.model), most, left;
 	struct session *s;
 
 	b->n_work = b->n_rows = b->n_told = 0;
@@ -408,7 +423,9 @@ static void plan(struct batch *b)
 		b->running[i]->in_work = false;
 	while ((s = next_decode(b)))
 		feed(b, s, 1);
-	left = rows - b->n_rows < b->chunk ? rows - b->n_rows : b->chunk;
+	b->n_decoding = b->n_rows;
+	most = b->paced ? pace_rows(&b->pace, b->n_decoding) : b->chunk;
+	left = rows - b->n_rows < most ? rows - b->n_rows : most;
 	while (left && (s = next_prompt(b))) {
 		size_t before = b->n_rows, n = session_pending(s);
 
@@ -438,6 +455,7 @@ static bool greedy(const struct batch *b)
 
 int batch_step(struct batch *b, struct err *e)
 {
+	double began = pace_seconds();
 	const float *logits = NULL;
 	const int32_t *ids = NULL;
 	bool best;
@@ -472,5 +490,6 @@ int batch_step(struct batch *b, struct err *e)
 	}
 	end_prompts(b);
 	sweep(b);
+	pace_note(&b->pace, b->n_decoding, b->n_rows - b->n_decoding, pace_seconds() - began);
 	return 0;
 }

@@ -22,6 +22,7 @@ struct request {
 	bool ignore_eos;
 	size_t logprobs;       /* 0 none; n: the chosen and the n - 1 most likely */
 	bool plain_logprobs;   /* the model's own: before bias and penalties */
+	int priority;          /* -100 to 100: as though it came so many times 64 requests later */
 	size_t score_first;    /* 0 none; from this place on (>= 1) each token of the prompt is told */
 	char *stop[STOP_MAX];
 	size_t n_stop;
@@ -96,6 +97,8 @@ struct batch_options {
 	size_t chunk;          /* prompt rows a pass; 0: 512 */
 	size_t context;        /* longest prompt + answer; 0: the model's max_pos */
 	bool keep_special;     /* special tokens' text is shown */
+	bool paced;            /* fewer rows of prompts where others decode: each pass
+	                        * takes less than twice the time of one without */
 };
 /* The tokenizer may be NULL: ids only, no text and no stop strings. */
 NEED int batch_open(struct batch **out, struct model *m, const struct tokenizer *t,

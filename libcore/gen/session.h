@@ -39,7 +39,7 @@ struct session {
 	struct talk *talk;
 	struct request r;
 	void *user;
-	uint64_t number; /* in order of arrival: the highest is the youngest */
+	uint64_t number; /* of arrival and priority: the highest is the last to be served */
 	int32_t *id;     /* [n] all that is known */
 	size_t n, room;
 	size_t n_prompt, n_reused, n_made;

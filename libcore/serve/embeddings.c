@@ -9,7 +9,7 @@
 #include "serve/keep.h"
 #include "serve/openai.h"
 
-enum { TEXTS_MAX = 2048 };
+enum { TEXTS_MAX = 2048, SLICE = 256 };
 
 struct embedding {
 	struct exchange *x;
@@ -20,6 +20,7 @@ struct embedding {
 	struct embed_text *text;   /* [n] */
 	size_t n, dimensions, n_tokens;
 	float *out;                /* [n][dimensions] */
+	size_t from, to;           /* texts of the slice that is computed */
 	bool truncate;
 	struct err err;
 	int rc;
@@ -153,7 +154,24 @@ static void work(void *arg)
 
 	o.normalize = true;
 	o.dimensions = m->dimensions;
-	m->rc = embed_texts(m->model->m.model, m->text, m->n, &o, m->out, &m->err);
+	m->rc = embed_texts(m->model->m.model, m->text + m->from, m->to - m->from, &o,
+	                    m->out + m->from * m->dimensions, &m->err);
+}
+
+/* A slice at a time, so that streams go on beside many texts. */
+static int compute_all(struct embedding *m, struct fault *f)
+{
+	while (m->to < m->n) {
+		size_t tokens = 0;
+
+		for (m->from = m->to; m->to < m->n && tokens < SLICE; m->to++)
+			tokens += m->text[m->to].n;
+		if (engine_run(m->model->engine, work, m, f))
+			return -1;
+		if (m->rc)
+			return fault_err(f, &m->err);
+	}
+	return 0;
 }
 
 static int compute(struct embedding *m, struct fault *f)
@@ -170,11 +188,7 @@ static int compute(struct embedding *m, struct fault *f)
 	for (size_t i = 0; i < m->n; i++)
 		m->text[i] = (struct embed_text){ m->ids[i].id, m->ids[i].n };
 	m->x->n_prompt = m->n_tokens;
-	if (!m->n)
-		return 0;
-	if (engine_run(m->model->engine, work, m, f))
-		return -1;
-	return m->rc ? fault_err(f, &m->err) : 0;
+	return compute_all(m, f);
 }
 
 /* ---- out */

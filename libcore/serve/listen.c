@@ -73,7 +73,7 @@ static void *begin(void *arg, const char *uri, struct MHD_Connection *c)
 static void log_request(struct exchange *x)
 {
 	const char *path = x->route ? x->route->path : "other";
-	int status = x->gone ? 499 : x->status;
+	int status = x->gone && x->status != 408 ? 499 : x->status;
 
 	metrics_request(x->serve, path, status);
 	server_log(x->serve,

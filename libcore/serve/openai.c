@@ -115,7 +115,13 @@ static const struct param sampling[] = {
 
 int openai_sampling(struct call *c, struct fault *f)
 {
-	return params_set(&c->r, sampling, sizeof sampling / sizeof *sampling, c->body, "", f);
+	int64_t priority = 0;
+
+	if (params_set(&c->r, sampling, sizeof sampling / sizeof *sampling, c->body, "", f) ||
+	    param_int(c->body, "priority", -100, 100, &priority, f) < 0)
+		return -1;
+	c->r.priority = (int)priority;
+	return 0;
 }
 
 int openai_stream(struct call *c, struct fault *f)

@@ -130,6 +130,16 @@ is_deeply($best[0][0], $best[1][0], 'the best of four');
 is(json(@c, { %q, best_of => 1, n => 2 })->{status}, 400, 'which are no fewer than are told');
 is(json(@c, { %q, suffix => 'end' })->{json}{error}{param}, 'suffix', 'it does not fill in');
 
+# ---- what is known is not computed again
+my @turns = ({ role => 'user', content => 'The king went to sea and said a word. ' x 40 });
+for (1, 2) {
+	$r = json('POST', '/v1/chat/completions', { model => 'demo', messages => \@turns, max_tokens => 8 })->{json};
+	last if $_ == 2;
+	push @turns, $r->{choices}[0]{message}, { role => 'user', content => 'And then?' };
+}
+my ($all, $known) = ($r->{usage}{prompt_tokens}, $r->{usage}{prompt_tokens_details}{cached_tokens});
+ok($all > 300 && $known > $all - 80, "of $all tokens of a second turn $known were known");
+
 # ---- many at once: nobody's text depends on the others
 my @many = map { { %q, seed => $_, max_tokens => 8 } } 1 .. 12;
 my @alone = map { json(@c, $_)->{json}{choices}[0]{text} } @many;
