@@ -183,7 +183,7 @@ static void drain(struct door *d, struct caller *c)
 		hang_up(d, c);
 }
 
-static void look_at(struct door *d, struct caller *c)
+static void look_at(struct door *d, struct caller *c, uint32_t events)
 {
 	struct fault f;
 	ssize_t n;
@@ -205,6 +205,8 @@ static void look_at(struct door *d, struct caller *c)
 		hand_over(d, c);
 	else if (rc < 0)
 		refuse(d, c, &f);
+	else if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		hang_up(d, c); /* the rest will never come */
 }
 
 /* ---- the thread */
@@ -241,7 +243,7 @@ static void *keep(void *arg)
 			struct caller *c = ev[i].data.ptr;
 
 			if (!c->listens)
-				look_at(d, c);
+				look_at(d, c, ev[i].events);
 			else if (!d->shut)
 				admit(d, c);
 		}

@@ -273,7 +273,7 @@ static int ask(struct call *c, struct fault *f)
 	    param_bool(c->body, "add_generation_prompt", &begin_answer, f) >= 0) {
 		a.go_on = !begin_answer;
 		rc = 0;
-		if (tools && !cJSON_IsNull(tools) && !none && tools->child)
+		if (tools && !cJSON_IsNull(tools) && !none && (tools->child || !cJSON_IsArray(tools)))
 			rc = (a.take_tools = chat_tools(tools, f)) ? 0 : -1;
 		if (rc == 0)
 			rc = chat_ask(c, &a, f);
