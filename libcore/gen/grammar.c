@@ -4,6 +4,7 @@
  * Each kind of asking is a row; its maker gives the node at which what is
  * asked begins. */
 #include "gen/graph.h"
+#include "gen/schema.h"
 
 #include <string.h>
 
@@ -93,11 +94,33 @@ static int make_json(struct grammar *g, const struct grammar_ask *a, uint32_t ru
 	return 0;
 }
 
+static int make_schema(struct grammar *g, const struct grammar_ask *a, uint32_t rule, struct err *e)
+{
+	uint32_t asked;
+
+	if (graph_schema(g, a->schema, &asked, e))
+		return -1;
+	graph_rule_set(g, rule, graph_call(g, asked, GRAPH_END));
+	return 0;
+}
+
+static int make_text(struct grammar *g, const struct grammar_ask *a, uint32_t rule, struct err *e)
+{
+	uint32_t asked;
+
+	if (graph_gbnf(g, a->text, &asked, e))
+		return -1;
+	graph_rule_set(g, rule, graph_call(g, asked, GRAPH_END));
+	return 0;
+}
+
 static const struct kind {
 	int (*make)(struct grammar *g, const struct grammar_ask *a, uint32_t rule, struct err *e);
 } kinds[] = {
 	[GRAMMAR_OBJECT] = { make_json },
 	[GRAMMAR_VALUE] = { make_json },
+	[GRAMMAR_SCHEMA] = { make_schema },
+	[GRAMMAR_TEXT] = { make_text },
 };
 
 int grammar_open(struct grammar **out, const struct grammar_ask *a, struct err *e)

@@ -9,6 +9,7 @@
 #define CLM_GEN_GRAMMAR_H
 
 #include "text/text.h"
+#include "util/json.h"
 
 struct grammar;
 
@@ -27,9 +28,13 @@ size_t grammar_states(const struct grammar *g);
 enum grammar_kind {
 	GRAMMAR_OBJECT,   /* any JSON object */
 	GRAMMAR_VALUE,    /* any JSON value */
+	GRAMMAR_SCHEMA,   /* a value of the schema (JSON Schema 2020-12) */
+	GRAMMAR_TEXT,     /* what the text says, in llama.cpp's GBNF */
 };
 struct grammar_ask {
 	enum grammar_kind kind;
+	const cJSON *schema;               /* refusals begin with its place in there */
+	struct bytes text;
 	/* Reasoning before it: tags of the model's, NULL: none. */
 	const char *think_begin, *think_end;
 	bool thinking;                     /* the answer begins within it */

@@ -77,4 +77,7 @@ uint32_t json_any_number(struct grammar *g, bool whole, uint32_t next);
 struct json_rules { uint32_t value, object, array; bool made; };
 void json_rules(struct grammar *g, struct json_rules *r);
 
+/* ---- gbnf.c: the rule of the text's root */
+NEED int graph_gbnf(struct grammar *g, struct bytes text, uint32_t *rule, struct err *e);
+
 #endif

@@ -90,28 +90,49 @@ uint32_t json_any_string(struct grammar *g, uint32_t next)
 	return graph_bytes(g, '"', '"', loop);
 }
 
+/* The control characters lo..hi that have no letter, after \u00: runs of
+ * second digits under each first one. */
+static uint32_t control_escapes(struct grammar *g, uint32_t lo, uint32_t hi, uint32_t next)
+{
+	static const struct {
+		char first, from, to;
+		uint32_t least; /* the character of `from` */
+	} run[] = {
+		{ '0', '1', '7', 0x01 }, { '0', 'b', 'b', 0x0B }, { '0', 'e', 'f', 0x0E },
+		{ '1', '0', '9', 0x10 }, { '1', 'a', 'f', 0x1A },
+	};
+	uint32_t way = GRAPH_NONE;
+
+	for (size_t i = 0; i < sizeof run / sizeof *run; i++) {
+		uint32_t most = run[i].least + (uint32_t)(run[i].to - run[i].from);
+		uint32_t from = lo > run[i].least ? lo : run[i].least, to = hi < most ? hi : most;
+		unsigned zero = (unsigned)run[i].from - run[i].least,
+			 first = (unsigned char)run[i].first;
+
+		if (from <= to)
+			way = graph_or(g,
+			               graph_bytes(g, first, first,
+			                           graph_bytes(g, zero + from, zero + to, next)),
+			               way);
+	}
+	return graph_words(g, "u00", way);
+}
+
 uint32_t json_chars(struct grammar *g, uint32_t lo, uint32_t hi, uint32_t next)
 {
 	static const struct {
 		uint32_t c;
-		const char *spelled;
+		unsigned char letter;
 	} row[] = {
-		{ '"', "\\\"" }, { '\\', "\\\\" }, { '\b', "\\b" }, { '\f', "\\f" },
-		{ '\n', "\\n" }, { '\r', "\\r" },  { '\t', "\\t" },
+		{ '"', '"' },  { '\\', '\\' }, { '\b', 'b' }, { '\f', 'f' },
+		{ '\n', 'n' }, { '\r', 'r' },  { '\t', 't' },
 	};
-	uint32_t way = plain(g, lo, hi, next);
+	uint32_t way = control_escapes(g, lo, hi, next);
 
 	for (size_t i = 0; i < sizeof row / sizeof *row; i++)
 		if (row[i].c >= lo && row[i].c <= hi)
-			way = graph_or(g, graph_words(g, row[i].spelled, next), way);
-	for (uint32_t c = lo > 1 ? lo : 1; c < 0x20 && c <= hi; c++) {
-		const char digit[] = { c < 16 ? '0' : '1', "0123456789abcdef"[c % 16], 0 };
-
-		if (c != '\b' && c != '\f' && c != '\n' && c != '\r' && c != '\t')
-			way = graph_or(g, graph_words(g, "\\u00", graph_words(g, digit, next)),
-			               way);
-	}
-	return way;
+			way = graph_or(g, graph_bytes(g, row[i].letter, row[i].letter, next), way);
+	return graph_or(g, plain(g, lo, hi, next), graph_bytes(g, '\\', '\\', way));
 }
 
 /* At most `most` digits more. */

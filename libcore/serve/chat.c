@@ -69,7 +69,7 @@ cJSON *chat_message(const char *role, char *take_text)
 	return m;
 }
 
-static bool sound_name(const char *s)
+bool chat_name_sound(const char *s)
 {
 	size_t n = strlen(s);
 
@@ -92,7 +92,7 @@ static int check_tool(const cJSON *tool, size_t i, struct fault *f)
 		return fault_param(f, place, "invalid_value", "%s: only functions are taken", place);
 	if (!cJSON_IsObject(fn))
 		return fault_param(f, place, "invalid_type", "%s.function: expected an object", place);
-	if (!cJSON_IsString(name) || !sound_name(name->valuestring))
+	if (!cJSON_IsString(name) || !chat_name_sound(name->valuestring))
 		return fault_param(f, place, "invalid_value",
 		                   "%s.function.name: expected 1 to %d of A-Z a-z 0-9 _ -", place,
 		                   TOOL_NAME_MAX);

@@ -21,6 +21,8 @@ struct chat_ask {
 /* Renders the prompt, sets the stop texts, opens the answers' parsers. */
 NEED int chat_ask(struct call *c, struct chat_ask *a, struct fault *f);
 
+/* Is it a tool's or a schema's name? */
+bool chat_name_sound(const char *name);
 /* Checked copies in the template's form. NULL: a fault. */
 cJSON *chat_tools(const cJSON *tools, struct fault *f);     /* OpenAI's and Ollama's form */
 /* A text, or parts of type "text"; the text is owned by the caller. */

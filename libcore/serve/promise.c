@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "serve/call.h"
+#include "serve/chat.h"
 
 static const cJSON *given(const cJSON *o, const char *key)
 {
@@ -15,29 +15,78 @@ static const cJSON *given(const cJSON *o, const char *key)
 	return v && !cJSON_IsNull(v) ? v : NULL;
 }
 
-static void ask(struct call *c, enum grammar_kind kind, const char *param)
+/* Each form is asked by one member alone. */
+static int ask(struct call *c, enum grammar_kind kind, const cJSON *schema, const char *param,
+               struct fault *f)
 {
+	if (c->asked)
+		return fault_param(f, param, "invalid_value", "%s: not together with %s", param,
+		                   c->asked);
 	c->ask.kind = kind;
+	c->ask.schema = schema;
 	c->asked = param;
+	return 0;
+}
+
+/* llama-server's: a text in GBNF. */
+static int ask_grammar(struct call *c, struct fault *f)
+{
+	const cJSON *text = given(c->body, "grammar");
+
+	if (!text)
+		return 0;
+	if (!cJSON_IsString(text))
+		return fault_param(f, "grammar", "invalid_type",
+		                   "grammar: expected a string, found %s", json_kind(text));
+	if (!*text->valuestring)
+		return 0;
+	c->ask.text = bytes_of(text->valuestring);
+	return ask(c, GRAMMAR_TEXT, NULL, "grammar", f);
+}
+
+/* {"type": "json_schema", "json_schema": {"name", "schema"}}; llama-server
+ * also knows a schema right here, and one with json_object. */
+static int ask_schema(struct call *c, const cJSON *format, struct fault *f)
+{
+	const cJSON *wrapped = given(format, "json_schema"), *schema = given(wrapped, "schema"),
+		    *name = given(wrapped, "name");
+
+	if (!schema)
+		schema = given(format, "schema");
+	if (wrapped && !cJSON_IsObject(wrapped))
+		return fault_param(f, "response_format.json_schema", "invalid_type",
+		                   "response_format.json_schema: expected an object, found %s",
+		                   json_kind(wrapped));
+	if (name && !(cJSON_IsString(name) && chat_name_sound(name->valuestring)))
+		return fault_param(f, "response_format.json_schema.name", "invalid_value",
+		                   "response_format.json_schema.name: expected 1 to 64 of "
+		                   "A-Z a-z 0-9 _ -");
+	if (!schema)
+		return fault_param(
+			f, "response_format", "missing_required_parameter",
+			"response_format: expected a schema in json_schema.schema, found none");
+	return ask(c, GRAMMAR_SCHEMA, schema,
+	           wrapped ? "response_format.json_schema.schema" : "response_format.schema", f);
 }
 
 int promise_openai(struct call *c, struct fault *f)
 {
-	const cJSON *format = given(c->body, "response_format"), *type = json_get(format, "type");
+	const cJSON *format = given(c->body, "response_format"), *type = json_get(format, "type"),
+		    *schema = given(c->body, "json_schema");
 	const char *t = cJSON_IsString(type) ? type->valuestring : "";
 
-	if (given(c->body, "grammar"))
-		return fault_param(f, "grammar", "unsupported_parameter",
-		                   "grammar is not supported");
+	if (ask_grammar(c, f) || (schema && ask(c, GRAMMAR_SCHEMA, schema, "json_schema", f)))
+		return -1;
 	if (!format || !strcmp(t, "text"))
 		return 0;
-	if (!strcmp(t, "json_object")) {
-		ask(c, GRAMMAR_OBJECT, "response_format");
-		return 0;
-	}
+	if (!strcmp(t, "json_schema") || (!strcmp(t, "json_object") && given(format, "schema")))
+		return ask_schema(c, format, f);
+	if (!strcmp(t, "json_object"))
+		return ask(c, GRAMMAR_OBJECT, NULL, "response_format", f);
 	return fault_param(
-		f, "response_format", "unsupported_parameter",
-		"response_format: expected the type text or json_object, found \"%.32s\"", t);
+		f, "response_format.type", "invalid_value",
+		"response_format.type: expected text, json_object or json_schema, found %s",
+		type ? json_kind(type) : "none");
 }
 
 int promise_ollama(struct call *c, struct fault *f)
@@ -46,11 +95,11 @@ int promise_ollama(struct call *c, struct fault *f)
 
 	if (!format || (cJSON_IsString(format) && !*format->valuestring))
 		return 0;
-	if (cJSON_IsString(format) && !strcmp(format->valuestring, "json")) {
-		ask(c, GRAMMAR_OBJECT, "format");
-		return 0;
-	}
-	return fault_param(f, "format", "unsupported_parameter", "format: expected \"json\"");
+	if (cJSON_IsObject(format))
+		return ask(c, GRAMMAR_SCHEMA, format, "format", f);
+	if (cJSON_IsString(format) && !strcmp(format->valuestring, "json"))
+		return ask(c, GRAMMAR_OBJECT, NULL, "format", f);
+	return fault_param(f, "format", "invalid_value", "format: expected \"json\" or a schema");
 }
 
 /* Reasoning comes first, where the model may reason. */

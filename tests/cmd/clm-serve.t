@@ -187,9 +187,33 @@ for my $seed (1 .. 4) {
 	my $text = $j->{message}{content};
 	ok($j->{finish_reason} eq 'length' || eval { JSON::PP->new->decode($text) }, "an object, as asked: $text");
 }
-for ([response_format => { type => 'xml' }], [tool_choice => 'required'], [grammar => 'root ::= "a"']) {
-	is(json('POST', '/v1/chat/completions', { %chat, @$_ })->{json}{error}{code}, 'unsupported_parameter',
-		"$_->[0]: what cannot be promised is refused");
+my $schema = { type => 'object', properties => { name => { type => 'string', maxLength => 8 },
+	age => { type => 'integer', minimum => 0, maximum => 120 }, tags => { type => 'array', items => { enum => [qw(a b)] },
+	maxItems => 2 } }, required => [qw(name age tags)], additionalProperties => JSON::PP::false };
+sub person
+{
+	my ($text) = @_;
+	my $v = eval { JSON::PP->new->decode($text) } or return 0;
+	return join(' ', sort keys %$v) eq 'age name tags' && length $v->{name} <= 8 && $v->{age} =~ /\A(\d|[1-9]\d|1[01]\d|120)\z/
+		&& @{$v->{tags}} <= 2 && !grep { !/\A[ab]\z/ } @{$v->{tags}};
+}
+my %strict = (%chat, reasoning_effort => 'none', max_tokens => 300, temperature => 1);
+my $wrapped = { type => 'json_schema', json_schema => { name => 'person', schema => $schema } };
+for my $c (@{json('POST', '/v1/chat/completions', { %strict, n => 4, response_format => $wrapped, logprobs => JSON::PP::true })
+	->{json}{choices}}) {
+	ok(person($c->{message}{content}), "of the schema: $c->{message}{content}");
+}
+ok(person(json('POST', '/api/chat', { %ollama, stream => JSON::PP::false, think => JSON::PP::false, format => $schema,
+	options => { num_predict => 300 } })->{json}{message}{content}), 'Ollama\'s format');
+is(json('POST', '/v1/completions', { model => 'demo', prompt => 'Once', grammar => 'root ::= "ab"{1,3} "c"', max_tokens => 40,
+	temperature => 0 })->{json}{choices}[0]{text} =~ /\A(ab)+c\z/, 1, 'a grammar in GBNF');
+for (['response_format.type', response_format => { type => 'xml' }, 'invalid_value'],
+	['response_format.json_schema.schema', response_format => { type => 'json_schema', json_schema => {
+		schema => { properties => { a => { uniqueItems => JSON::PP::true } } } } }, 'invalid_schema'],
+	['grammar', grammar => "root ::= \"a\nb\"", 'invalid_schema'],
+	['tool_choice', tool_choice => 'required', 'unsupported_parameter']) {
+	my $e = json('POST', '/v1/chat/completions', { %chat, $_->[1] => $_->[2] })->{json}{error};
+	is("$e->{param} $e->{code}", "$_->[0] $_->[3]", "refused: $e->{message}");
 }
 is(json('POST', '/v1/chat/completions', { %chat, messages => [{ role => 'king', content => 'x' }] })->{json}{error}{param},
 	'messages[0].role', 'no such role');
