@@ -12,7 +12,7 @@ enum { MAX_CONFIG = 1 << 20 };
 struct args {
 	struct cli_common common;
 	struct open_options open;
-	bool json, tensors, devices, families;
+	bool json, tensors, devices, families, registry;
 };
 #define AT(member) offsetof(struct args, member)
 
@@ -22,13 +22,15 @@ static const struct cli_option options[] = {
 	  .help = "list the tensors: name, dtype, shape, bytes, file" },
 	{ 0, "devices", NULL, CLI_FLAG, AT(devices), .help = "list the devices of this machine" },
 	{ 0, "families", NULL, CLI_FLAG, AT(families), .help = "list the families of models" },
+	{ 0, "registry", NULL, CLI_FLAG, AT(registry),
+	  .help = "list the models that clm-serve keeps a record of" },
 };
 static const struct cli_group groups[] = {
 	{ .title = "What to tell", .option = options, .n = sizeof options / sizeof *options },
 	{ .title = "Model", .option = open_model_table, .n = OPEN_MODEL_N, .base = AT(open) },
 };
 static const struct cli command = {
-	.synopsis = "[-j] [-t] MODEL\n[-j] --devices\n[-j] --families",
+	.synopsis = "[-j] [-t] MODEL\n[-j] --devices\n[-j] --families\n[-j] --registry",
 	.about = "Tells what a model is and the memory it needs, or which devices there are.",
 	.group = groups,
 	.n_groups = sizeof groups / sizeof *groups,
@@ -266,12 +268,12 @@ int main(int argc, char **argv)
 
 	if (models[0] && models[1])
 		cli_misuse("expected one model, found more");
-	if (!!models[0] + a.devices + a.families > 1)
-		cli_misuse("expected one of a model, --devices and --families");
+	if (!!models[0] + a.devices + a.families + a.registry > 1)
+		cli_misuse("expected one of a model, --devices, --families and --registry");
 	if (models[0])
 		a.open.model = models[0];
-	if (a.devices || a.families) {
-		rc = (a.devices ? tell_devices : tell_families)(a.json, &e);
+	if (a.devices || a.families || a.registry) {
+		rc = (a.devices ? tell_devices : a.families ? tell_families : tell_registry)(a.json, &e);
 	} else {
 		rc = open_files(&o, &a.open, &e);
 		if (rc && is_config(a.open.model))

@@ -13,12 +13,15 @@
 
 #include "serving.h"
 
+enum { KEEP_ALIVE = 300 }; /* seconds, as Ollama's server has it */
+
 struct args {
 	struct cli_common common;
 	struct open_options open;
 	struct cli_texts models, listen, hosts, origins;
 	const char *config, *key_file;
-	bool any_model;
+	const char *models_dir;
+	bool any_model, registry;
 	size_t batch, chunk, context, cache_tokens, memory, keep_alive, queue, connections, drain;
 };
 #define AT(member) offsetof(struct args, member)
@@ -28,6 +31,10 @@ static const struct cli_option models[] = {
 	  .help = "YAML: these options by name, where nothing else says" },
 	{ 'm', "model", "[NAME=]MODEL", CLI_TEXTS, AT(models), .env = true,
 	  .help = "a model to serve, and its name; may be repeated" },
+	{ 0, "models", "DIR", CLI_TEXT, AT(models_dir), .env = true,
+	  .help = "serve the models of a directory too" },
+	{ 0, "registry", NULL, CLI_FLAG, AT(registry), .env = true,
+	  .help = "serve those of the registry too; see clm-info --registry" },
 	{ 0, "any-model", NULL, CLI_FLAG, AT(any_model),
 	  .help = "answer for the only model whatever name is asked for" },
 };
@@ -204,7 +211,11 @@ static int serve(struct service *v, struct err *e)
 		                   .queue = a->queue,
 		                   .max_connections = a->connections,
 		                   .memory = a->memory,
-		                   .opener = { &v->serving, serving_open, serving_close },
+		                   .models_dir = a->models_dir,
+		                   .registered = a->registry,
+		                   .keep_alive = a->keep_alive ? (double)a->keep_alive : KEEP_ALIVE,
+		                   .opener = { &v->serving, serving_open, serving_close,
+		                               serving_describe },
 		                   .version = CLM_VERSION,
 		                   .log = a->common.quiet ? NULL : log_line };
 	int rc;
@@ -251,8 +262,8 @@ int main(int argc, char **argv)
 	rest = cli_parse(argc, argv, &command, &a);
 	if (rest[0])
 		cli_misuse("unexpected operand: %s", rest[0]);
-	if (!a.models.n)
-		cli_misuse("no model: give -m MODEL, or set CLM_MODEL");
+	if (!a.models.n && !a.models_dir && !a.registry)
+		cli_misuse("no model: give -m MODEL or --models DIR, or set CLM_MODEL");
 	rc = serve(&v, &e);
 	serve_close(v.serve);
 	cli_release(&a.common);

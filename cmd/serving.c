@@ -73,21 +73,19 @@ static void open_chat(const struct serving *v, struct held *h)
 	}
 }
 
-static void tell(struct serve_facts *f, const struct held *h, const char *path)
+static void tell(struct serve_facts *f, const struct source *s, const struct config *c,
+                 const char *path)
 {
-	const struct config *c = model_config(h->o.model);
 	struct config_size size = { 0 };
 	struct stat st;
 	struct err e;
 
 	snprintf(f->family, sizeof f->family, "%s", c->model_type);
-	snprintf(f->format, sizeof f->format, "%s",
-	         container_name(source_container(h->o.source)));
+	snprintf(f->format, sizeof f->format, "%s", container_name(source_container(s)));
 	if (c->quant_bits)
 		snprintf(f->quant, sizeof f->quant, "%u-bit", c->quant_bits);
 	else
 		snprintf(f->quant, sizeof f->quant, "%s", dtype_info(c->dtype)->name);
-	snprintf(f->digest, sizeof f->digest, "%s", model_digest(h->o.model));
 	f->parameters = config_measure(&size, c, &e) ? 0 : size.parameters;
 	f->context = c->max_pos;
 	f->vocab = c->vocab;
@@ -95,11 +93,27 @@ static void tell(struct serve_facts *f, const struct held *h, const char *path)
 	f->n_layers = c->n_layers;
 	f->n_heads = c->n_heads;
 	f->n_kv_heads = c->n_kv_heads;
-	f->n_bytes = total_bytes(h->o.source);
+	f->n_bytes = total_bytes(s);
 	f->modified = stat(path, &st) ? 0 : st.st_mtime;
 	f->encoder = c->encoder;
-	f->tools = h->chat && chat_manner(h->chat).call;
-	f->thinks = h->chat && chat_manner(h->chat).think;
+}
+
+int serving_describe(void *arg, const char *path, struct serve_facts *out, struct err *e)
+{
+	struct source *s;
+	struct config c;
+	int rc;
+
+	(void)arg;
+	if (source_open(&s, path, e))
+		return -1;
+	rc = config_read(&c, s, e) ? err_in(e, "%s", path) : 0;
+	if (rc == 0) {
+		tell(out, s, &c, path);
+		config_release(&c);
+	}
+	source_close(s);
+	return rc;
 }
 
 static int open_model(const struct serving *v, struct held *h, struct serve_model *out,
@@ -157,7 +171,10 @@ int serving_open(void *arg, const char *path, struct serve_model *out, struct er
 	out->n_held = exec_bytes(h->o.exec);
 	out->device_bytes = info.memory;
 	out->handle = h;
-	tell(&out->facts, h, path);
+	tell(&out->facts, h->o.source, model_config(h->o.model), path);
+	snprintf(out->facts.digest, sizeof out->facts.digest, "%s", model_digest(h->o.model));
+	out->facts.tools = h->chat && chat_manner(h->chat).call;
+	out->facts.thinks = h->chat && chat_manner(h->chat).think;
 	return 0;
 }
 

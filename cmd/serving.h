@@ -14,6 +14,7 @@ struct serving {
 };
 /* For struct serve_opener; arg is a struct serving. */
 NEED int serving_open(void *arg, const char *path, struct serve_model *out, struct err *e);
+NEED int serving_describe(void *arg, const char *path, struct serve_facts *out, struct err *e);
 void serving_close(void *arg, struct serve_model *m);
 /* The name of a model given as [NAME=]MODEL: the last part of its path without
  * a suffix. *path is set to MODEL. The caller frees it. */

@@ -30,6 +30,7 @@ my @kept = (
 	[ qr{^cjson/|^cJSON},                                    'util' ],
 	[ qr{^yaml\.h},                                          'util' ],
 	[ qr{^pcre2},                                            'text' ],
+	[ qr{^(?:sqlite3|curl/)},                                'store' ],
 );
 
 # Limits: lines of a file, of a door, of a command, of a function; columns.

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "serve/call.h"
+#include "serve/library.h"
 
 enum { PATIENCE_S = 60 }; /* for room that others hold */
 
@@ -124,6 +125,7 @@ static bool close_retired(struct serve *s)
 		*at = d->next;
 		pthread_mutex_unlock(&m->lock);
 		if (engine_detach(s->engine, d) == 0) {
+			library_used(s, d->slot);
 			close_served(s, d);
 			pthread_mutex_lock(&m->lock);
 			return true;
@@ -171,6 +173,8 @@ static void came(struct serve *s, struct slot *t, struct served *d, double secon
 	models_retire(s, t); /* what was there */
 	t->live = d;
 	t->state = SLOT_READY;
+	if (t->listed) /* whose digest is that of the files */
+		memcpy(d->m.facts.digest, t->facts.digest, sizeof d->m.facts.digest);
 	t->facts = d->m.facts;
 	t->held = d->m.n_held;
 	t->load_s = seconds;
@@ -208,6 +212,9 @@ static void load(struct serve *s, struct slot *t)
 		return;
 	}
 	came(s, t, d, http_seconds() - began);
+	pthread_mutex_unlock(&s->models.lock);
+	library_opened(s, t);
+	pthread_mutex_lock(&s->models.lock);
 	while (too_much(s, 0) && idle(&s->models, t))
 		models_retire(s, idle(&s->models, t));
 }
@@ -333,6 +340,7 @@ int serve_preloaded(struct serve *s, struct err *e)
 
 void serve_refresh(struct serve *s)
 {
+	library_refresh(s);
 	pthread_mutex_lock(&s->models.lock);
 	for (size_t i = 0; i < s->models.n; i++) {
 		struct slot *t = s->models.slot[i];

@@ -132,6 +132,14 @@ static int add(struct serve *s, struct slot *take, struct err *e)
 	struct models *m = &s->models;
 	struct slot **more;
 
+	for (size_t i = 0; i < m->n; i++)
+		if (m->slot[i]->gone && !strcmp(m->slot[i]->name, take->name) &&
+		    !strcmp(m->slot[i]->path, take->path)) {
+			m->slot[i]->gone = false;
+			m->slot[i]->facts = take->facts;
+			slot_free(take);
+			return 0;
+		}
 	if (models_find(s, take->name)) {
 		err_set(e, ERR_MISUSE, "two models are named %s", take->name);
 	} else if (m->n == SLOTS_MAX) {

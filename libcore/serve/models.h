@@ -43,6 +43,7 @@ struct slot {
 	struct err error;          /* why it could not be opened */
 	bool preload, gone;        /* gone: no client finds it any more */
 	bool reload;               /* to be opened anew beside what is live */
+	bool listed, seen;         /* found in a directory or the registry; and so the last time */
 };
 
 struct models {

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "serve/call.h"
+#include "serve/library.h"
 #include "serve/metrics.h"
 
 int serve_open(struct serve **out, const struct serve_options *o, struct err *e)
@@ -25,6 +26,8 @@ int serve_open(struct serve **out, const struct serve_options *o, struct err *e)
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->log_lock, NULL);
 	pthread_cond_init(&s->desk_filled, NULL);
+	pthread_mutex_init(&s->hash_lock, NULL);
+	pthread_cond_init(&s->hash_news, NULL);
 	if (models_open(s, e) || metrics_open(&s->metrics, e) ||
 	    (o->key_file && keys_open(&s->keys, o->key_file, e))) {
 		serve_close(s);
@@ -41,8 +44,8 @@ int serve_add(struct serve *s, const struct serve_entry *m, struct err *e)
 
 int serve_start(struct serve *s, struct err *e)
 {
-	if (engine_open(&s->engine, s, e) || engine_start(s->engine, e) || desks_open(s, e) ||
-	    watch_open(s, e) || keeper_open(s, e))
+	if (library_open(s, e) || engine_open(&s->engine, s, e) || engine_start(s->engine, e) ||
+	    desks_open(s, e) || watch_open(s, e) || keeper_open(s, e))
 		return -1;
 	return 0;
 }
@@ -92,11 +95,14 @@ void serve_close(struct serve *s)
 	watch_close(s);
 	listen_close(s);
 	keeper_close(s);
+	library_close(s);
 	engine_close(s->engine);
 	models_close(s);
 	keys_close(s->keys);
 	metrics_close(s->metrics);
 	pthread_cond_destroy(&s->desk_filled);
+	pthread_mutex_destroy(&s->hash_lock);
+	pthread_cond_destroy(&s->hash_news);
 	pthread_mutex_destroy(&s->log_lock);
 	pthread_mutex_destroy(&s->lock);
 	free(s);

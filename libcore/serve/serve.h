@@ -43,6 +43,8 @@ struct serve_opener {
 	void *arg;
 	int (*open)(void *arg, const char *path, struct serve_model *out, struct err *e);
 	void (*close)(void *arg, struct serve_model *m);
+	/* By a look at its heads; may be called by any thread. */
+	int (*describe)(void *arg, const char *path, struct serve_facts *out, struct err *e);
 };
 
 /* A model that may be asked for. All of it is copied. */
@@ -65,6 +67,10 @@ struct serve_options {
 	size_t max_connections;    /* 0: 512 */
 	size_t memory;             /* bytes that open models may hold; 0: no ceiling */
 	struct serve_opener opener;
+	const char *models_dir;    /* its models are served; NULL: none */
+	bool registered;           /* so are those of the user's registry */
+	bool admin;                /* clients may add models and take them away */
+	double keep_alive;         /* of these: seconds after the last request; < 0: for ever */
 	const char *version;       /* of this program, for the Server header */
 	/* A line for the log: each request's, and what goes wrong. Called from
 	 * several threads, one at a time. May be NULL. */
@@ -77,7 +83,8 @@ struct serve;
 NEED int serve_open(struct serve **out, const struct serve_options *o, struct err *e);
 /* At any time; ERR_MISUSE for a name that is there. */
 NEED int serve_add(struct serve *s, const struct serve_entry *m, struct err *e);
-/* Its threads begin, and to open what is to be open first. */
+/* Finds the models of the directory and the registry; its threads begin, and
+ * to open what is to be open first. */
 NEED int serve_start(struct serve *s, struct err *e);
 /* 1: models are still being opened; 0: all are; -1: one could not be. */
 NEED int serve_preloaded(struct serve *s, struct err *e);
@@ -85,8 +92,9 @@ NEED int serve_preloaded(struct serve *s, struct err *e);
 NEED int serve_listen(struct serve *s, struct err *e);
 /* The address of listener i as a client would name it. */
 const char *serve_address(const struct serve *s, size_t i);
-/* Models that are open and whose files have changed are opened anew beside
- * the old ones; what runs ends with those. */
+/* Looks at the directory and the registry again. Models that are open and
+ * whose files have changed are opened anew beside the old ones; what runs ends
+ * with those. */
 void serve_refresh(struct serve *s);
 /* Takes no more requests; those that run may end within the time. */
 void serve_drain(struct serve *s, double seconds);

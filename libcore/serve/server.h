@@ -10,6 +10,7 @@
 struct MHD_Daemon;
 struct engine;
 struct keys;
+struct registry;
 
 enum { DESKS = 2, DEFAULT_CONNECTIONS = 512, PER_ADDRESS = 64, HEAD_BYTES = 16384, HEAD_FIELDS = 100, BODY_BYTES = 32 << 20,
        HEAD_SECONDS = 10, IDLE_SECONDS = 75, BODY_SECONDS = 30, BODY_RATE = 65536,
@@ -54,6 +55,11 @@ struct serve {
 	size_t n_desks;
 	bool watches;
 	pthread_mutex_t log_lock;
+	struct registry *registry; /* NULL: none is asked for */
+	pthread_t hash_thread;
+	pthread_mutex_t hash_lock; /* of the next two */
+	pthread_cond_t hash_news;
+	bool hash_wanted, hashes;
 };
 
 const char *server_name(const struct serve *s);

@@ -26,5 +26,12 @@ void pack_abort(struct pack *p); /* the file stays as it was */
 /* The digest of a file's bytes. `memo` (may be NULL) knows it by the file's
  * place, size and times, and learns it. */
 NEED int file_digest(char out[DIGEST_TEXT], const char *path, struct pack *memo, struct err *e);
+/* SHA-256 of a file, or of a directory: that of the lines "HEX  NAME" of its
+ * files, sorted by name, as sha256sum prints them. Ends early, with
+ * ERR_INTERRUPTED, once *stop is true (may be NULL). */
+NEED int file_sha256(char out[SHA256_TEXT], const char *path, const _Atomic bool *stop,
+                     struct err *e);
+
+#include "store/registry.h"
 
 #endif

@@ -12,16 +12,26 @@ struct digest {
 	int bad;
 };
 
-int digest_open(struct digest **out, struct err *e)
+static int open_kind(struct digest **out, const EVP_MD *kind, struct err *e)
 {
 	struct digest *d = calloc(1, sizeof *d);
 
 	if (!d)
 		return err_memory(e, sizeof *d);
 	d->c = EVP_MD_CTX_new();
-	d->bad = !d->c || EVP_DigestInit_ex(d->c, EVP_blake2b512(), NULL) != 1;
+	d->bad = !d->c || EVP_DigestInit_ex(d->c, kind, NULL) != 1;
 	*out = d;
 	return 0;
+}
+
+int digest_open(struct digest **out, struct err *e)
+{
+	return open_kind(out, EVP_blake2b512(), e);
+}
+
+int digest_open_sha256(struct digest **out, struct err *e)
+{
+	return open_kind(out, EVP_sha256(), e);
 }
 
 void digest_add(struct digest *d, struct bytes b)
@@ -41,12 +51,13 @@ void digest_abort(struct digest *d)
 int digest_close(struct digest *d, char out[DIGEST_TEXT], struct err *e)
 {
 	unsigned char sum[DIGEST_BYTES];
-	int bad = d->bad || EVP_DigestFinal_ex(d->c, sum, NULL) != 1;
+	unsigned n = 0;
+	int bad = d->bad || EVP_DigestFinal_ex(d->c, sum, &n) != 1;
 
 	digest_abort(d);
 	if (bad)
-		return err_set(e, ERR_MACHINE, "libcrypto has no BLAKE2b");
-	for (size_t i = 0; i < DIGEST_BYTES; i++)
+		return err_set(e, ERR_MACHINE, "libcrypto lacks the digest");
+	for (size_t i = 0; i < n; i++)
 		snprintf(out + 2 * i, 3, "%02x", sum[i]);
 	return 0;
 }

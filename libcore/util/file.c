@@ -146,16 +146,28 @@ bool file_is_dir(const char *path)
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-char *file_cache_path(struct arena *a, const char *name, struct err *e)
+/* NAME in a directory of ours, under what the variable says or under the home. */
+static char *own_path(struct arena *a, const char *variable, const char *under, const char *name,
+                      struct err *e)
 {
-	const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+	const char *base = getenv(variable), *home = getenv("HOME");
 
 	if (base && *base)
 		return arena_printf(a, e, "%s/clm/%s", base, name);
 	if (home && *home)
-		return arena_printf(a, e, "%s/.cache/clm/%s", home, name);
-	err_set(e, ERR_MACHINE, "no place for a cache: set XDG_CACHE_HOME");
+		return arena_printf(a, e, "%s/%s/clm/%s", home, under, name);
+	err_set(e, ERR_MACHINE, "no place for it: set %s", variable);
 	return NULL;
+}
+
+char *file_cache_path(struct arena *a, const char *name, struct err *e)
+{
+	return own_path(a, "XDG_CACHE_HOME", ".cache", name, e);
+}
+
+char *file_data_path(struct arena *a, const char *name, struct err *e)
+{
+	return own_path(a, "XDG_DATA_HOME", ".local/share", name, e);
 }
 
 char *file_join(struct arena *a, const char *dir, const char *name, struct err *e)

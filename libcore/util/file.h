@@ -39,6 +39,8 @@ NEED char **file_list(struct arena *a, const char *dir, size_t *n, struct err *e
 /* NAME in the user's cache of ours, $XDG_CACHE_HOME/clm or ~/.cache/clm; nothing is made there.
  * ERR_MACHINE: no place is known. */
 NEED char *file_cache_path(struct arena *a, const char *name, struct err *e);
+/* The same of what is kept: $XDG_DATA_HOME/clm or ~/.local/share/clm. */
+NEED char *file_data_path(struct arena *a, const char *name, struct err *e);
 /* mkdir -p. */
 NEED int file_mkdirs(const char *path, struct err *e);
 

@@ -17,7 +17,7 @@ sub up
 	my $s = start(@cmd, '-l', $path);
 
 	for (1 .. 600) {
-		return $s if -S $path || waitpid($s->{pid}, 1) > 0;
+		return $s if IO::Socket::UNIX->new(Peer => $path) || waitpid($s->{pid}, 1) > 0;
 		select undef, undef, undef, 0.05;
 	}
 	return $s;

@@ -10,7 +10,7 @@ use Test::More;
 my $d = new_dir();
 my @serve = ('clm-serve', '--config', "$d/s.yaml");
 my @bad = (
-	["models: x\n", qr/s.yaml:1: unknown key "models"$/],
+	["modells: x\n", qr/s.yaml:1: unknown key "modells"$/],
 	["batch: 8\nbatch: 9\n", qr/s.yaml:2: batch: it stands at line 1 already$/],
 	["\nany-model: yes\n", qr/s.yaml:2: any-model: expected true or false, found yes$/],
 	["batch: [1]\n", qr/s.yaml:1: batch: expected a number or a word, found a list$/],
