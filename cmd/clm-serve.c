@@ -18,7 +18,7 @@ enum { KEEP_ALIVE = 300 }; /* seconds, as Ollama's server has it */
 struct args {
 	struct cli_common common;
 	struct open_options open;
-	struct cli_texts models, listen, hosts, origins;
+	struct cli_texts models, adapters, listen, hosts, origins;
 	const char *config, *key_file;
 	const char *models_dir;
 	bool any_model, registry;
@@ -31,6 +31,8 @@ static const struct cli_option models[] = {
 	  .help = "YAML: these options by name, where nothing else says" },
 	{ 'm', "model", "[NAME=]MODEL", CLI_TEXTS, AT(models), .env = true,
 	  .help = "a model to serve, and its name; may be repeated" },
+	{ 0, "adapter", "MODEL:NAME=DIR[=SCALE]", CLI_TEXTS, AT(adapters),
+	  .help = "an adapter of a model, under a name; may be repeated" },
 	{ 0, "models", "DIR", CLI_TEXT, AT(models_dir), .env = true,
 	  .help = "serve the models of a directory too" },
 	{ 0, "registry", NULL, CLI_FLAG, AT(registry), .env = true,
@@ -85,6 +87,7 @@ static const struct cli command = {
 struct service {
 	const struct args *a;
 	struct serving serving;
+	struct serve_adapter adapter[CLI_TEXTS_MAX];
 	struct serve *serve;
 	sigset_t signals;
 	char socket[128];
@@ -227,8 +230,14 @@ static int serve(struct service *v, struct err *e)
 		                       .cache_tokens = a->cache_tokens,
 		                       .quiet = a->common.quiet,
 		                       .verbose = a->common.verbose };
-	if (set_listen(v, &o, e))
+	if (serving_adapters(&v->serving, &a->adapters, e) || set_listen(v, &o, e))
 		return -1;
+	for (; o.n_adapters < v->serving.n_adapters; o.n_adapters++) {
+		const struct serving_adapter *from = &v->serving.adapter[o.n_adapters];
+
+		v->adapter[o.n_adapters] = (struct serve_adapter){ from->model, from->name };
+	}
+	o.adapter = v->adapter;
 	for (size_t i = 0; i < a->hosts.n && i < SERVE_HOSTS_MAX; i++)
 		o.allow_host[o.n_allow_host++] = a->hosts.text[i];
 	for (size_t i = 0; i < a->origins.n && i < SERVE_HOSTS_MAX; i++)
@@ -266,6 +275,7 @@ int main(int argc, char **argv)
 		cli_misuse("no model: give -m MODEL or --models DIR, or set CLM_MODEL");
 	rc = serve(&v, &e);
 	serve_close(v.serve);
+	serving_release(&v.serving);
 	cli_release(&a.common);
 	if (rc)
 		cli_die(&e);

@@ -13,6 +13,10 @@ enum { DEFAULT_BATCH = 64, TOLD_ROWS = 64 };
 
 struct held {
 	struct opened o;
+	struct adapter *adapter[CLI_TEXTS_MAX];
+	struct adapter_use use[CLI_TEXTS_MAX];
+	struct adapter_set set[CLI_TEXTS_MAX];
+	size_t n_adapters;
 	struct chat *chat;
 };
 
@@ -43,6 +47,57 @@ char *serving_name(const char **path, struct err *e)
 	if (!name)
 		err_memory(e, n);
 	return name;
+}
+
+int serving_adapters(struct serving *v, const struct cli_texts *t, struct err *e)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		struct serving_adapter *a = &v->adapter[v->n_adapters++];
+		const char *text = t->text[i], *eq = strchr(text, '='),
+		           *colon = eq ? memrchr(text, ':', (size_t)(eq - text)) : NULL;
+
+		if (!colon || colon == text || colon + 1 == eq || !eq[1])
+			cli_misuse("--adapter: expected MODEL:NAME=DIR[=SCALE], found \"%s\"", text);
+		a->model = strndup(text, (size_t)(colon - text));
+		a->name = strndup(colon + 1, (size_t)(eq - colon - 1));
+		a->dir = adapter_split(&a->scale, eq + 1, e);
+		if (!a->model || !a->name)
+			err_memory(e, strlen(text));
+		if (!a->model || !a->name || !a->dir)
+			return -1;
+	}
+	return 0;
+}
+
+void serving_release(struct serving *v)
+{
+	for (size_t i = 0; i < v->n_adapters; i++) {
+		free(v->adapter[i].model);
+		free(v->adapter[i].name);
+		free(v->adapter[i].dir);
+	}
+	v->n_adapters = 0;
+}
+
+/* The adapters of the model, a set each. */
+static int open_adapters(const struct serving *v, struct held *h, const char *name,
+                         struct model_options *m, struct err *e)
+{
+	for (size_t i = 0; i < v->n_adapters; i++) {
+		const struct serving_adapter *a = &v->adapter[i];
+		size_t n = h->n_adapters;
+
+		if (strcmp(a->model, name))
+			continue;
+		if (convert_adapter_open(&h->adapter[n], a->dir, e))
+			return -1;
+		h->use[n] = (struct adapter_use){ h->adapter[n], a->scale };
+		h->set[n] = (struct adapter_set){ &h->use[n], 1 };
+		h->n_adapters++;
+	}
+	m->sets = h->set;
+	m->n_sets = h->n_adapters;
+	return 0;
 }
 
 static size_t total_bytes(const struct source *s)
@@ -116,8 +171,8 @@ int serving_describe(void *arg, const char *path, struct serve_facts *out, struc
 	return rc;
 }
 
-static int open_model(const struct serving *v, struct held *h, struct serve_model *out,
-                      struct err *e)
+static int open_model(const struct serving *v, struct held *h, const char *name,
+                      struct serve_model *out, struct err *e)
 {
 	struct opened *o = &h->o;
 	struct batch_options b = { .max_sessions = v->batch ? v->batch : DEFAULT_BATCH,
@@ -134,7 +189,8 @@ static int open_model(const struct serving *v, struct held *h, struct serve_mode
 	config_release(&c);
 	m.kv_tokens = v->cache_tokens ? v->cache_tokens :
 	                                open_cache_tokens(o, b.max_sessions, v->context, e);
-	if (!m.kv_tokens || open_weights(o, &m, v->quiet, e))
+	if (!m.kv_tokens || open_adapters(v, h, name, &m, e) ||
+	    open_weights(o, &m, v->quiet, e))
 		return -1;
 	if (!m.hidden)
 		open_chat(v, h);
@@ -149,10 +205,13 @@ static void held_free(struct held *h)
 {
 	chat_close(h->chat);
 	open_release(&h->o);
+	for (size_t i = 0; i < h->n_adapters; i++)
+		adapter_close(h->adapter[i]);
 	free(h);
 }
 
-int serving_open(void *arg, const char *path, struct serve_model *out, struct err *e)
+int serving_open(void *arg, const char *name, const char *path, struct serve_model *out,
+                 struct err *e)
 {
 	const struct serving *v = arg;
 	struct open_options with = v->open;
@@ -163,7 +222,7 @@ int serving_open(void *arg, const char *path, struct serve_model *out, struct er
 		return err_memory(e, sizeof *h);
 	with.model = path;
 	if (open_files(&h->o, &with, e) || open_tokenizer(&h->o, e) ||
-	    open_device(&h->o, &with, v->verbose, e) || open_model(v, h, out, e)) {
+	    open_device(&h->o, &with, v->verbose, e) || open_model(v, h, name, out, e)) {
 		held_free(h);
 		return -1;
 	}

@@ -270,6 +270,8 @@ static bool admit_one(struct batch *b, struct err *e)
 			session_close(s);
 			return true;
 		}
+		if (s->r.adapter > 0)
+			kv_seq_use(s->seq, s->r.adapter - 1);
 		known = kv_match(s->seq, s->id, session_may_reuse(s));
 		if (!s->begun)
 			s->n_reused = known;

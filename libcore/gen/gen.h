@@ -30,6 +30,7 @@ struct request {
 	size_t n_bias;
 	bool keep_special;     /* special tokens' text is shown, and may be a stop text */
 	struct grammar *grammar; /* held; what the answer may be; NULL: anything */
+	int32_t adapter;       /* n + 1: the model's adapter n; 0: what new sequences begin with */
 };
 enum request_type { REQ_SIZE, REQ_F64, REQ_BOOL, REQ_SEED, REQ_TEXTS, REQ_BIAS };
 struct request_option {

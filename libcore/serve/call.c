@@ -43,6 +43,22 @@ cJSON *body_open(struct exchange *x)
 	return o;
 }
 
+/* By its name: no client says where one lies. */
+static int set_adapter(struct call *c, struct fault *f)
+{
+	const char *name = NULL;
+
+	if (param_text(c->body, "adapter", &name, f) < 0)
+		return -1;
+	if (!name)
+		return 0;
+	c->x->adapter = models_adapter(c->x->serve, c->model->m.name, name);
+	return c->x->adapter ? 0 :
+	                       fault_param(f, "adapter", "invalid_value",
+	                                   "adapter: \"%.100s\" has none of that name",
+	                                   c->model->m.name);
+}
+
 static int find_model(struct call *c, struct fault *f)
 {
 	const char *name = NULL;
@@ -60,6 +76,8 @@ static int find_model(struct call *c, struct fault *f)
 	if (model_config(c->model->m.model)->encoder)
 		return fault_param(f, "model", "invalid_value", "\"%.200s\" does not support generate",
 		                   c->model->m.name);
+	if (set_adapter(c, f))
+		return -1;
 	c->name = strdup(name ? name : c->model->m.name);
 	c->x->model = c->model->m.name;
 	return c->name ? 0 : fault_memory(f);
@@ -207,6 +225,7 @@ int call_choices(struct call *c, struct fault *f)
 			return fault_err(f, &e);
 		k->call = c;
 		k->stop = -1;
+		k->r.adapter = c->x->adapter + 1;
 		k->index = c->n_choices;
 		k->prompt = c->n_choices / c->n;
 		if (k->r.has_seed)

@@ -13,12 +13,19 @@ static size_t context_of(const struct slot *t)
 	return t->live ? t->live->context : t->facts.context;
 }
 
-static void add_model(struct buf *b, const struct slot *t)
+/* With an adapter it is a model of its own, whose parent it tells. */
+static void add_model(struct buf *b, const struct slot *t, const char *adapter)
 {
 	const struct serve_facts *k = &t->facts;
+	char name[512];
 
+	snprintf(name, sizeof name, "%s%s%s", t->name, adapter ? ":" : "", adapter ? adapter : "");
 	buf_add_text(b, "{\"id\":");
-	json_add_string(b, bytes_of(t->name));
+	json_add_string(b, bytes_of(name));
+	if (adapter) {
+		buf_add_text(b, ",\"parent\":");
+		json_add_string(b, bytes_of(t->name));
+	}
 	buf_printf(b,
 	           ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"clm\",\"meta\":"
 	           "{\"n_ctx_train\":%zu,\"n_ctx\":%zu,\"n_vocab\":%zu,\"n_embd\":%zu,"
@@ -39,8 +46,13 @@ void api_models(struct exchange *x)
 		if (m->slot[i]->gone)
 			continue;
 		buf_add_text(&b, any ? "," : "");
-		add_model(&b, m->slot[i]);
+		add_model(&b, m->slot[i], NULL);
 		any = true;
+		for (size_t k = 0; k < x->serve->o.n_adapters; k++)
+			if (!strcmp(x->serve->o.adapter[k].model, m->slot[i]->name)) {
+				buf_add_byte(&b, ',');
+				add_model(&b, m->slot[i], x->serve->o.adapter[k].name);
+			}
 	}
 	pthread_mutex_unlock(&m->lock);
 	buf_add_text(&b, "]}");
@@ -57,7 +69,7 @@ void api_model(struct exchange *x)
 	pthread_mutex_lock(&x->serve->models.lock);
 	t = models_slot(x->serve, x->name, &f);
 	if (t)
-		add_model(&b, t);
+		add_model(&b, t, NULL);
 	pthread_mutex_unlock(&x->serve->models.lock);
 	if (t)
 		respond_json(x, &b);

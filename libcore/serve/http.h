@@ -53,6 +53,7 @@ struct exchange {
 	/* its model; models.c sees to it */
 	struct served *held;
 	struct slot *wants;        /* that is not open yet */
+	int32_t adapter;           /* of the model; 0: none */
 	bool keeps;                /* the request says how long to keep the model: */
 	double keep;               /* seconds; < 0: for ever */
 	/* for the log */

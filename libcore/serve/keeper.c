@@ -53,7 +53,7 @@ static int open_served(struct serve *s, struct served *d, struct err *e)
 	size_t most, held;
 
 	d->stamp = keeper_stamp(d->slot->path);
-	if (o->open(o->arg, d->slot->path, &d->m, e))
+	if (o->open(o->arg, d->slot->name, d->slot->path, &d->m, e))
 		return -1;
 	d->m.name = d->slot->name;
 	most = model_config(d->m.model)->max_pos;

@@ -104,6 +104,30 @@ struct slot *models_slot(struct serve *s, const char *name, struct fault *f)
 	return NULL;
 }
 
+int32_t models_adapter(const struct serve *s, const char *model, const char *name)
+{
+	int32_t place = 0;
+
+	for (size_t i = 0; i < s->o.n_adapters; i++) {
+		if (strcmp(s->o.adapter[i].model, model))
+			continue;
+		place++;
+		if (strcmp(s->o.adapter[i].name, name) == 0)
+			return place;
+	}
+	return 0;
+}
+
+/* "model:adapter". The lock is held. */
+static struct slot *find_adapted(struct serve *s, const char *name, int32_t *adapter)
+{
+	const char *colon = name ? strrchr(name, ':') : NULL;
+	struct slot *t = colon ? find(s, name, (size_t)(colon - name)) : NULL;
+
+	*adapter = t ? models_adapter(s, t->name, colon + 1) : 0;
+	return *adapter ? t : NULL;
+}
+
 static struct slot *slot_new(const struct serve_entry *m, struct err *e)
 {
 	struct slot *t = calloc(1, sizeof *t);
@@ -240,8 +264,10 @@ static int failure(const struct slot *t, struct fault *f)
 static int use(struct exchange *x, const char *name, struct fault *f)
 {
 	struct serve *s = x->serve;
-	struct slot *t = models_slot(s, name, f);
+	struct slot *t = find_adapted(s, name, &x->adapter);
 
+	if (!t)
+		t = models_slot(s, name, f);
 	if (!t)
 		return -1;
 	if (t->live) {

@@ -67,6 +67,8 @@ NEED int models_add(struct serve *s, const struct serve_entry *m, struct err *e)
 struct slot *models_find(struct serve *s, const char *name);
 /* The same for the only model, where any name means it; with a fault. */
 struct slot *models_slot(struct serve *s, const char *name, struct fault *f);
+/* The adapter of a model by its name, from 1; 0: it has none of that name. */
+int32_t models_adapter(const struct serve *s, const char *model, const char *name);
 /* x waits until its model is open, or cannot be. */
 void models_park(struct exchange *x);
 /* x needs it no more. */

@@ -41,7 +41,8 @@ struct serve_model {
  * open. A path is never a client's. */
 struct serve_opener {
 	void *arg;
-	int (*open)(void *arg, const char *path, struct serve_model *out, struct err *e);
+	int (*open)(void *arg, const char *name, const char *path, struct serve_model *out,
+	            struct err *e);
 	void (*close)(void *arg, struct serve_model *m);
 	/* By a look at its heads; may be called by any thread. */
 	int (*describe)(void *arg, const char *path, struct serve_facts *out, struct err *e);
@@ -55,6 +56,10 @@ struct serve_entry {
 	bool preload;              /* opened before the server listens */
 };
 
+/* An adapter of a model, under a name of its own: "model:name", or the member
+ * "adapter" of a request. The n-th of a model is its adapter n, from 1. */
+struct serve_adapter { const char *model, *name; };
+
 struct serve_options {
 	/* "unix:PATH" or a path with a "/"; "HOST:PORT", ":PORT" (loopback). */
 	const char *listen[SERVE_LISTEN_MAX];
@@ -67,6 +72,8 @@ struct serve_options {
 	size_t max_connections;    /* 0: 512 */
 	size_t memory;             /* bytes that open models may hold; 0: no ceiling */
 	struct serve_opener opener;
+	const struct serve_adapter *adapter; /* [n_adapters] */
+	size_t n_adapters;
 	const char *models_dir;    /* its models are served; NULL: none */
 	bool registered;           /* so are those of the user's registry */
 	bool admin;                /* clients may add models and take them away */
