@@ -288,6 +288,8 @@ bench: $(B)/check/all
 # ---- install
 SHARE   = $(DESTDIR)$(PREFIX)/share
 BASHDIR = $(SHARE)/bash-completion/completions
+UNITDIR = $(DESTDIR)$(PREFIX)/lib/systemd/user
+UNITS  := $(wildcard scripts/systemd/clm-serve.*)
 PAGES  := $(wildcard man/*.[1-8])
 
 $(CMDS:%=$(B)/completion/%): $(B)/completion/%: $(B)/% scripts/completion
@@ -301,11 +303,14 @@ install: all $(CMDS:%=$(B)/completion/%)
 	install -m 644 $(CMDS:%=$(B)/completion/%) $(BASHDIR)
 	for p in $(PAGES); do install -D -m 644 $$p $(SHARE)/man/man$${p##*.}/$${p##*/} || exit 1; done
 	install -m 644 $(wildcard LICENSE README.md CHANGELOG.md) $(SHARE)/doc/clm
+	install -d $(UNITDIR)
+	for u in $(UNITS); do sed 's|@bindir@|$(PREFIX)/bin|' $$u > $(UNITDIR)/$${u##*/} || exit 1; done
 
 uninstall:
 	rm -f $(CMDS:%=$(DESTDIR)$(PREFIX)/bin/%) $(CMDS:%=$(BASHDIR)/%)
 	for p in $(PAGES); do rm -f $(SHARE)/man/man$${p##*.}/$${p##*/}; done
 	rm -rf $(SHARE)/doc/clm
+	rm -f $(UNITS:scripts/systemd/%=$(UNITDIR)/%)
 
 # ---- the rest
 .PHONY: format clean

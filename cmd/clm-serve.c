@@ -7,13 +7,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "serving.h"
+#include "status.h"
 
-enum { KEEP_ALIVE = 300 }; /* seconds, as Ollama's server has it */
+enum { KEEP_ALIVE = 300, DRAIN = 30 }; /* seconds; the first as Ollama's server has it */
 
 struct args {
 	struct cli_common common;
@@ -21,7 +23,8 @@ struct args {
 	struct cli_texts models, adapters, listen, hosts, origins;
 	const char *config, *key_file;
 	const char *models_dir;
-	bool any_model, registry;
+	bool any_model, registry, status;
+	int log_format;
 	size_t batch, chunk, context, cache_tokens, memory, keep_alive, queue, connections, drain;
 };
 #define AT(member) offsetof(struct args, member)
@@ -52,6 +55,14 @@ static const struct cli_option sockets[] = {
 	{ 0, "connections", "N", CLI_SIZE, AT(connections), .min = 1, .max = 65536,
 	  .help = "connections at once (512)" },
 };
+static const struct cli_option operation[] = {
+	{ 0, "status", NULL, CLI_FLAG, AT(status), .once = true,
+	  .help = "tell what the server that runs there is doing" },
+	{ 0, "log-format", "NAME", CLI_CHOICE, AT(log_format), .env = true, .words = "text json",
+	  .help = "of the lines on stderr: text or json" },
+	{ 0, "drain-timeout", "SECONDS", CLI_SIZE, AT(drain), .max = 86400,
+	  .help = "how long running requests may take to end (30)" },
+};
 static const struct cli_option memory[] = {
 	{ 0, "batch", "N", CLI_SIZE, AT(batch), .env = true, .min = 1, .max = 4096,
 	  .help = "requests that run at once (64)" },
@@ -67,14 +78,13 @@ static const struct cli_option memory[] = {
 	  .help = "open models hold at most this: the longest unused are closed" },
 	{ 0, "keep-alive", "SECONDS", CLI_SIZE, AT(keep_alive), .env = true, .min = 1, .max = 1u << 31,
 	  .help = "close a model so long after its last request" },
-	{ 0, "drain-timeout", "SECONDS", CLI_SIZE, AT(drain), .max = 86400,
-	  .help = "how long running requests may take to end (30)" },
 };
 #define N(table) (sizeof table / sizeof *table)
 static const struct cli_group groups[] = {
 	{ .title = "Models", .option = models, .n = N(models) },
 	{ .title = "Sockets", .option = sockets, .n = N(sockets) },
 	{ .title = "Memory", .option = memory, .n = N(memory) },
+	{ .title = "Operation", .option = operation, .n = N(operation) },
 	{ .title = "Device", .option = open_device_table, .n = OPEN_DEVICE_N, .base = AT(open) },
 };
 static const struct cli command = {
@@ -84,8 +94,15 @@ static const struct cli command = {
 	.n_groups = N(groups),
 };
 
+/* Texts of settings that others took the place of: what points to them lives
+ * as long as the server. */
+struct past { struct cli_common common; struct past *next; };
+
 struct service {
-	const struct args *a;
+	struct args a;
+	int argc;
+	char **argv;
+	struct past *past;
 	struct serving serving;
 	struct serve_adapter adapter[CLI_TEXTS_MAX];
 	struct serve *serve;
@@ -93,28 +110,53 @@ struct service {
 	char socket[128];
 };
 
+static double keep_alive(const struct args *a)
+{
+	return a->keep_alive ? (double)a->keep_alive : KEEP_ALIVE;
+}
+
 static void log_line(void *arg, const char *line)
 {
-	(void)arg;
-	cli_warn("%s", line);
+	const struct service *v = arg;
+
+	if (v->a.log_format)
+		fprintf(stderr, "%s\n", line);
+	else
+		cli_warn("%s", line);
 }
 
 /* ---- models */
 
-static int add_models(struct service *v, struct err *e)
+struct names { char *name[CLI_TEXTS_MAX]; size_t n; };
+
+static void names_release(struct names *k)
 {
-	const struct args *a = v->a;
+	while (k->n)
+		free(k->name[--k->n]);
+}
+
+/* Those that -m names; `known` (may be NULL) tells which. What is there already
+ * is left as it is where the server runs. */
+static int add_models(struct service *v, struct names *known, struct err *e)
+{
+	const struct args *a = &v->a;
 
 	for (size_t i = 0; i < a->models.n; i++) {
 		const char *path = a->models.text[i];
 		char *name = serving_name(&path, e);
-		struct serve_entry m = { .name = name, .path = path, .preload = true,
+		struct serve_entry m = { .name = name, .path = path, .preload = !known,
 			                 .keep_alive = a->keep_alive ? (double)a->keep_alive : -1 };
-		int rc = name ? serve_add(v->serve, &m, e) : -1;
 
-		free(name);
-		if (rc)
+		if (!name)
 			return -1;
+		if (serve_add(v->serve, &m, e) && !(known && e->kind == ERR_MISUSE)) {
+			free(name);
+			return -1;
+		}
+		if (known)
+			known->name[known->n++] = name;
+		else
+			free(name);
 	}
 	return 0;
 }
@@ -149,7 +191,7 @@ static const char *own_socket(struct service *v, struct err *e)
 
 static int set_listen(struct service *v, struct serve_options *o, struct err *e)
 {
-	const struct cli_texts *t = &v->a->listen;
+	const struct cli_texts *t = &v->a.listen;
 
 	if (t->n > SERVE_LISTEN_MAX)
 		cli_misuse("at most %d addresses to listen at", SERVE_LISTEN_MAX);
@@ -175,11 +217,49 @@ static void take_signals(sigset_t *signals)
 	pthread_sigmask(SIG_BLOCK, signals, NULL);
 }
 
+/* Command line and file again: what may change while the server runs does. */
+static int reload(struct service *v, struct err *e)
+{
+	struct args fresh = { .drain = DRAIN };
+	struct past *old = calloc(1, sizeof *old);
+	struct names names = { .n = 0 };
+	int rc;
+
+	if (!old)
+		return err_memory(e, sizeof *old);
+	rc = cli_read(v->argc, v->argv, &command, &fresh, e);
+	if (rc == 0) {
+		struct serve_options o = { .key_file = fresh.key_file, .memory = fresh.memory,
+			                   .keep_alive = keep_alive(&fresh) };
+
+		old->common = v->a.common;
+		v->a = fresh;
+		rc = add_models(v, &names, e);
+		if (rc == 0)
+			rc = serve_reload(v->serve, &o, (const char *const *)names.name, names.n, e);
+	} else {
+		old->common = fresh.common;
+	}
+	old->next = v->past;
+	v->past = old;
+	names_release(&names);
+	serve_refresh(v->serve);
+	return rc;
+}
+
 /* Does what a signal asks; true: the end. */
 static bool obey(struct service *v, int sig)
 {
-	if (sig == SIGHUP)
-		serve_refresh(v->serve);
+	struct err e;
+
+	if (sig == SIGHUP) {
+		serve_notify("RELOADING=1");
+		if (reload(v, &e))
+			cli_warn("nothing reloaded: %s", e.text);
+		serve_notify("READY=1");
+	} else if (sig == SIGUSR1) {
+		serve_tell(v->serve);
+	}
 	return sig == SIGTERM || sig == SIGINT;
 }
 
@@ -208,7 +288,7 @@ static void wait_for_end(struct service *v)
 
 static int serve(struct service *v, struct err *e)
 {
-	const struct args *a = v->a;
+	const struct args *a = &v->a;
 	struct serve_options o = { .key_file = a->key_file,
 		                   .any_model = a->any_model,
 		                   .queue = a->queue,
@@ -216,11 +296,13 @@ static int serve(struct service *v, struct err *e)
 		                   .memory = a->memory,
 		                   .models_dir = a->models_dir,
 		                   .registered = a->registry,
-		                   .keep_alive = a->keep_alive ? (double)a->keep_alive : KEEP_ALIVE,
+		                   .keep_alive = keep_alive(a),
 		                   .opener = { &v->serving, serving_open, serving_close,
 		                               serving_describe },
 		                   .version = CLM_VERSION,
-		                   .log = a->common.quiet ? NULL : log_line };
+		                   .log = a->common.quiet ? NULL : log_line,
+		                   .log_json = a->log_format,
+		                   .log_arg = v };
 	int rc;
 
 	v->serving = (struct serving){ .open = a->open,
@@ -242,7 +324,7 @@ static int serve(struct service *v, struct err *e)
 		o.allow_host[o.n_allow_host++] = a->hosts.text[i];
 	for (size_t i = 0; i < a->origins.n && i < SERVE_HOSTS_MAX; i++)
 		o.allow_origin[o.n_allow_origin++] = a->origins.text[i];
-	if (serve_open(&v->serve, &o, e) || add_models(v, e))
+	if (serve_open(&v->serve, &o, e) || add_models(v, NULL, e))
 		return -1;
 	take_signals(&v->signals);
 	if (serve_start(v->serve, e))
@@ -252,31 +334,42 @@ static int serve(struct service *v, struct err *e)
 		return rc < 0 ? -1 : 0;
 	if (serve_listen(v->serve, e))
 		return -1;
-	for (size_t i = 0; i < o.n_listen && !a->common.quiet; i++)
-		cli_warn("listening at %s", serve_address(v->serve, i));
+	serve_notify("READY=1");
 	wait_for_end(v);
-	serve_drain(v->serve, (double)a->drain);
+	serve_notify("STOPPING=1");
+	serve_drain(v->serve, (double)v->a.drain);
 	return 0;
+}
+
+static int run(struct service *v, struct err *e)
+{
+	struct serve_options o = { .n_listen = 0 };
+
+	if (v->a.status)
+		return set_listen(v, &o, e) || status_tell(o.listen[0], v->a.key_file, e) ? -1 : 0;
+	if (!v->a.models.n && !v->a.models_dir && !v->a.registry)
+		cli_misuse("no model: give -m MODEL or --models DIR, or set CLM_MODEL");
+	return serve(v, e);
 }
 
 int main(int argc, char **argv)
 {
-	struct args a = { .drain = 30 };
-	struct service v = { 0 };
+	struct service v = { .a = { .drain = DRAIN }, .argc = argc, .argv = argv };
 	struct err e = { 0 };
-	char **rest;
+	char **rest = cli_parse(argc, argv, &command, &v.a);
 	int rc;
 
-	v.a = &a;
-	rest = cli_parse(argc, argv, &command, &a);
 	if (rest[0])
 		cli_misuse("unexpected operand: %s", rest[0]);
-	if (!a.models.n && !a.models_dir && !a.registry)
-		cli_misuse("no model: give -m MODEL or --models DIR, or set CLM_MODEL");
-	rc = serve(&v, &e);
+	rc = run(&v, &e);
 	serve_close(v.serve);
 	serving_release(&v.serving);
-	cli_release(&a.common);
+	for (struct past *p = v.past, *next; p; p = next) {
+		next = p->next;
+		cli_release(&p->common);
+		free(p);
+	}
+	cli_release(&v.a.common);
 	if (rc)
 		cli_die(&e);
 	return cli_finish();

@@ -22,6 +22,9 @@ void api_tags(struct exchange *x);
 void api_ps(struct exchange *x);
 void api_show(struct exchange *x);
 void api_no_push(struct exchange *x);
+/* props.c */
+void api_props(struct exchange *x);
+void api_slots(struct exchange *x);
 /* keep.c */
 void api_load(struct exchange *x);
 void api_unload(struct exchange *x);

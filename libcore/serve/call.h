@@ -147,6 +147,8 @@ NEED int engine_detach(struct engine *g, struct served *d);
 /* Runs work(arg) on the engine's thread, between two passes, and waits for
  * it: for what needs a model and is no session. */
 NEED int engine_run(struct engine *g, void (*work)(void *arg), void *arg, struct fault *f);
+/* What runs and waits, on the engine's thread alone. */
+const struct call *engine_calls(const struct engine *g);
 struct engine_state { size_t waiting, running; };
 void engine_state(struct engine *g, struct engine_state *out);
 

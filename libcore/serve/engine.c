@@ -485,6 +485,11 @@ void engine_wake(struct engine *g)
 	pthread_mutex_unlock(&g->lock);
 }
 
+const struct call *engine_calls(const struct engine *g)
+{
+	return g->calls;
+}
+
 void engine_state(struct engine *g, struct engine_state *out)
 {
 	pthread_mutex_lock(&g->lock);

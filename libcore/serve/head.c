@@ -21,6 +21,7 @@
 struct keys {
 	unsigned char (*digest)[SHA256_DIGEST_LENGTH];
 	size_t n;
+	struct keys *older;
 };
 
 enum { KEY_FILE_BYTES = 1 << 20 };
@@ -83,9 +84,16 @@ int keys_open(struct keys **out, const char *path, struct err *e)
 
 void keys_close(struct keys *k)
 {
-	if (k)
+	for (struct keys *older; k; k = older) {
+		older = k->older;
 		free(k->digest);
-	free(k);
+		free(k);
+	}
+}
+
+void keys_chain(struct keys *k, struct keys *older)
+{
+	k->older = older;
 }
 
 bool keys_have(const struct keys *k, const char *key)

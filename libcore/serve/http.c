@@ -47,6 +47,7 @@ void exchange_drop(struct exchange *x)
 	buf_release(&x->out);
 	buf_release(&x->ping);
 	free(x->uri);
+	free(x->query);
 	free(x->name);
 	free(x);
 }

@@ -15,7 +15,7 @@
 struct MHD_Connection;
 struct route;
 
-enum { REQUEST_ID = 132, HTTP_EXTRA = 6, PATH_MAX_BYTES = 2048 };
+enum { PEER_TEXT = 48, REQUEST_ID = 132, HTTP_EXTRA = 6, PATH_MAX_BYTES = 2048 };
 
 enum http_stream { STREAM_SSE, STREAM_NDJSON };
 
@@ -24,6 +24,8 @@ struct exchange {
 	/* the request; complete before a handler sees it, constant after */
 	char method[16];
 	char *uri;                 /* as it came, without the query */
+	char *query;               /* NULL: none */
+	char peer[PEER_TEXT];      /* who asks, for the log */
 	const struct route *route;
 	char *name;                /* what stood for {} in the route, decoded */
 	enum dialect dialect;      /* of errors */

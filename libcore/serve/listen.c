@@ -6,6 +6,7 @@
  * they are there. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <microhttpd.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -19,10 +20,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "serve/metrics.h"
 #include "serve/server.h"
 
-enum { BACKLOG = 128, CONNECTION_BYTES = 32768 };
+enum { BACKLOG = 128, CONNECTION_BYTES = 32768, FIRST_HANDED = 3 };
 
 /* ---- requests */
 
@@ -50,12 +50,14 @@ static void *begin(void *arg, const char *uri, struct MHD_Connection *c)
 		return NULL;
 	pthread_mutex_init(&x->lock, NULL);
 	x->uri = strndup(uri, strcspn(uri, "?"));
+	x->query = strchr(uri, '?') ? strdup(strchr(uri, '?') + 1) : NULL;
 	x->serve = s;
 	x->n_refs = 1;
 	x->connection = c;
 	x->fresh = true;
 	x->fd = info ? info->connect_fd : -1;
 	x->local = l->local;
+	log_peer(x->peer, x->fd, x->local);
 	x->began = http_seconds();
 	x->dialect = route_dialect(x->uri ? x->uri : "");
 	buf_init(&x->body, BODY_BYTES);
@@ -68,20 +70,6 @@ static void *begin(void *arg, const char *uri, struct MHD_Connection *c)
 	s->exchanges = x;
 	pthread_mutex_unlock(&s->lock);
 	return x;
-}
-
-static void log_request(struct exchange *x)
-{
-	const char *path = x->route ? x->route->path : "other";
-	int status = x->gone && x->status != 408 ? 499 : x->status;
-
-	metrics_request(x->serve, path, status);
-	server_log(x->serve,
-	           "%s %s %s %d model=%s queue=%.1fms prefill=%.1fms decode=%.1fms prompt=%zu "
-	           "cached=%zu made=%zu bytes=%zu total=%.1fms",
-	           x->id, x->method[0] ? x->method : "-", path, status, x->model ? x->model : "-",
-	           x->queue_s * 1e3, x->prefill_s * 1e3, x->decode_s * 1e3, x->n_prompt, x->n_cached,
-	           x->n_made, x->n_out, (http_seconds() - x->began) * 1e3);
 }
 
 static void completed(void *arg, struct MHD_Connection *c, void **con_cls,
@@ -351,17 +339,51 @@ static int listen_tcp(struct listener *l, const char *text, struct err *e)
 	return rc;
 }
 
+/* A socket of the service manager's. Its file is not ours to remove. */
+static int listen_handed(struct listener *l, int fd, struct err *e)
+{
+	struct sockaddr_storage a = { 0 };
+	socklen_t n = sizeof a;
+	char host[80], port[16];
+	int listens = 0;
+	socklen_t n_listens = sizeof listens;
+
+	snprintf(l->address, sizeof l->address, "descriptor %d", fd);
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n_listens) || !listens ||
+	    getsockname(fd, (struct sockaddr *)&a, &n))
+		return err_set(e, ERR_MACHINE, "%s: expected a socket that listens", l->address);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	l->fd = fd;
+	l->local = a.ss_family == AF_UNIX;
+	l->checks_host = l->local || loopback((const struct sockaddr *)&a);
+	if (l->local)
+		snprintf(l->address, sizeof l->address, "unix:%s",
+		         ((const struct sockaddr_un *)&a)->sun_path);
+	else if (getnameinfo((struct sockaddr *)&a, n, host, sizeof host, port, sizeof port,
+	                     NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+		snprintf(l->address, sizeof l->address,
+		         a.ss_family == AF_INET6 ? "http://[%s]:%s" : "http://%s:%s", host, port);
+	return 0;
+}
+
+static int listen_at(struct listener *l, const char *text, struct err *e)
+{
+	return strncmp(text, "unix:", 5) == 0 ? listen_local(l, text + 5, e) :
+	       strchr(text, '/')              ? listen_local(l, text, e) :
+	                                        listen_tcp(l, text, e);
+}
+
 int listen_open(struct serve *s, struct err *e)
 {
-	for (size_t i = 0; i < s->o.n_listen; i++) {
+	size_t handed = listen_inherited(), n = handed ? handed : s->o.n_listen;
+
+	for (size_t i = 0; i < n; i++) {
 		struct listener *l = &s->listener[s->n_listeners++];
-		const char *text = s->o.listen[i];
 
 		l->serve = s;
 		l->fd = -1;
-		if (strncmp(text, "unix:", 5) == 0 ? listen_local(l, text + 5, e) :
-		    strchr(text, '/')              ? listen_local(l, text, e) :
-		                                     listen_tcp(l, text, e))
+		if (handed ? listen_handed(l, FIRST_HANDED + (int)i, e) : listen_at(l, s->o.listen[i], e))
 			return -1;
 		if (start(l, e))
 			return -1;

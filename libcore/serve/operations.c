@@ -12,11 +12,29 @@ void api_livez(struct exchange *x)
 	respond_line(x, 200, bytes_of("{\"status\":\"ok\"}"));
 }
 
+/* Is the first model of all still on its way? */
+static bool only_loading(struct serve *s)
+{
+	bool loading = false, open = false;
+
+	pthread_mutex_lock(&s->models.lock);
+	for (size_t i = 0; i < s->models.n; i++) {
+		open |= s->models.slot[i]->live != NULL;
+		loading |= s->models.slot[i]->state == SLOT_LOADING;
+	}
+	pthread_mutex_unlock(&s->models.lock);
+	return loading && !open;
+}
+
 void api_health(struct exchange *x)
 {
 	if (x->serve->draining)
 		respond_line(x, 503,
 		            bytes_of("{\"error\":{\"code\":503,\"message\":\"Shutting down\","
+		                     "\"type\":\"unavailable_error\"}}"));
+	else if (only_loading(x->serve))
+		respond_line(x, 503,
+		            bytes_of("{\"error\":{\"code\":503,\"message\":\"Loading model\","
 		                     "\"type\":\"unavailable_error\"}}"));
 	else
 		api_livez(x);

@@ -33,6 +33,8 @@ const struct route routes[] = {
 	{ "POST", "/v1/responses/input_tokens", api_response_tokens, false, false },
 	{ "POST", "/score", api_score, false, false },
 	{ "POST", "/v1/score", api_score, false, false },
+	{ "GET", "/props", api_props, true, false },
+	{ "GET", "/slots", api_slots, false, false },
 	{ "POST", "/tokenize", api_tokenize, false, false },
 	{ "POST", "/v1/tokenize", api_tokenize, false, false },
 	{ "POST", "/detokenize", api_detokenize, false, false },
@@ -55,7 +57,8 @@ enum dialect route_dialect(const char *uri)
 		return DIALECT_ANTHROPIC;
 	if (strncmp(uri, "/v1/", 4) == 0 || strcmp(uri, "/health") == 0 ||
 	    strcmp(uri, "/ready") == 0 || strcmp(uri, "/livez") == 0 ||
-	    strcmp(uri, "/metrics") == 0 || strstr(uri, "tokenize") ||
+	    strcmp(uri, "/metrics") == 0 || strcmp(uri, "/props") == 0 ||
+	    strcmp(uri, "/slots") == 0 || strstr(uri, "tokenize") ||
 	    strcmp(uri, "/apply-template") == 0 || strcmp(uri, "/score") == 0)
 		return DIALECT_OPENAI;
 	return DIALECT_OLLAMA;

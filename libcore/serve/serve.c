@@ -2,11 +2,9 @@
 /* serve.c - a server from its options to its end */
 #include "serve/serve.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
 #include "serve/call.h"
@@ -16,6 +14,7 @@
 int serve_open(struct serve **out, const struct serve_options *o, struct err *e)
 {
 	struct serve *s = calloc(1, sizeof *s);
+	struct keys *k = NULL;
 
 	*out = s;
 	if (!s)
@@ -29,11 +28,12 @@ int serve_open(struct serve **out, const struct serve_options *o, struct err *e)
 	pthread_mutex_init(&s->hash_lock, NULL);
 	pthread_cond_init(&s->hash_news, NULL);
 	if (models_open(s, e) || metrics_open(&s->metrics, e) ||
-	    (o->key_file && keys_open(&s->keys, o->key_file, e))) {
+	    (o->key_file && keys_open(&k, o->key_file, e))) {
 		serve_close(s);
 		*out = NULL;
 		return -1;
 	}
+	s->keys = k;
 	return 0;
 }
 
@@ -53,12 +53,47 @@ int serve_start(struct serve *s, struct err *e)
 int serve_listen(struct serve *s, struct err *e)
 {
 	s->listens = true;
-	return listen_open(s, e);
+	if (listen_open(s, e))
+		return -1;
+	for (size_t i = 0; i < s->n_listeners; i++)
+		server_log(s, "listening at %s", s->listener[i].address);
+	return 0;
 }
 
-const char *serve_address(const struct serve *s, size_t i)
+static bool among(const char *name, const char *const *names, size_t n)
 {
-	return s->listener[i].address;
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+int serve_reload(struct serve *s, const struct serve_options *o, const char *const *name, size_t n,
+                 struct err *e)
+{
+	struct keys *k;
+
+	if (s->keys && o->key_file) {
+		/* who compares with the old ones may go on: they stay until the end */
+		if (keys_open(&k, o->key_file, e))
+			return -1;
+		keys_chain(k, s->keys);
+		s->keys = k;
+	}
+	pthread_mutex_lock(&s->models.lock);
+	s->o.memory = o->memory;
+	s->o.keep_alive = o->keep_alive;
+	for (size_t i = 0; i < s->models.n; i++) {
+		struct slot *t = s->models.slot[i];
+
+		if (!t->listed)
+			t->gone = !among(t->name, name, n);
+		else
+			t->keep_default = o->keep_alive;
+	}
+	pthread_cond_signal(&s->models.news);
+	pthread_mutex_unlock(&s->models.lock);
+	return 0;
 }
 
 void serve_drain(struct serve *s, double seconds)
@@ -111,19 +146,4 @@ void serve_close(struct serve *s)
 const char *server_name(const struct serve *s)
 {
 	return s->server;
-}
-
-void server_log(struct serve *s, const char *fmt, ...)
-{
-	char line[1024];
-	va_list ap;
-
-	if (!s->o.log)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof line, fmt, ap);
-	va_end(ap);
-	pthread_mutex_lock(&s->log_lock);
-	s->o.log(s->o.log_arg, line);
-	pthread_mutex_unlock(&s->log_lock);
 }

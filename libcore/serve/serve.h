@@ -82,6 +82,7 @@ struct serve_options {
 	/* A line for the log: each request's, and what goes wrong. Called from
 	 * several threads, one at a time. May be NULL. */
 	void (*log)(void *arg, const char *line);
+	bool log_json;             /* the lines are objects */
 	void *log_arg;
 };
 
@@ -97,8 +98,13 @@ NEED int serve_start(struct serve *s, struct err *e);
 NEED int serve_preloaded(struct serve *s, struct err *e);
 /* Binds the sockets (a stale unix socket is replaced) and begins. */
 NEED int serve_listen(struct serve *s, struct err *e);
-/* The address of listener i as a client would name it. */
-const char *serve_address(const struct serve *s, size_t i);
+/* Reads the keys again, and takes over what may change: memory, keep_alive,
+ * and which models there are beside those of the directory and the registry
+ * (`name`). On failure the keys stay as they were. */
+NEED int serve_reload(struct serve *s, const struct serve_options *o, const char *const *name,
+                      size_t n, struct err *e);
+/* To the log: what is open, what runs. */
+void serve_tell(struct serve *s);
 /* Looks at the directory and the registry again. Models that are open and
  * whose files have changed are opened anew beside the old ones; what runs ends
  * with those. */
@@ -106,5 +112,12 @@ void serve_refresh(struct serve *s);
 /* Takes no more requests; those that run may end within the time. */
 void serve_drain(struct serve *s, double seconds);
 void serve_close(struct serve *s);
+
+/* To the service manager, if there is one: "READY=1", "STOPPING=1", ... */
+void serve_notify(const char *state);
+/* GET of a server that runs: its answer's body, NUL-terminated. key: NULL for
+ * none. ERR_MACHINE: nobody answers. */
+NEED int serve_ask(const char *address, const char *path, const char *key, struct buf *out,
+                   int *status, struct err *e);
 
 #endif

@@ -36,7 +36,7 @@ struct link {
 struct serve {
 	struct serve_options o;
 	char server[80];
-	struct keys *keys;
+	struct keys *_Atomic keys; /* with those that were before them */
 	struct metrics *metrics;
 	struct listener listener[SERVE_LISTEN_MAX];
 	size_t n_listeners;
@@ -70,6 +70,13 @@ void server_log(struct serve *s, const char *fmt, ...) PRINTF(2, 3);
  * handler is called again. The body must still be there then. */
 const struct served *server_model(struct exchange *x, const char *name, struct fault *f);
 
+/* ---- log.c */
+void log_peer(char out[PEER_TEXT], int fd, bool local);
+void log_request(struct exchange *x);
+
+/* ---- systemd.c: sockets that were handed over, from 3 on */
+size_t listen_inherited(void);
+
 /* ---- http.c, towards the sockets */
 int http_queue(struct exchange *x, struct MHD_Connection *c);
 void http_left(struct exchange *x);
@@ -96,7 +103,8 @@ NEED int head_sound(char *p, size_t n, struct fault *f);
 NEED int head_check(struct exchange *x, struct MHD_Connection *c, const struct listener *l,
                     struct fault *f);
 NEED int keys_open(struct keys **out, const char *path, struct err *e);
-void keys_close(struct keys *k);
+void keys_close(struct keys *k); /* with those chained to it */
+void keys_chain(struct keys *k, struct keys *take_older);
 bool keys_have(const struct keys *k, const char *key);
 
 /* ---- watch.c: peers that leave, or never come to an end */
