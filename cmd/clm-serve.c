@@ -25,6 +25,7 @@ struct args {
 	const char *models_dir;
 	bool any_model, registry, status;
 	int log_format;
+	const char *metrics_alias;
 	size_t batch, chunk, context, cache_tokens, memory, keep_alive, queue, connections, drain;
 };
 #define AT(member) offsetof(struct args, member)
@@ -60,6 +61,8 @@ static const struct cli_option operation[] = {
 	  .help = "tell what the server that runs there is doing" },
 	{ 0, "log-format", "NAME", CLI_CHOICE, AT(log_format), .env = true, .words = "text json",
 	  .help = "of the lines on stderr: text or json" },
+	{ 0, "metrics-alias", "NAMES", CLI_TEXT, AT(metrics_alias), .words = "llamacpp vllm",
+	  .help = "metrics under others' names too: llamacpp, vllm, or both" },
 	{ 0, "drain-timeout", "SECONDS", CLI_SIZE, AT(drain), .max = 86400,
 	  .help = "how long running requests may take to end (30)" },
 };
@@ -204,6 +207,23 @@ static int set_listen(struct service *v, struct serve_options *o, struct err *e)
 	return o->listen[0] ? 0 : -1;
 }
 
+/* "llamacpp,vllm" */
+static void set_aliases(struct serve_options *o, const char *names)
+{
+	for (const char *p = names; p && *p;) {
+		size_t n = strcspn(p, ",");
+
+		if (n == 8 && !memcmp(p, "llamacpp", n))
+			o->alias_llamacpp = true;
+		else if (n == 4 && !memcmp(p, "vllm", n))
+			o->alias_vllm = true;
+		else
+			cli_misuse("--metrics-alias: expected llamacpp or vllm, found \"%.*s\"",
+			           (int)n, p);
+		p += n + (p[n] == ',');
+	}
+}
+
 /* ---- from start to end */
 
 /* Every thread that starts from here on leaves signals to this one. */
@@ -312,6 +332,7 @@ static int serve(struct service *v, struct err *e)
 		                       .cache_tokens = a->cache_tokens,
 		                       .quiet = a->common.quiet,
 		                       .verbose = a->common.verbose };
+	set_aliases(&o, a->metrics_alias);
 	if (serving_adapters(&v->serving, &a->adapters, e) || set_listen(v, &o, e))
 		return -1;
 	for (; o.n_adapters < v->serving.n_adapters; o.n_adapters++) {

@@ -229,6 +229,7 @@ int serving_open(void *arg, const char *name, const char *path, struct serve_mod
 	exec_describe(h->o.exec, &info);
 	out->n_held = exec_bytes(h->o.exec);
 	out->device_bytes = info.memory;
+	snprintf(out->device, sizeof out->device, "%.63s", info.device ? info.device : info.backend);
 	out->handle = h;
 	tell(&out->facts, h->o.source, model_config(h->o.model), path);
 	snprintf(out->facts.digest, sizeof out->facts.digest, "%s", model_digest(h->o.model));

@@ -30,6 +30,7 @@ struct batch {
 	bool closing, paced;
 	struct pace pace;
 	size_t n_decoding;       /* rows of the pass */
+	size_t n_preempted;
 };
 
 /* ---- open, close */
@@ -189,6 +190,11 @@ void batch_pause(struct batch *b, struct session *s, bool paused)
 	s->paused = paused;
 }
 
+size_t batch_preempted(const struct batch *b)
+{
+	return b->n_preempted;
+}
+
 size_t batch_rows(const struct batch *b)
 {
 	return b->n_rows;
@@ -308,6 +314,7 @@ static void preempt(struct batch *b, size_t i)
 	s->in_work = false;
 	kv_seq_close(s->seq);
 	s->seq = NULL;
+	b->n_preempted++;
 	enqueue(b, s, true);
 }
 
@@ -323,6 +330,7 @@ static bool take_from_queue(struct batch *b)
 		return false;
 	kv_seq_close(best->seq);
 	best->seq = NULL;
+	b->n_preempted++;
 	best->n_reused = 0;
 	return true;
 }

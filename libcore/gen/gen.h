@@ -118,6 +118,7 @@ void batch_cancel(struct batch *b, struct session *s); /* ends it at the next to
 void batch_pause(struct batch *b, struct session *s, bool paused);
 size_t batch_active(const struct batch *b);            /* running and queued */
 size_t batch_rows(const struct batch *b);              /* that the last pass had */
+size_t batch_preempted(const struct batch *b);         /* caches taken from sessions, so far */
 /* One pass: every decoding session one token, prompts in chunks beside them,
  * queued ones admitted, ended ones retired. When the cache is full the
  * youngest session waits and is computed again later; its tokens do not

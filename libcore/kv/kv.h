@@ -32,9 +32,9 @@ struct exec_kv *kv_pool_store(struct kv_pool *p);
  * every layer slides). */
 size_t kv_pool_room(const struct kv_pool *p);
 size_t kv_pool_tokens(const struct kv_pool *p);
-/* Its pages: free, kept for prefix reuse alone, held by sequences. */
-struct kv_count { size_t free, cached, active; };
-void kv_pool_count(const struct kv_pool *p, struct kv_count *add);
+/* Its pages over all groups: free, held by sequences, kept for their prefixes alone. */
+struct kv_pages { size_t free, active, cached; };
+void kv_pool_count(const struct kv_pool *p, struct kv_pages *out);
 
 NEED int kv_seq_open(struct kv_seq **out, struct kv_pool *p, struct err *e);
 void kv_seq_close(struct kv_seq *s); /* its full pages stay for prefix reuse until evicted */

@@ -128,6 +128,16 @@ size_t pages_left(const struct kv_pool *p, unsigned g)
 	return p->group[g].n_free + p->group[g].n_idle;
 }
 
+void kv_pool_count(const struct kv_pool *p, struct kv_pages *out)
+{
+	*out = (struct kv_pages){ 0 };
+	for (unsigned g = 0; g < p->n_groups; g++) {
+		out->free += p->group[g].n_free;
+		out->cached += p->group[g].n_idle;
+		out->active += p->group[g].n - pages_left(p, g);
+	}
+}
+
 size_t kv_pool_room(const struct kv_pool *p)
 {
 	size_t least = SIZE_MAX;
@@ -141,15 +151,6 @@ size_t kv_pool_room(const struct kv_pool *p)
 			least = room;
 	}
 	return least;
-}
-
-void kv_pool_count(const struct kv_pool *p, struct kv_count *add)
-{
-	for (unsigned g = 0; g < p->n_groups; g++) {
-		add->free += p->group[g].n_free;
-		add->cached += p->group[g].n_idle;
-		add->active += p->group[g].n - pages_left(p, g);
-	}
 }
 
 size_t kv_pool_tokens(const struct kv_pool *p)

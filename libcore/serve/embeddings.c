@@ -7,6 +7,7 @@
 
 #include "serve/api.h"
 #include "serve/keep.h"
+#include "serve/metrics.h"
 #include "serve/openai.h"
 
 enum { TEXTS_MAX = 2048, SLICE = 256 };
@@ -188,6 +189,7 @@ static int compute(struct embedding *m, struct fault *f)
 	for (size_t i = 0; i < m->n; i++)
 		m->text[i] = (struct embed_text){ m->ids[i].id, m->ids[i].n };
 	m->x->n_prompt = m->n_tokens;
+	metrics_prompt(m->x->serve, m->n_tokens);
 	return compute_all(m, f);
 }
 

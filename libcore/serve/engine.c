@@ -9,41 +9,17 @@
 #include <string.h>
 #include <time.h>
 
-#include "serve/call.h"
+#include "serve/engine.h"
 #include "serve/metrics.h"
 
 enum { DEFAULT_QUEUE = 512, NAP_MS = 5 };
-
-struct task {
-	void (*work)(void *arg);
-	void *arg;
-	bool done;
-	struct task *next;
-};
-
-struct engine {
-	struct serve *serve;
-	struct served *models;     /* that are open; the thread's own */
-	pthread_mutex_t lock;      /* of the arrivals and the flags */
-	pthread_cond_t news;
-	pthread_t thread;
-	bool started, stop, woken, refuse;
-	double stop_by;            /* > 0: when what runs is cut off */
-	size_t queue, waiting;     /* reserved and not admitted */
-	size_t n_running;
-	struct call *arrived, **arrived_end;
-	struct task *tasks, **tasks_end;
-	pthread_cond_t task_done;
-	struct call *calls;        /* the thread's own */
-	double pass_began;
-};
 
 /* ---- what the batches tell */
 
 static void fork_others(struct choice *k, struct session *s);
 static void note_admitted(struct engine *g, struct call *c, double when);
 
-static int on_token(void *arg, struct session *s, void *user, const struct token_event *t)
+int engine_token(void *arg, struct session *s, void *user, const struct token_event *t)
 {
 	struct engine *g = arg;
 	struct choice *k = user;
@@ -65,14 +41,14 @@ static int on_token(void *arg, struct session *s, void *user, const struct token
 	return choice_token(k, t);
 }
 
-static int on_place(void *arg, struct session *s, void *user, const struct place_event *p)
+int engine_place(void *arg, struct session *s, void *user, const struct place_event *p)
 {
 	(void)arg;
 	(void)s;
 	return choice_place(user, p);
 }
 
-static void on_end(void *arg, struct session *s, void *user, enum end_reason r, struct bytes text,
+void engine_end(void *arg, struct session *s, void *user, enum end_reason r, struct bytes text,
                    const struct err *err)
 {
 	struct choice *k = user;
@@ -237,19 +213,10 @@ static void step(struct engine *g)
 		if (batch_step(d->batch, &e)) {
 			server_log(g->serve, "model %s: %s", d->m.name, e.text);
 			fail_all(g, d, &e);
+			metrics_failed(g->serve);
 		}
 		metrics_step(g->serve, http_seconds() - began, batch_rows(d->batch));
 	}
-}
-
-static void count_pages(struct engine *g)
-{
-	struct kv_count n = { 0 };
-
-	for (const struct served *d = g->models; d; d = d->beside)
-		if (d->batch)
-			kv_pool_count(model_pool(d->m.model), &n);
-	metrics_pages(g->serve, &n);
 }
 
 static bool active(const struct engine *g, size_t *rows)
@@ -352,8 +319,10 @@ static void *run(void *arg)
 		run_task(g);
 		look_after(g);
 		step(g);
-		count_pages(g);
 		look_after(g);
+		for (struct served *d = g->models; d; d = d->beside)
+			if (d->batch)
+				metrics_pages(g->serve, d);
 	}
 }
 
@@ -382,119 +351,6 @@ int engine_start(struct engine *g, struct err *e)
 		return err_errno(e, "cannot start a thread");
 	g->started = true;
 	return 0;
-}
-
-int engine_reserve(struct engine *g, struct fault *f)
-{
-	int rc = 0;
-
-	pthread_mutex_lock(&g->lock);
-	if (g->refuse)
-		rc = fault_set(f, 503, "shutting_down", "the server is shutting down");
-	else if (g->waiting >= g->queue)
-		rc = fault_set(f, 503, "queue_full", "%zu requests wait already", g->waiting);
-	else
-		g->waiting++;
-	pthread_mutex_unlock(&g->lock);
-	return rc;
-}
-
-void engine_add(struct engine *g, struct call *c)
-{
-	pthread_mutex_lock(&g->lock);
-	c->next = NULL;
-	*g->arrived_end = c;
-	g->arrived_end = &c->next;
-	pthread_cond_signal(&g->news);
-	pthread_mutex_unlock(&g->lock);
-}
-
-int engine_run(struct engine *g, void (*work)(void *arg), void *arg, struct fault *f)
-{
-	struct task t = { .work = work, .arg = arg };
-
-	pthread_mutex_lock(&g->lock);
-	if (g->refuse) {
-		pthread_mutex_unlock(&g->lock);
-		return fault_set(f, 503, "shutting_down", "the server is shutting down");
-	}
-	*g->tasks_end = &t;
-	g->tasks_end = &t.next;
-	pthread_cond_signal(&g->news);
-	while (!t.done)
-		pthread_cond_wait(&g->task_done, &g->lock);
-	pthread_mutex_unlock(&g->lock);
-	return 0;
-}
-
-/* ---- models that come and go */
-
-struct change { struct engine *g; struct served *d; int rc; struct err *e; };
-
-static void attach(void *arg)
-{
-	struct change *c = arg;
-	const struct batch_events ev = { .arg = c->g, .token = on_token, .end = on_end,
-		                         .place = on_place };
-	struct serve_model *m = &c->d->m;
-
-	/* an encoder makes vectors, no text */
-	if (!model_config(m->model)->encoder)
-		c->rc = batch_open(&c->d->batch, m->model, m->tokenizer, &m->batch, &ev, c->e);
-	if (c->rc)
-		return;
-	c->d->beside = c->g->models;
-	c->g->models = c->d;
-}
-
-static void detach(void *arg)
-{
-	struct change *c = arg;
-	struct served **at = &c->g->models;
-
-	while (*at != c->d)
-		at = &(*at)->beside;
-	*at = c->d->beside;
-	batch_close(c->d->batch);
-	c->d->batch = NULL;
-}
-
-int engine_attach(struct engine *g, struct served *d, struct err *e)
-{
-	struct change c = { .g = g, .d = d, .e = e };
-	struct fault f;
-
-	if (engine_run(g, attach, &c, &f))
-		return err_set(e, ERR_MACHINE, "%s", f.message);
-	return c.rc;
-}
-
-int engine_detach(struct engine *g, struct served *d)
-{
-	struct change c = { .g = g, .d = d };
-	struct fault f;
-
-	return engine_run(g, detach, &c, &f);
-}
-
-void engine_wake(struct engine *g)
-{
-	pthread_mutex_lock(&g->lock);
-	g->woken = true;
-	pthread_cond_signal(&g->news);
-	pthread_mutex_unlock(&g->lock);
-}
-
-const struct call *engine_calls(const struct engine *g)
-{
-	return g->calls;
-}
-
-void engine_state(struct engine *g, struct engine_state *out)
-{
-	pthread_mutex_lock(&g->lock);
-	*out = (struct engine_state){ g->waiting, g->n_running };
-	pthread_mutex_unlock(&g->lock);
 }
 
 void engine_drain(struct engine *g, double seconds)

@@ -18,7 +18,7 @@ static const double bounds[] = { 0.001, 0.005, 0.01, 0.02, 0.04, 0.08, 0.1, 0.25
 	                         1,     2.5,   5,    10,   20,   40,   80,  160,  640 };
 static const double sizes[] = { 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024 };
 enum { N_BOUNDS = sizeof bounds / sizeof *bounds, N_SIZES = sizeof sizes / sizeof *sizes,
-       CODES = 24, APIS = 64 };
+       APIS = 512 };
 
 struct histogram {
 	uint64_t count[N_BOUNDS + 1], n;
@@ -29,9 +29,8 @@ struct metrics {
 	pthread_mutex_t lock;
 	struct tally { char api[48]; int code; uint64_t n; } request[APIS];
 	size_t n_requests;
-	uint64_t cancelled, prompt_tokens, cached_tokens, made_tokens, steps;
+	uint64_t left, shut, prompt_tokens, cached_tokens, made_tokens, steps, rows, preempted, failed;
 	double prefill_s, decode_s;
-	struct kv_count pages;
 	struct histogram first, next, whole, queue, prefill, decode, batch, stall;
 };
 
@@ -91,16 +90,10 @@ void metrics_step(struct serve *s, double seconds, size_t rows)
 		return;
 	pthread_mutex_lock(&m->lock);
 	m->steps++;
+	m->rows += rows;
 	put(&m->batch, sizes, N_SIZES, (double)rows);
 	put_seconds(&m->stall, seconds);
 	pthread_mutex_unlock(&m->lock);
-}
-
-void metrics_pages(struct serve *s, const struct kv_count *n)
-{
-	pthread_mutex_lock(&s->metrics->lock);
-	s->metrics->pages = *n;
-	pthread_mutex_unlock(&s->metrics->lock);
 }
 
 void metrics_call(struct serve *s, const struct call *c)
@@ -109,7 +102,8 @@ void metrics_call(struct serve *s, const struct call *c)
 	double now = http_seconds();
 
 	pthread_mutex_lock(&m->lock);
-	m->cancelled += c->cancelled;
+	m->left += c->cancelled;
+	m->shut += !c->cancelled && c->fault.code && !strcmp(c->fault.code, "shutting_down");
 	m->prompt_tokens += call_prompt_tokens(c);
 	m->cached_tokens += call_cached_tokens(c);
 	m->made_tokens += call_made_tokens(c);
@@ -123,6 +117,33 @@ void metrics_call(struct serve *s, const struct call *c)
 		put_seconds(&m->decode, now - c->first);
 	}
 	pthread_mutex_unlock(&m->lock);
+}
+
+void metrics_prompt(struct serve *s, size_t n_tokens)
+{
+	pthread_mutex_lock(&s->metrics->lock);
+	s->metrics->prompt_tokens += n_tokens;
+	pthread_mutex_unlock(&s->metrics->lock);
+}
+
+void metrics_pages(struct serve *s, struct served *d)
+{
+	struct kv_pages now;
+	size_t preempted = batch_preempted(d->batch);
+
+	kv_pool_count(model_pool(d->m.model), &now);
+	pthread_mutex_lock(&s->metrics->lock);
+	d->pages = now;
+	s->metrics->preempted += preempted - d->n_preempted;
+	d->n_preempted = preempted;
+	pthread_mutex_unlock(&s->metrics->lock);
+}
+
+void metrics_failed(struct serve *s)
+{
+	pthread_mutex_lock(&s->metrics->lock);
+	s->metrics->failed++;
+	pthread_mutex_unlock(&s->metrics->lock);
 }
 
 void metrics_request(struct serve *s, const char *api, int status)
@@ -176,12 +197,12 @@ static void seconds(struct buf *b, const char *name, const char *help, const str
 	histogram(b, name, help, h, bounds, N_BOUNDS);
 }
 
-static void label(struct buf *b, const char *text)
+void metrics_label(struct buf *b, const char *text)
 {
 	for (; *text; text++) {
-		if (*text == '\\' || *text == '"')
+		if (*text == '\\' || *text == '"' || *text == '\n')
 			buf_add_byte(b, '\\');
-		buf_add_byte(b, (unsigned char)(*text == '\n' ? ' ' : *text));
+		buf_add_byte(b, *text == '\n' ? 'n' : (unsigned char)*text);
 	}
 }
 
@@ -227,18 +248,6 @@ static void process(struct serve *s, struct buf *b)
 	    (double)s->started_at);
 }
 
-static void pages(struct serve *s, struct buf *b)
-{
-	const struct kv_count *n = &s->metrics->pages;
-	size_t all = n->free + n->cached + n->active;
-
-	family(b, "clm_kv_blocks", "gauge", "Pages of the cache, of 32 positions.");
-	buf_printf(b, "clm_kv_blocks{state=\"active\"} %zu\nclm_kv_blocks{state=\"cached\"} %zu\n"
-	           "clm_kv_blocks{state=\"free\"} %zu\n", n->active, n->cached, n->free);
-	one(b, "clm_kv_usage_ratio", "gauge", "Of the cache's pages, those in use.",
-	    all ? (double)n->active / (double)all : 0);
-}
-
 static void calls(struct serve *s, struct buf *b)
 {
 	const struct metrics *m = s->metrics;
@@ -248,7 +257,6 @@ static void calls(struct serve *s, struct buf *b)
 	one(b, "clm_generated_tokens_total", "counter", "Tokens made.", (double)m->made_tokens);
 	seconds(b, "clm_decode_seconds", "First to last token of a request.", &m->decode);
 	seconds(b, "clm_inter_token_seconds", "From a token to the next.", &m->next);
-	pages(s, b);
 	one(b, "clm_prefill_seconds_total", "counter", "Time to first tokens, once admitted.",
 	    m->prefill_s);
 	seconds(b, "clm_prefill_seconds", "To the first token of a request, once admitted.",
@@ -259,8 +267,16 @@ static void calls(struct serve *s, struct buf *b)
 	one(b, "clm_prompt_tokens_total", "counter", "Prompt tokens.", (double)m->prompt_tokens);
 	seconds(b, "clm_queue_seconds", "A request's time in the queue.", &m->queue);
 	seconds(b, "clm_request_seconds", "A request's time in all.", &m->whole);
-	one(b, "clm_requests_cancelled_total", "counter", "Requests whose peer left.",
-	    (double)m->cancelled);
+	family(b, "clm_requests_cancelled_total", "counter",
+	       "Requests that were not answered to the end.");
+	buf_printf(b, "clm_requests_cancelled_total{reason=\"disconnect\"} %llu\n"
+	           "clm_requests_cancelled_total{reason=\"shutdown\"} %llu\n",
+	           (unsigned long long)m->left, (unsigned long long)m->shut);
+	one(b, "clm_preemptions_total", "counter", "Caches that were taken to be computed again.",
+	    (double)m->preempted);
+	if (s->o.alias_llamacpp)
+		one(b, "llamacpp:n_busy_slots_per_decode", "gauge", "Rows of a pass.",
+		    m->steps ? (double)m->rows / (double)m->steps : 0);
 	family(b, "clm_requests_total", "counter", "Requests by path and status.");
 	for (size_t i = 0; i < m->n_requests; i++)
 		buf_printf(b, "clm_requests_total{api=\"%s\",code=\"%d\"} %llu\n", m->request[i].api,
@@ -272,19 +288,89 @@ static void calls(struct serve *s, struct buf *b)
 static void of_model(struct buf *b, const char *name, const struct slot *t, double v)
 {
 	buf_printf(b, "%s{model=\"", name);
-	label(b, t->name);
+	metrics_label(b, t->name);
 	buf_printf(b, "\"} %.17g\n", v);
 }
 
-static void models(struct serve *s, struct buf *b)
+static void pages(struct buf *b, const struct kv_pages *p)
+{
+	size_t all = p->free + p->active + p->cached;
+
+	family(b, "clm_kv_blocks", "gauge", "Pages of the caches.");
+	buf_printf(b,
+	           "clm_kv_blocks{state=\"free\"} %zu\nclm_kv_blocks{state=\"active\"} %zu\n"
+	           "clm_kv_blocks{state=\"cached\"} %zu\n",
+	           p->free, p->active, p->cached);
+	one(b, "clm_kv_usage_ratio", "gauge", "Active pages among all.",
+	    all ? (double)p->active / (double)all : 0);
+}
+
+/* The models of each device together. */
+static void devices(struct serve *s, struct buf *b)
+{
+	const struct models *m = &s->models;
+
+	family(b, "clm_device_memory_bytes", "gauge", "What models hold, and what there is.");
+	for (size_t i = 0; i < m->n; i++) {
+		const struct served *d = m->slot[i]->live;
+		size_t used = 0, k;
+
+		for (k = 0; d && k < m->n; k++) {
+			const struct served *other = m->slot[k]->live;
+
+			if (!other || strcmp(other->m.device, d->m.device))
+				continue;
+			if (k < i)
+				break; /* it is told already */
+			used += other->m.n_held;
+		}
+		if (!d || k < m->n)
+			continue;
+		for (int total = 0; total < 1 + (d->m.device_bytes > 0); total++) {
+			buf_add_text(b, "clm_device_memory_bytes{device=\"");
+			metrics_label(b, d->m.device);
+			buf_printf(b, "\",kind=\"%s\"} %zu\n", total ? "total" : "used",
+			           total ? d->m.device_bytes : used);
+		}
+	}
+}
+
+static void build(struct serve *s, struct buf *b, const char *device)
+{
+	family(b, "clm_build_info", "gauge", "The program.");
+	buf_printf(b, "clm_build_info{version=\"%s\",device=\"", s->o.version ? s->o.version : "");
+	metrics_label(b, device);
+	buf_add_text(b, "\"} 1\n");
+	family(b, "clm_device_errors_total", "counter", "Passes that a device failed.");
+	if (*device) {
+		buf_add_text(b, "clm_device_errors_total{device=\"");
+		metrics_label(b, device);
+		buf_printf(b, "\",code=\"pass\"} %llu\n", (unsigned long long)s->metrics->failed);
+	}
+}
+
+/* The first model, and where it is computed, go into `name` and `device`. */
+static void models(struct serve *s, struct buf *b, char name[256])
 {
 	struct models *m = &s->models;
+	struct kv_pages sum = { 0 };
+	const char *device = "";
 
-	pthread_mutex_lock(&m->lock);
 	family(b, "clm_model_bytes", "gauge", "What an open model holds.");
-	for (size_t i = 0; i < m->n; i++)
-		if (m->slot[i]->live)
-			of_model(b, "clm_model_bytes", m->slot[i], (double)m->slot[i]->live->m.n_held);
+	for (size_t i = 0; i < m->n; i++) {
+		const struct served *d = m->slot[i]->live;
+
+		if (!d)
+			continue;
+		if (!*device) {
+			device = d->m.device;
+			snprintf(name, 256, "%s", d->m.name);
+		}
+		of_model(b, "clm_model_bytes", m->slot[i], (double)d->m.n_held);
+		sum.free += d->pages.free;
+		sum.active += d->pages.active;
+		sum.cached += d->pages.cached;
+	}
 	family(b, "clm_model_load_seconds", "gauge", "How long it took to open it.");
 	for (size_t i = 0; i < m->n; i++)
 		if (m->slot[i]->live)
@@ -293,22 +379,30 @@ static void models(struct serve *s, struct buf *b)
 	for (size_t i = 0; i < m->n; i++)
 		if (!m->slot[i]->gone)
 			of_model(b, "clm_model_loaded", m->slot[i], m->slot[i]->live != NULL);
-	pthread_mutex_unlock(&m->lock);
+	devices(s, b);
+	pages(b, &sum);
+	build(s, b, device);
 }
 
 void metrics_write(struct serve *s, struct buf *b)
 {
 	struct engine_state state;
+	char name[256] = "";
 
 	engine_state(s->engine, &state);
-	family(b, "clm_build_info", "gauge", "The program.");
-	buf_printf(b, "clm_build_info{version=\"%s\"} 1\n", s->o.version ? s->o.version : "");
-	models(s, b);
 	one(b, "clm_requests_running", "gauge", "Requests that run.", (double)state.running);
 	one(b, "clm_requests_waiting", "gauge", "Requests in the queue.", (double)state.waiting);
+	pthread_mutex_lock(&s->models.lock);
 	pthread_mutex_lock(&s->metrics->lock);
+	models(s, b, name);
 	histogram(b, "clm_batch_size", "Rows of a pass.", &s->metrics->batch, sizes, N_SIZES);
 	calls(s, b);
 	pthread_mutex_unlock(&s->metrics->lock);
+	pthread_mutex_unlock(&s->models.lock);
 	process(s, b);
+	if (s->o.alias_llamacpp)
+		families_alias(b, "llamacpp", NULL);
+	if (s->o.alias_vllm)
+		families_alias(b, "vllm", name);
+	families_sort(b);
 }

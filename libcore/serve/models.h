@@ -26,6 +26,8 @@ struct served {
 	size_t uses;               /* exchanges that hold it */
 	struct served *next;       /* among those to be closed */
 	struct served *beside;     /* among the engine's */
+	struct kv_pages pages;     /* after the last pass; under the lock of the metrics */
+	size_t n_preempted;        /* likewise, what the metrics have counted */
 };
 
 enum slot_state { SLOT_OUT, SLOT_WANTED, SLOT_LOADING, SLOT_READY };

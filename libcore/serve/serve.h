@@ -33,6 +33,7 @@ struct serve_model {
 	struct batch_options batch;
 	struct embed_options embed; /* of an encoder */
 	size_t n_held;             /* bytes that it holds while it is open */
+	char device[64];           /* where it is computed */
 	size_t device_bytes;       /* that its device has; 0: not known */
 	void *handle;              /* whoever opened it */
 };
@@ -83,6 +84,8 @@ struct serve_options {
 	 * several threads, one at a time. May be NULL. */
 	void (*log)(void *arg, const char *line);
 	bool log_json;             /* the lines are objects */
+	/* The metrics under the names that these programs give them, too. */
+	bool alias_llamacpp, alias_vllm;
 	void *log_arg;
 };
 
