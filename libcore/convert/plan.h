@@ -153,7 +153,7 @@ void blocks_from_affine(void *out, enum dtype to, const void *q, const void *sca
                         const void *biases, enum dtype t, size_t n_cols, unsigned bits,
                         unsigned group);
 
-/* ---- stream.c */
+/* ---- declare.c, stream.c */
 NEED int stream_declare(const struct plan *p, struct writer *w, struct err *e);
 NEED int stream_data(struct plan *p, struct writer *w, struct err *e);
 
