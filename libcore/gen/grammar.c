@@ -6,6 +6,7 @@
 #include "gen/graph.h"
 #include "gen/schema.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- tags, and text up to one */
@@ -33,31 +34,75 @@ static size_t ends_with(struct bytes tag, size_t have, unsigned char c)
 
 enum { TAG_MAX = 64 };
 
+/* Text of which the tag is no part, with `out` at every place; and the tag,
+ * with `next` behind it. */
+static uint32_t text_up_to(struct grammar *g, struct bytes tag, uint32_t out, uint32_t next)
+{
+	uint32_t state[TAG_MAX] = { 0 };
+
+	for (size_t i = 0; i < tag.n; i++)
+		state[i] = graph_loop(g);
+	for (size_t i = 0; i < tag.n; i++) {
+		uint32_t way = graph_chars(g, 0x80, 0x10FFFF, state[0]);
+
+		for (unsigned c = 0; c < 0x80; c++) {
+			size_t n = ends_with(tag, i, (unsigned char)c);
+
+			way = graph_or(g, graph_bytes(g, c, c, n == tag.n ? next : state[n]), way);
+		}
+		graph_loop_set(g, state[i], way, out);
+	}
+	return state[0];
+}
+
 uint32_t graph_until(struct grammar *g, const struct tokenizer *t, const char *text, uint32_t next)
 {
 	int32_t id = t ? tokenizer_find(t, bytes_of(text)) : -1;
-	struct bytes tag = bytes_of(text);
-	uint32_t state[TAG_MAX] = { 0 }, way;
+	uint32_t way;
 
 	if (id >= 0 && tokenizer_special(t, id)) {
 		way = graph_loop(g);
 		graph_loop_set(g, way, graph_chars(g, 0, 0x10FFFF, way), graph_token(g, id, next));
 		return way;
 	}
-	for (size_t i = 0; i < tag.n; i++)
-		state[i] = graph_loop(g);
-	for (size_t i = 0; i < tag.n; i++) {
-		uint32_t other = graph_chars(g, 0x80, 0x10FFFF, state[0]);
+	return text_up_to(g, bytes_of(text), GRAPH_NONE, next);
+}
 
-		for (unsigned c = 0; c < 0x80; c++) {
-			size_t n = ends_with(tag, i, (unsigned char)c);
+uint32_t graph_without(struct grammar *g, const struct tokenizer *t, const char *text,
+                       uint32_t next)
+{
+	int32_t id = t ? tokenizer_find(t, bytes_of(text)) : -1;
+	uint32_t way;
 
-			other = graph_or(g, graph_bytes(g, c, c, n == tag.n ? next : state[n]),
-			                 other);
-		}
-		graph_loop_set(g, state[i], other, GRAPH_NONE);
+	if (id >= 0 && tokenizer_special(t, id)) {
+		way = graph_loop(g);
+		graph_loop_set(g, way, graph_chars(g, 0, 0x10FFFF, way), next);
+		return way;
 	}
-	return state[0];
+	return text_up_to(g, bytes_of(text), next, GRAPH_NONE);
+}
+
+uint32_t graph_marked(struct grammar *g, const struct tokenizer *t, const char *text, uint32_t next)
+{
+	struct bytes all = bytes_of(text ? text : "");
+
+	while (all.n) {
+		char tag[TAG_MAX];
+		size_t from = all.n - 1;
+
+		if (all.p[from] != 1) {
+			next = graph_bytes(g, all.p[from], all.p[from], next);
+			all.n--;
+			continue;
+		}
+		while (all.p[from - 1] != 1)
+			from--;
+		snprintf(tag, sizeof tag, "%.*s", (int)(all.n - 1 - from),
+		         (const char *)all.p + from);
+		next = graph_tag(g, t, tag, next);
+		all.n = from - 1;
+	}
+	return next;
 }
 
 static uint32_t newlines(struct grammar *g, uint32_t next)
@@ -98,7 +143,7 @@ static int make_schema(struct grammar *g, const struct grammar_ask *a, uint32_t 
 {
 	uint32_t asked;
 
-	if (graph_schema(g, a->schema, &asked, e))
+	if (graph_schema(g, a->schema, NULL, &asked, e))
 		return -1;
 	graph_rule_set(g, rule, graph_call(g, asked, GRAPH_END));
 	return 0;
@@ -117,10 +162,9 @@ static int make_text(struct grammar *g, const struct grammar_ask *a, uint32_t ru
 static const struct kind {
 	int (*make)(struct grammar *g, const struct grammar_ask *a, uint32_t rule, struct err *e);
 } kinds[] = {
-	[GRAMMAR_OBJECT] = { make_json },
-	[GRAMMAR_VALUE] = { make_json },
-	[GRAMMAR_SCHEMA] = { make_schema },
-	[GRAMMAR_TEXT] = { make_text },
+	[GRAMMAR_OBJECT] = { make_json },   [GRAMMAR_VALUE] = { make_json },
+	[GRAMMAR_SCHEMA] = { make_schema }, [GRAMMAR_TEXT] = { make_text },
+	[GRAMMAR_CALLS] = { graph_calls },
 };
 
 int grammar_open(struct grammar **out, const struct grammar_ask *a, struct err *e)

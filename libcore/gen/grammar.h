@@ -30,11 +30,16 @@ enum grammar_kind {
 	GRAMMAR_VALUE,    /* any JSON value */
 	GRAMMAR_SCHEMA,   /* a value of the schema (JSON Schema 2020-12) */
 	GRAMMAR_TEXT,     /* what the text says, in llama.cpp's GBNF */
+	GRAMMAR_CALLS,    /* calls of tools, in a family's own manner */
 };
 struct grammar_ask {
 	enum grammar_kind kind;
 	const cJSON *schema;               /* refusals begin with its place in there */
 	struct bytes text;
+	const cJSON *tools;                /* [{"type": "function", "function": {}}] */
+	const struct call_form *form;
+	const char *call_begin;            /* free text before calls has it not; NULL: no such text */
+	bool many;                         /* calls, else one */
 	/* Reasoning before it: tags of the model's, NULL: none. */
 	const char *think_begin, *think_end;
 	bool thinking;                     /* the answer begins within it */

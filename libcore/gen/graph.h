@@ -33,6 +33,7 @@ struct grammar {
 	uint32_t *rule;    /* [n_rules]: where each begins; 0 is the root */
 	size_t n_rules, rule_room;
 	struct err *err;   /* while it is built: the first failure */
+	const char *avoid; /* two characters that strings must not have in a row, or NULL */
 	bool failed;
 };
 
@@ -62,6 +63,12 @@ void graph_spell_token(unsigned char out[TOKEN_SPELLED], int32_t id);
 uint32_t graph_tag(struct grammar *g, const struct tokenizer *t, const char *tag, uint32_t next);
 /* Any text up to the first `tag`, and the tag. */
 uint32_t graph_until(struct grammar *g, const struct tokenizer *t, const char *tag, uint32_t next);
+/* Any text without `tag`, and then `next`. */
+uint32_t graph_without(struct grammar *g, const struct tokenizer *t, const char *tag,
+                       uint32_t next);
+/* Text in which tags of the model's stand between \1; NULL: none. */
+uint32_t graph_marked(struct grammar *g, const struct tokenizer *t, const char *text,
+                      uint32_t next);
 /* A character of lo..hi in UTF-8; surrogates are none. */
 uint32_t graph_chars(struct grammar *g, uint32_t lo, uint32_t hi, uint32_t next);
 
@@ -76,6 +83,10 @@ uint32_t json_any_number(struct grammar *g, bool whole, uint32_t next);
 /* Rules of any value, object and array, made at the first call. */
 struct json_rules { uint32_t value, object, array; bool made; };
 void json_rules(struct grammar *g, struct json_rules *r);
+
+/* ---- calls.c */
+NEED int graph_calls(struct grammar *g, const struct grammar_ask *a, uint32_t rule,
+                     struct err *e);
 
 /* ---- gbnf.c: the rule of the text's root */
 NEED int graph_gbnf(struct grammar *g, struct bytes text, uint32_t *rule, struct err *e);

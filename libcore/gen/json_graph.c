@@ -77,16 +77,41 @@ static uint32_t plain(struct grammar *g, uint32_t lo, uint32_t hi, uint32_t next
 	return way;
 }
 
+/* What stands in a string as it is: `again` after most of it, `first` after
+ * the first of two characters that must not follow each other, and the second
+ * of them not where `barred`. */
+static uint32_t plain_but(struct grammar *g, uint32_t again, uint32_t first, bool barred)
+{
+	unsigned a, b, lo, hi;
+	uint32_t way;
+
+	if (!g->avoid)
+		return plain(g, 0, 0x10FFFF, again);
+	a = (unsigned char)g->avoid[0];
+	b = (unsigned char)g->avoid[1];
+	lo = a < b ? a : b;
+	hi = a < b ? b : a;
+	way = graph_or(g, plain(g, 0, lo - 1, again), plain(g, hi + 1, 0x10FFFF, again));
+	if (lo + 1 < hi)
+		way = graph_or(g, plain(g, lo + 1, hi - 1, again), way);
+	way = graph_or(g, plain(g, a, a, first), way);
+	return barred || a == b ? way : graph_or(g, plain(g, b, b, again), way);
+}
+
 uint32_t json_any_string(struct grammar *g, uint32_t next)
 {
-	uint32_t loop = graph_loop(g), way = plain(g, 0, 0x10FFFF, loop), escaped;
+	uint32_t loop = graph_loop(g), first = g->avoid ? graph_loop(g) : loop, escaped, close;
 
+	close = graph_bytes(g, '"', '"', next);
 	escaped = graph_bytes(g, 'u', 'u', unicode_escape(g, loop));
 	for (const char *c = "\"\\/bfnrt"; *c; c++)
 		escaped = graph_or(g, graph_bytes(g, (unsigned char)*c, (unsigned char)*c, loop),
 		                   escaped);
-	graph_loop_set(g, loop, graph_or(g, way, graph_bytes(g, '\\', '\\', escaped)),
-	               graph_bytes(g, '"', '"', next));
+	escaped = graph_bytes(g, '\\', '\\', escaped);
+	graph_loop_set(g, loop, graph_or(g, plain_but(g, loop, first, false), escaped), close);
+	if (first != loop)
+		graph_loop_set(g, first, graph_or(g, plain_but(g, loop, first, true), escaped),
+		               close);
 	return graph_bytes(g, '"', '"', loop);
 }
 

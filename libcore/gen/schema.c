@@ -377,21 +377,33 @@ static int check_size(struct schema *s)
 	               rc;
 }
 
-int graph_schema(struct grammar *g, const cJSON *root, uint32_t *rule, struct err *e)
+int schema_begin(struct schema *s, struct grammar *g, const cJSON *root, struct err *e)
 {
-	struct schema s = { .g = g, .root = root, .e = e };
 	const cJSON *id = json_get(root, "$id");
-	struct all all = { 0 };
-	int rc;
 
-	s.id = cJSON_IsString(id) ? id->valuestring : NULL;
-	arena_init(&s.m, SCHEMA_ARENA);
-	rc = check_size(&s);
-	if (rc == 0)
-		rc = schema_check(&s, root) || all_add(&s, &all, root) ||
-		     schema_rule(&s, &all, rule);
-	for (; rc == 0 && s.n_made < s.n_known; s.n_made++)
-		rc = make_rule(&s, s.n_made);
-	arena_release(&s.m);
+	*s = (struct schema){ .g = g, .root = root, .e = e };
+	s->id = cJSON_IsString(id) ? id->valuestring : NULL;
+	arena_init(&s->m, SCHEMA_ARENA);
+	return check_size(s) || schema_check(s, root) ? -1 : 0;
+}
+
+int schema_end(struct schema *s, int rc)
+{
+	for (; rc == 0 && s->n_made < s->n_known; s->n_made++)
+		rc = make_rule(s, s->n_made);
+	arena_release(&s->m);
 	return rc ? -1 : 0;
+}
+
+int graph_schema(struct grammar *g, const cJSON *root, const cJSON *and, uint32_t *rule,
+                 struct err *e)
+{
+	struct all all = { 0 };
+	struct schema s;
+	int rc = schema_begin(&s, g, root, e);
+
+	if (rc == 0)
+		rc = all_add(&s, &all, root) || (and&&all_add(&s, &all, and)) ||
+		     schema_rule(&s, &all, rule);
+	return schema_end(&s, rc);
 }

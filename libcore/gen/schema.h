@@ -54,8 +54,13 @@ NEED int schema_step(struct schema *s);
 /* A keyword's count; 1 found, 0 absent, -1 refused. */
 NEED int schema_count(struct schema *s, const cJSON *node, const char *key, size_t *out);
 
-/* ---- the grammar's rule for a schema */
-NEED int graph_schema(struct grammar *g, const cJSON *root, uint32_t *rule, struct err *e);
+/* ---- the grammar's rule for a schema, and for another one at once (or NULL) */
+NEED int graph_schema(struct grammar *g, const cJSON *root, const cJSON *and, uint32_t *rule,
+                      struct err *e);
+/* Around other makers: s is set up; then all its rules are made, and s is
+ * released, also where rc is not 0. */
+NEED int schema_begin(struct schema *s, struct grammar *g, const cJSON *root, struct err *e);
+NEED int schema_end(struct schema *s, int rc);
 
 /* ---- schema_all.c */
 struct ways {

@@ -66,7 +66,15 @@ static int emit_number(struct schema *s, const struct form *h, uint32_t *out)
 static uint32_t string_of(struct schema *s, const struct lang *l, uint32_t next)
 {
 	struct grammar *g = s->g;
+	struct lang bad, kept = *l;
 
+	if (g->avoid &&
+	    (lang_pattern(&bad, bytes_of(g->avoid), &s->m, s->e) ||
+	     lang_not(&bad, &bad, &s->m, s->e) || lang_and(&kept, l, &bad, &s->m, s->e))) {
+		g->failed = true;
+		return GRAPH_NONE;
+	}
+	l = &kept;
 	return graph_bytes(g, '"', '"',
 	                   graph_lang(g, l, true, graph_bytes(g, '"', '"', next), &s->m));
 }

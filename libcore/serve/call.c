@@ -154,7 +154,8 @@ void call_forget(struct call *c)
 	c->talk = NULL;
 	cJSON_Delete(c->messages);
 	cJSON_Delete(c->tools);
-	c->messages = c->tools = NULL;
+	cJSON_Delete(c->callable);
+	c->messages = c->tools = c->callable = NULL;
 	request_release(&c->r);
 	set_defaults(c);
 }

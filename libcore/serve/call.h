@@ -85,6 +85,7 @@ struct call {
 	enum think think;          /* as a chat was asked to */
 	const char *asked;         /* the member that asks a form; NULL: none */
 	struct grammar_ask ask;    /* and which */
+	cJSON *callable;           /* of the tools those that are to be called; NULL: all */
 	size_t top;                /* most likely tokens told beside each; with r.logprobs */
 	struct choice *choice;     /* [n_prompts * n] */
 	size_t n_choices, n_ended;
@@ -157,6 +158,14 @@ void engine_state(struct engine *g, struct engine_state *out);
  * and llama-server's members), or Ollama's format. */
 NEED int promise_openai(struct call *c, struct fault *f);
 NEED int promise_ollama(struct call *c, struct fault *f);
+/* What is asked of calls: `name` NULL: of any tool; may: text will do too. */
+struct promise_calls { const char *name; bool may, single; };
+/* The tools are the template's form of c->tools. */
+NEED int promise_calls(struct call *c, const struct promise_calls *p, const cJSON *tools,
+                       struct fault *f);
+/* OpenAI's tool_choice, parallel_tool_calls and strict functions. The tools are
+ * those that the model is shown: allowed_tools leaves out the others. */
+NEED int promise_choice(struct call *c, cJSON *tools, struct fault *f);
 /* The prompts are there: the grammar of it. */
 NEED int promise_make(struct call *c, struct fault *f);
 

@@ -433,6 +433,25 @@ static int think_of(const struct call *c, enum think *out)
 	return 0;
 }
 
+/* auto, any, or a tool by name; one call at most where that is asked. */
+static int promise(struct call *c, const cJSON *tools, struct fault *f)
+{
+	const cJSON *choice = json_get(c->body, "tool_choice"), *type = json_get(choice, "type"),
+	            *name = json_get(choice, "name"),
+	            *one = json_get(choice, "disable_parallel_tool_use");
+	const char *t = cJSON_IsString(type) ? type->valuestring : "";
+	struct promise_calls p = { .single = cJSON_IsTrue(one), .may = !strcmp(t, "auto") };
+
+	if (!choice || cJSON_IsNull(choice) || !strcmp(t, "none") ||
+	    (p.may && (!p.single || !tools)))
+		return 0;
+	if (!p.may && strcmp(t, "any") && !(!strcmp(t, "tool") && cJSON_IsString(name)))
+		return fault_param(f, "tool_choice", "invalid_value",
+		                   "tool_choice: expected auto, any, none, or a tool's name");
+	p.name = !strcmp(t, "tool") ? name->valuestring : NULL;
+	return promise_calls(c, &p, tools, f);
+}
+
 static int ask(struct call *c, struct fault *f)
 {
 	const cJSON *tools = json_get(c->body, "tools"),
@@ -443,10 +462,6 @@ static int ask(struct call *c, struct fault *f)
 
 	c->r.max_tokens = 4096;
 	c->r.temp = 1;
-	if (cJSON_IsString(choice) && strcmp(choice->valuestring, "auto") &&
-	    strcmp(choice->valuestring, "none"))
-		return fault_param(f, "tool_choice", "unsupported_parameter",
-		                   "tool_choice: only auto and none can be promised");
 	if (params_set(&c->r, params, sizeof params / sizeof *params, c->body, "", f) ||
 	    param_bool(c->body, "stream", &c->stream, f) < 0)
 		return -1;
@@ -456,6 +471,8 @@ static int ask(struct call *c, struct fault *f)
 	if (rc == 0 && tools && tools->child &&
 	    !(cJSON_IsString(choice) && !strcmp(choice->valuestring, "none")))
 		rc = (a.take_tools = tools_of(tools, f)) ? 0 : -1;
+	if (rc == 0)
+		rc = promise(c, a.take_tools, f);
 	if (rc == 0) {
 		last = cJSON_GetArrayItem(w.all, cJSON_GetArraySize(w.all) - 1);
 		a.go_on = !strcmp(json_get(last, "role")->valuestring, "assistant");

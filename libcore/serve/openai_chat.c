@@ -193,8 +193,7 @@ static const struct voice voice = {
  * would shape the answer. */
 static int check_unsupported(const struct call *c, struct fault *f)
 {
-	const cJSON *choice = json_get(c->body, "tool_choice"), *m,
-	            *modes = json_get(c->body, "modalities");
+	const cJSON *m, *modes = json_get(c->body, "modalities");
 	static const char *const never[] = { "audio", "web_search_options" };
 
 	for (size_t i = 0; i < sizeof never / sizeof *never; i++)
@@ -206,11 +205,6 @@ static int check_unsupported(const struct call *c, struct fault *f)
 			return fault_param(f, "modalities", "unsupported_parameter",
 			                   "modalities: only text is made");
 	}
-	if (choice && !cJSON_IsNull(choice) &&
-	    !(cJSON_IsString(choice) && (!strcmp(choice->valuestring, "auto") ||
-	                                 !strcmp(choice->valuestring, "none"))))
-		return fault_param(f, "tool_choice", "unsupported_parameter",
-		                   "tool_choice: only auto and none can be promised");
 	return 0;
 }
 
@@ -275,6 +269,8 @@ static int ask(struct call *c, struct fault *f)
 		rc = 0;
 		if (tools && !cJSON_IsNull(tools) && !none && (tools->child || !cJSON_IsArray(tools)))
 			rc = (a.take_tools = chat_tools(tools, f)) ? 0 : -1;
+		if (rc == 0)
+			rc = promise_choice(c, a.take_tools, f);
 		if (rc == 0)
 			rc = chat_ask(c, &a, f);
 	}

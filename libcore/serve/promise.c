@@ -102,6 +102,139 @@ int promise_ollama(struct call *c, struct fault *f)
 	return fault_param(f, "format", "invalid_value", "format: expected \"json\" or a schema");
 }
 
+/* ---- calls of tools */
+
+static const cJSON *tool_named(const cJSON *tools, const char *name)
+{
+	const cJSON *t;
+
+	cJSON_ArrayForEach(t, tools)
+	{
+		if (!strcmp(json_get(json_get(t, "function"), "name")->valuestring, name))
+			return t;
+	}
+	return NULL;
+}
+
+int promise_calls(struct call *c, const struct promise_calls *p, const cJSON *tools,
+                  struct fault *f)
+{
+	struct manner m = { 0 };
+	const cJSON *one = p->name && tools ? tool_named(tools, p->name) : NULL;
+
+	if (!tools || !tools->child)
+		return fault_param(f, "tool_choice", "invalid_value",
+		                   "tool_choice: there are no tools");
+	if (p->name && !one)
+		return fault_param(f, "tool_choice", "invalid_value",
+		                   "tool_choice: no tool is called %.64s", p->name);
+	if (c->model->m.chat)
+		m = chat_manner(c->model->m.chat);
+	c->ask.form = manner_call_form(m, c->model->m.tokenizer);
+	c->ask.call_begin = p->may ? manner_call_begin(m) : NULL;
+	if (!c->ask.form || (p->may && !c->ask.call_begin))
+		return fault_param(
+			f, "tool_choice", "unsupported_parameter",
+			m.call ? "tool_choice: calls in this model's manner (%s) cannot be forced" :
+				 "tool_choice: this model calls no tools%s",
+			m.call ? manner_call_name(m) : "");
+	c->callable = one ? cJSON_CreateArray() : cJSON_Duplicate(tools, true);
+	if (!c->callable || (one && !cJSON_AddItemToArray(c->callable, cJSON_Duplicate(one, true))))
+		return fault_memory(f);
+	c->ask.tools = c->callable;
+	c->ask.many = !p->single;
+	return ask(c, GRAMMAR_CALLS, NULL, "tool_choice", f);
+}
+
+/* {"mode", "tools": [{"type": "function", "function": {"name"}}]}: the others
+ * leave. */
+static int keep_allowed(cJSON *tools, const cJSON *allowed, struct fault *f)
+{
+	const cJSON *list = json_get(allowed, "tools"), *k;
+	int n = cJSON_GetArraySize(tools);
+
+	cJSON_ArrayForEach(k, list)
+	{
+		const cJSON *name = json_get(json_get(k, "function"), "name");
+
+		if (!cJSON_IsString(name) || !tool_named(tools, name->valuestring))
+			return fault_param(
+				f, "tool_choice.allowed_tools.tools", "invalid_value",
+				"tool_choice.allowed_tools.tools: expected names of tools");
+	}
+	while (n-- > 0) {
+		const cJSON *own = json_get(json_get(cJSON_GetArrayItem(tools, n), "function"),
+		                            "name");
+		bool keep = false;
+
+		cJSON_ArrayForEach(k, list)
+		{
+			keep |= !strcmp(json_get(json_get(k, "function"), "name")->valuestring,
+			                own->valuestring);
+		}
+		if (!keep)
+			cJSON_DeleteItemFromArray(tools, n);
+	}
+	return 0;
+}
+
+/* What the choice is called: auto, required or a function's name. */
+static int read_choice(const cJSON *choice, cJSON *tools, const char **word, const char **name,
+                       struct fault *f)
+{
+	const cJSON *type = json_get(choice, "type"),
+		    *own = json_get(json_get(choice, "function"), "name"),
+		    *allowed = json_get(choice, "allowed_tools"), *mode = json_get(allowed, "mode");
+	const char *t = cJSON_IsString(type) ? type->valuestring : "";
+
+	*word = cJSON_IsString(choice) ? choice->valuestring : choice ? "" : "auto";
+	if (!strcmp(t, "function") && cJSON_IsString(own)) {
+		*name = own->valuestring;
+		*word = "required";
+	} else if (!strcmp(t, "allowed_tools") && cJSON_IsString(mode)) {
+		*word = mode->valuestring;
+		if (tools && keep_allowed(tools, allowed, f))
+			return -1;
+	}
+	if (!strcmp(*word, "auto") || !strcmp(*word, "required") || !strcmp(*word, "none"))
+		return 0;
+	return fault_param(
+		f, "tool_choice", "invalid_value",
+		"tool_choice: expected none, auto, required, a function or allowed_tools");
+}
+
+static bool any_strict(const cJSON *tools)
+{
+	const cJSON *t;
+
+	cJSON_ArrayForEach(t, tools)
+	{
+		if (cJSON_IsTrue(json_get(json_get(t, "function"), "strict")))
+			return true;
+	}
+	return false;
+}
+
+int promise_choice(struct call *c, cJSON *tools, struct fault *f)
+{
+	const char *word, *name = NULL;
+	struct promise_calls p = { .single = false };
+	bool parallel = true;
+
+	if (read_choice(given(c->body, "tool_choice"), tools, &word, &name, f) ||
+	    param_bool(c->body, "parallel_tool_calls", &parallel, f) < 0)
+		return -1;
+	p.name = name;
+	p.single = !parallel;
+	p.may = !strcmp(word, "auto");
+	if (!strcmp(word, "none") ||
+	    (p.may && (!tools || c->asked || (parallel && !any_strict(tools)))))
+		return 0;
+	return promise_calls(c, &p, tools, f);
+}
+
+/* ---- all of it */
+
 /* Reasoning comes first, where the model may reason. */
 static int ask_reasoning(struct call *c, struct fault *f)
 {

@@ -88,6 +88,20 @@ const char *manner_call_name(struct manner m);
 const char *manner_think_begin(struct manner m);
 const char *manner_think_end(struct manner m);
 
+/* How calls are written: open, then for each call before NAME middle ARGUMENTS
+ * after, with between in between, and close; NULL: nothing. Arguments are a
+ * JSON object, or for each one argument NAME value VALUE value_end gap, where
+ * strings are text and all else JSON. Tags of the model's stand between \1. */
+struct call_form {
+	const char *row, *needs; /* of calls; a token that there must be, or NULL */
+	const char *open, *before, *middle, *after, *between, *close;
+	const char *argument, *value, *value_end, *gap;
+	bool single;             /* one call, no more */
+};
+/* NULL: how this manner writes calls is not known well enough. */
+const struct call_form *manner_call_form(struct manner m, const struct tokenizer *t);
+const char *manner_call_begin(struct manner m); /* the tag; NULL: none */
+
 enum reply_kind { REPLY_CONTENT, REPLY_REASONING, REPLY_CALL };
 struct reply_part {
 	enum reply_kind kind;

@@ -3,11 +3,13 @@
 # a line of TAP for each thing they should get.
 import json
 import sys
+from typing import Annotated, Literal
 
 import anthropic
 import httpx
 import ollama
 import openai
+import pydantic
 
 sock, port = sys.argv[1], int(sys.argv[2])
 base = 'http://127.0.0.1:%d' % port
@@ -34,6 +36,16 @@ def raises(kind, call, name, check=lambda e: True):
 ask = [{'role': 'user', 'content': 'Hello'}]
 tools = [{'type': 'function', 'function': {'name': 'weather', 'description': 'Tells the weather',
           'parameters': {'type': 'object', 'properties': {'city': {'type': 'string'}}}}}]
+strict = [{'type': 'function', 'function': {'name': 'weather', 'strict': True, 'parameters': {
+    'type': 'object', 'additionalProperties': False, 'required': ['city', 'days'], 'properties': {
+        'city': {'enum': ['Rome', 'Oslo']}, 'days': {'type': 'integer', 'minimum': 1, 'maximum': 9}}}}}]
+
+
+class Person(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra='forbid')
+    name: Annotated[str, pydantic.StringConstraints(max_length=12)]
+    age: Annotated[int, pydantic.Field(ge=0, le=120)]
+    kind: Literal['cat', 'dog'] | None
 
 
 flat = [dict(tools[0]['function'], type='function', strict=False)]
@@ -126,6 +138,24 @@ def openai_client(c, where):
     s.close()
     ok(c.with_options(timeout=20).models.list(), 'openai %s: a stream given up' % where)
 
+    r = c.chat.completions.create(model='demo', messages=ask, max_tokens=400, reasoning_effort='none', seed=2,
+                                  response_format={'type': 'json_object'}, extra_body={'repetition_penalty': 1.2})
+    ok(r.choices[0].finish_reason == 'length' or isinstance(json.loads(r.choices[0].message.content), dict),
+       'openai %s: any object' % where)
+    r = c.chat.completions.parse(model='demo', messages=ask, max_tokens=400, reasoning_effort='none', seed=3,
+                                 response_format=Person)
+    ok(isinstance(r.choices[0].message.parsed, Person), 'openai %s: a class' % where)
+    raises(openai.BadRequestError, lambda: c.chat.completions.create(
+        model='demo', messages=ask, response_format={'type': 'json_schema', 'json_schema': {
+            'name': 'x', 'schema': {'type': 'array', 'uniqueItems': True}}}),
+        'openai %s: a schema that cannot be kept to' % where,
+        lambda e: e.code == 'invalid_schema' and '/uniqueItems' in e.message)
+    with c.chat.completions.stream(model='demo', messages=ask, tools=strict, tool_choice='required', max_tokens=300,
+                                   reasoning_effort='none', seed=4) as s:
+        calls = s.get_final_completion().choices[0].message.tool_calls
+    ok(calls and all(t.function.name == 'weather' and sorted(json.loads(t.function.arguments)) == ['city', 'days']
+                     for t in calls), 'openai %s: calls, as required' % where)
+
 
 openai_client(openai.OpenAI(base_url=base + '/v1', api_key='none'), 'tcp')
 openai_client(openai.OpenAI(base_url='http://localhost/v1', api_key='none', http_client=httpx.Client(
@@ -146,6 +176,8 @@ ok(c.list().models[0].model == 'demo:latest' and c.ps().models[0].model == 'demo
 ok(c.show('demo').details.family == 'llama', 'ollama: show')
 raises(ollama.ResponseError, lambda: c.chat(model='nobody', messages=ask), 'ollama: no such model',
        lambda e: e.status_code == 404 and 'not found' in e.error)
+r = c.chat(model='demo', messages=ask, think=False, format=Person.model_json_schema(), options={'num_predict': 400})
+ok(Person.model_validate_json(r.message.content), 'ollama: a schema')
 raises(ollama.ResponseError, lambda: c.push('demo'), 'ollama: push', lambda e: e.status_code == 501)
 
 # ---- Anthropic
@@ -158,6 +190,13 @@ with c.messages.stream(model='demo', max_tokens=8, messages=ask, system='Be brie
     final = s.get_final_message()
 ok(got and final.content[0].text == got, 'anthropic: a stream')
 ok(c.messages.count_tokens(model='demo', messages=ask).input_tokens > 0, 'anthropic: tokens counted')
+plain = [{'name': t['function']['name'], 'input_schema': t['function']['parameters']} for t in strict]
+for choice in {'type': 'any'}, {'type': 'tool', 'name': 'weather', 'disable_parallel_tool_use': True}:
+    r = c.messages.create(model='demo', max_tokens=400, messages=ask, tools=plain, tool_choice=choice,
+                          thinking={'type': 'disabled'})
+    used = [b for b in r.content if b.type == 'tool_use']
+    ok(r.stop_reason == 'tool_use' and used and all(b.input['city'] in ('Rome', 'Oslo') for b in used),
+       'anthropic: a call, as %s asks' % choice['type'])
 raises(anthropic.NotFoundError, lambda: c.messages.create(model='nobody', max_tokens=1, messages=ask),
        'anthropic: no such model')
 raises(anthropic.BadRequestError, lambda: c.messages.create(model='demo', max_tokens=1, messages=[]),

@@ -211,10 +211,31 @@ for (['response_format.type', response_format => { type => 'xml' }, 'invalid_val
 	['response_format.json_schema.schema', response_format => { type => 'json_schema', json_schema => {
 		schema => { properties => { a => { uniqueItems => JSON::PP::true } } } } }, 'invalid_schema'],
 	['grammar', grammar => "root ::= \"a\nb\"", 'invalid_schema'],
-	['tool_choice', tool_choice => 'required', 'unsupported_parameter']) {
+	['tool_choice', tool_choice => 'required', 'invalid_value'], ['tool_choice', tool_choice => 'must', 'invalid_value']) {
 	my $e = json('POST', '/v1/chat/completions', { %chat, $_->[1] => $_->[2] })->{json}{error};
 	is("$e->{param} $e->{code}", "$_->[0] $_->[3]", "refused: $e->{message}");
 }
+my $city = { type => 'object', properties => { city => { enum => [qw(Rome Oslo)] } }, required => ['city'],
+	additionalProperties => JSON::PP::false };
+my @tools = map { { type => 'function', function => { name => $_, parameters => $city } } } qw(weather clock);
+sub called
+{
+	my ($choice, %more) = @_;
+	my $m = json('POST', '/v1/chat/completions', { %strict, tools => \@tools, tool_choice => $choice, %more })->{json}
+		{choices}[0]{message};
+	return join ' ', map { my $a = JSON::PP->new->decode($_->{function}{arguments});
+		"$_->{function}{name}(" . join(',', %$a) . ')' } @{$m->{tool_calls}};
+}
+like(called('required', seed => 1), qr/\A(weather|clock)\(city,(Rome|Oslo)\)/, 'a call, as required');
+like(called({ type => 'function', function => { name => 'clock' } }, parallel_tool_calls => JSON::PP::false),
+	qr/\Aclock\(city,(Rome|Oslo)\)\z/, 'this one, and once');
+like(called({ type => 'allowed_tools', allowed_tools => { mode => 'required', tools => [{ type => 'function',
+	function => { name => 'clock' } }] } }, seed => 2), qr/\Aclock/, 'one of those allowed');
+is(json('POST', '/v1/chat/completions', { %chat, tools => \@tools, tool_choice => { type => 'function',
+	function => { name => 'none' } } })->{json}{error}{code}, 'invalid_value', 'no such tool');
+my $use = json('POST', '/v1/messages', { model => 'demo', max_tokens => 300, messages => \@ask, thinking => { type =>
+	'disabled' }, tools => [{ name => 'weather', input_schema => $city }], tool_choice => { type => 'any' } })->{json};
+like($use->{content}[0]{input}{city}, qr/\A(Rome|Oslo)\z/, 'for Anthropic too');
 is(json('POST', '/v1/chat/completions', { %chat, messages => [{ role => 'king', content => 'x' }] })->{json}{error}{param},
 	'messages[0].role', 'no such role');
 is(json('POST', '/v1/messages', { model => 'nobody', messages => \@ask })->{json}{error}{type}, 'not_found_error',
