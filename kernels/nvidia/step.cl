@@ -108,14 +108,14 @@ INLINE void product(struct tile *slot, struct cursor *c, struct rooms l,
 INLINE void attention(struct rooms l, local const struct phase *ph, global const int *table,
                       global float *act, global uint *turn)
 {
-	int lane = lane_id() % TEAM, warp = lane_id() / TEAM, rows = l.live[STEP_ROWS];
+	int lane = lane_id() % TEAM, warp = half_id() / TEAM, rows = l.live[STEP_ROWS];
 	int spans = l.live[STEP_SPANS], n = rows * KV_HEADS * spans;
 	global const float *q_norm = (global const float *)place_of(l, &ph->q_norm);
 	global const float *k_norm = (global const float *)place_of(l, &ph->k_norm);
 	global kv_t *keys = (global kv_t *)place_of(l, &ph->keys);
 	global kv_t *values = (global kv_t *)place_of(l, &ph->values);
 
-	for (int i = get_group_id(0); i < n; i += get_num_groups(0)) {
+	for (int i = item_first(); i < n; i += 2 * get_num_groups(0)) {
 		int kv = i % KV_HEADS, row = i / KV_HEADS % rows, span = i / KV_HEADS / rows;
 		int pos = table[ph->pos_at + row], list = table[ph->pages_at + row];
 		int first = ph->window > 0 && pos >= ph->window ? pos + 1 - ph->window : 0;
@@ -127,10 +127,10 @@ INLINE void attention(struct rooms l, local const struct phase *ph, global const
 			continue;
 		int low = max(first / PAGE, span * SPAN_PAGES), high = min(pos / PAGE + 1, (span + 1) *
 		                                                           SPAN_PAGES);
-		heads_begin(l.heads, ph, table, act, l.room, row, kv, low * PAGE,
-		            min(pos + 1, high * PAGE), q_norm, k_norm, keys, values);
 		bool live = low + warp < high;
 		int page = live ? table[list + low + warp] : 0, base = (low + warp) * PAGE;
+		heads_begin(l.heads, ph, table, act, l.room, row, kv, low * PAGE,
+		            min(pos + 1, high * PAGE), q_norm, k_norm, keys, values);
 		int from = max(first - base, 0), to = min(pos + 1 - base, (int)PAGE);
 		uint w[2][4];
 
@@ -140,25 +140,15 @@ INLINE void attention(struct rooms l, local const struct phase *ph, global const
 			if (live)
 				chunk_values(l.room + warp * 8 * CHUNK, w, values + VALUE_AT(page, kv, 0, 0), c,
 				             from, to, lane);
-			barrier(CLK_LOCAL_MEM_FENCE);
+			half_barrier();
 			pages_merge(l.heads, l.room, c, high - low, act + ph->y,
 			            s0 == s1 ? 0 : act + ph->spans_at, head, spans, span);
-			barrier(CLK_LOCAL_MEM_FENCE);
+			half_barrier();
 		}
 		if (s0 == s1)
 			continue;
-		barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
-		if (lane_id() == 0) {
-			global uint *done = turn + row * KV_HEADS + kv;
-
-			l.heads->last = arrive(done) == (uint)(s1 - s0);
-			if (l.heads->last)
-				*done = 0;
-		}
-		barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
-		if (l.heads->last)
-			spans_merge(ph, act, row, kv, s0, s1, spans);
-		barrier(CLK_LOCAL_MEM_FENCE);
+		spans_end(l.heads, ph, act, turn + row * KV_HEADS + kv, row, kv, s0, s1, spans);
+		half_barrier();
 	}
 }
 
@@ -178,6 +168,10 @@ INLINE void next_copy(local struct phase *room, global const struct phase *phase
 		           lane_id() - (LANES - 4 * TEAM));
 }
 
+/* Floats of two rooms for heads, or of sums. */
+#define HEADS_ROOMS (2 * (int)sizeof(struct heads_room) / 4)
+#define SUMS_ROOM (HEADS_ROOMS > 2048 ? HEADS_ROOMS : 2048)
+
 #define SLAB(i) , global const char *s##i
 #define SLABS(m) \
 	m(0) m(1) m(2) m(3) m(4) m(5) m(6) m(7) m(8) m(9) m(10) m(11) m(12) m(13) m(14) m(15) \
@@ -194,12 +188,12 @@ void step(global const int *restrict table, global float *act, global uint *sync
 	global const char *local slab_room[32];
 	local int here, live[4];
 #if ROWS == 1
-	local float sums[2048] __attribute__((aligned(16))), block_sum[MOST_INPUTS / 32];
+	local float sums[SUMS_ROOM] __attribute__((aligned(16))), block_sum[MOST_INPUTS / 32];
 	struct rooms l = { room, sums, scale, block_sum, phase_room, (local struct heads_room *)sums,
 	                   slab_room, live };
 #else
-	local struct heads_room heads;
-	struct rooms l = { room, room, scale, 0, phase_room, &heads, slab_room, live };
+	local struct heads_room heads[2];
+	struct rooms l = { room, room, scale, 0, phase_room, heads, slab_room, live };
 #endif
 	int id = lane_id(), groups = get_num_groups(0);
 
@@ -232,16 +226,20 @@ void step(global const int *restrict table, global float *act, global uint *sync
 #ifdef ONE
 			struct ask ask = { 0 };
 
-			ask_pages(&ask, l, ph, table, get_group_id(0));
+			ask_pages(&ask, l, ph, table, item_first());
 			ask_fetch(&ask, l, ph);
 #endif
 			if (p && !meet(sync, until, &here))
 				return;
 			next_copy(phase_room, phases, p, n);
+			struct rooms mine = l; /* the half's */
+
+			mine.room += half_of() * HALF_ROOM;
+			mine.heads += half_of();
 #ifdef ONE
-			attention_one(&ask, l, ph, table, act, sync + 16);
+			attention_one(&ask, mine, ph, table, act, sync + 16);
 #else
-			attention(l, ph, table, act, sync + 16);
+			attention(mine, ph, table, act, sync + 16);
 #endif
 			come(p + 1 < n ? sync : 0);
 		}

@@ -11,7 +11,12 @@
 #include "exec/opencl.h"
 
 /* A split step has at most this many parts: enough to fill a big device. */
-enum { MAX_PARTS = 1 << 14 };
+enum { MAX_PARTS = 1 << 15 };
+
+size_t span_of(const struct opencl *d)
+{
+	return d->can & NEED_NVIDIA ? NVIDIA_SPAN : SPAN;
+}
 
 static size_t align(const struct record *r, size_t words)
 {
@@ -71,7 +76,7 @@ static size_t plan_parts(struct record *r, struct cl_plan *p)
 		if (op->kind != OP_ATTENTION)
 			continue;
 		l = &r->kv->layer[op->att.layer];
-		s = r->kv->n_pages[l->group] * PAGE_POSITIONS / SPAN + 1;
+		s = r->kv->n_pages[l->group] * PAGE_POSITIONS / span_of(r->x->device) + 1;
 		heads = op->att.n_heads > heads ? op->att.n_heads : heads;
 		width = l->v_dim > width ? l->v_dim : width; /* and a head, rounded up */
 		spans = s > spans ? s : spans;

@@ -216,13 +216,13 @@ static void fill_table(int32_t *t, const struct record *r, const struct cl_plan 
 }
 
 /* ---- running */
-static size_t longest_spans(const struct step *s)
+static size_t longest_spans(const struct opencl *d, const struct step *s)
 {
-	size_t most = 1;
+	size_t most = 1, span = span_of(d);
 
 	for (size_t i = 0; i < s->n_rows; i++)
-		if ((size_t)s->pos[i] / SPAN + 1 > most)
-			most = (size_t)s->pos[i] / SPAN + 1;
+		if ((size_t)s->pos[i] / span + 1 > most)
+			most = (size_t)s->pos[i] / span + 1;
 	return most;
 }
 
@@ -314,11 +314,10 @@ static int start(struct record *r, const struct step *s, const float *const *ang
 
 /* The launches, or the one; then the best ids of what they gave, or all of it. */
 static int run_and_read(struct record *r, const struct step *s, const struct live *live,
-                        bool persist, bool *met, struct err *e)
+                        enum launch_when when, bool persist, bool *met, struct err *e)
 {
 	struct opencl *d = r->x->device;
 	struct cl_plan *p = r->plan;
-	enum launch_when when = split(r, p, s->n_rows, live->spans) ? WHEN_SPLIT : WHEN_WHOLE;
 	bool best = s->best && best_here(r);
 	size_t n = s->n_out * (best ? sizeof *r->best : r->result->n * sizeof(float));
 
@@ -335,7 +334,7 @@ int opencl_run(struct record *r, const struct step *s, const float *const *angle
 {
 	struct opencl *d = r->x->device;
 	struct cl_plan *p = r->plan;
-	struct live live = { s->n_rows, s->n_out, longest_spans(s), 0, r->kv ? row_tile(s) : 1 };
+	struct live live = { s->n_rows, s->n_out, longest_spans(d, s), 0, r->kv ? row_tile(s) : 1 };
 	enum launch_when when = split(r, p, s->n_rows, live.spans) ? WHEN_SPLIT : WHEN_WHOLE;
 	bool met;
 	cl_int status;
@@ -348,13 +347,13 @@ int opencl_run(struct record *r, const struct step *s, const float *const *angle
 		status = clFlush(d->queue);
 		return status ? cl_fail(e, status, "starting a step") : 0;
 	}
-	if (run_and_read(r, s, &live, persists(d, p, &live), &met, e) != 0)
+	if (run_and_read(r, s, &live, when, persists(d, p, &live), &met, e) != 0)
 		return -1;
 	if (met)
 		return 0;
 	/* OpenCL promises no groups beside each other: launches from now on */
 	d->no_persist = true;
-	return run_and_read(r, s, &live, false, &met, e);
+	return run_and_read(r, s, &live, when, false, &met, e);
 }
 
 const float *opencl_output(const struct record *r)

@@ -56,10 +56,10 @@ void op_rope(struct record *r, struct slot *x, size_t n_heads, size_t head_dim,
 void op_kv_write(struct record *r, struct slot *k, struct slot *v, size_t layer);
 /* dst = softmax(scale * q k^T) v over the row's own sequence up to its own
  * position, and at most `window` positions (0: all), grouped heads. The
- * context is split at fixed borders of 512 positions, merged in order. With
- * a softcap scores are softcap * tanh(score / softcap) (0: as they are). A
- * sink is one more score of a head, of nothing. Xiao et al., 2023,
- * arXiv:2309.17453 */
+ * context is split at fixed borders of 512 positions (256 on NVIDIA's matrix
+ * units), merged in order. With a softcap scores are softcap * tanh(score /
+ * softcap) (0: as they are). A sink is one more score of a head, of nothing.
+ * Xiao et al., 2023, arXiv:2309.17453 */
 struct attention {
 	size_t layer, n_heads;
 	float scale;

@@ -215,9 +215,9 @@ struct launch {
 	size_t n_idle;
 };
 /* Words at the head of the step table, as in kernels/common.clh; positions of
- * a span, as in kernels/attention.cl. */
+ * a span, as in kernels/attention.cl and nvidia/attend.clh. */
 enum { STEP_ROWS, STEP_OUT, STEP_SPANS, STEP_RUNS, STEP_WORDS };
-enum { SPAN = 512, RESULT_FLAG = 64 /* bytes behind a result */ };
+enum { SPAN = 512, NVIDIA_SPAN = 256, RESULT_FLAG = 64 /* bytes behind a result */ };
 /* The record as one launch (cl_persist.c); no kernel: it has none. */
 struct persist {
 	cl_kernel kernel;
@@ -249,6 +249,8 @@ struct cl_plan {
 	cl_mem *place;             /* ROOM_POS, ROOM_SEQ ... where launches want them */
 	size_t n_places;
 };
+/* Positions of the shortest span that attention on this device has. */
+size_t span_of(const struct opencl *d);
 /* Fills the record's plan; dry: only asks for the programs. */
 NEED int launches_make(struct record *r, bool dry, struct err *e);
 /* Floats of prepared inputs that the CPU rows need, and those for NVIDIA. */
