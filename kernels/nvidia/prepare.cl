@@ -4,8 +4,9 @@
  * up (glu.cl). It becomes f16, or with BF16 a plane of bf16 and one of what
  * that left, in blocks [rows / 8][k / 32] of 512 bytes as a team of lanes
  * feeds them to the matrix unit: lane 4 (row % 8) + t has columns 8t .. 8t +
- * 7 of the 32. With GROUP also the sums of each group of columns, as tile.clh
- * adds them: [k / GROUP][stride] f32.
+ * 7 of the 32; or GROUPED (group.clh): [i][row % 8][t], pairs i of these. With
+ * GROUP also the sums of each group of columns, as tile.clh adds them: [k /
+ * GROUP][stride] f32.
  * A group of LANES does 8 columns a lane of one row. */
 #include "../common.clh"
 #include "../reduce.clh"
@@ -45,6 +46,17 @@ float norm_scale(global const float *x, int k, float eps, local float *tmp)
 #define high_of(v) high_f16(v)
 #endif
 
+/* Eight columns of a row of a block. */
+void block_put(global uint *to, int row, int t, uint4 v)
+{
+#ifdef GROUPED
+	to += row * 4 + t;
+	to[0] = v.x, to[32] = v.y, to[64] = v.z, to[96] = v.w;
+#else
+	((global uint4 *)to)[row * 4 + t] = v;
+#endif
+}
+
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1)))
 void prepare(global const int *restrict table, global float *act, ulong x_at, ulong other_at,
              ulong to_at, ulong sum_at, int stride, int count_at, int k, float eps,
@@ -55,7 +67,7 @@ void prepare(global const int *restrict table, global float *act, ulong x_at, ul
 	int base = get_group_id(0) * LANES * 8, i = base + id * 8;
 	struct eight v = { (float4)(0.0f), (float4)(0.0f) };
 	global const float *x = act + x_at + (size_t)row * k;
-	global uint4 *to = (global uint4 *)(act + to_at) + (size_t)row / 8 * k + row % 8 * 4;
+	global uint *to = (global uint *)(act + to_at) + (size_t)row / 8 * k * 4;
 	global float *sums = act + sum_at + row;
 
 	if (row >= table[count_at])
@@ -81,15 +93,15 @@ void prepare(global const int *restrict table, global float *act, ulong x_at, ul
 #endif
 		h = (uint4)(round_pair(v.lo.x, v.lo.y), round_pair(v.lo.z, v.lo.w),
 		            round_pair(v.hi.x, v.hi.y), round_pair(v.hi.z, v.hi.w));
-		to[i / 32 * 32 + i / 8 % 4] = h;
+		block_put(to + i / 32 * 128, row % 8, i / 8 % 4, h);
 		struct eight r = { (float4)(low_of(h.x), high_of(h.x), low_of(h.y), high_of(h.y)),
 		                   (float4)(low_of(h.z), high_of(h.z), low_of(h.w), high_of(h.w)) };
 #ifdef BF16
 		v.lo -= r.lo;
 		v.hi -= r.hi;
-		to[(size_t)stride * (k / 8) + i / 32 * 32 + i / 8 % 4] =
+		block_put(to + (size_t)stride * (k / 2) + i / 32 * 128, row % 8, i / 8 % 4,
 			(uint4)(pack_bf16(v.lo.x, v.lo.y), pack_bf16(v.lo.z, v.lo.w),
-			        pack_bf16(v.hi.x, v.hi.y), pack_bf16(v.hi.z, v.hi.w));
+			        pack_bf16(v.hi.x, v.hi.y), pack_bf16(v.hi.z, v.hi.w)));
 #endif
 		v = r;
 	}

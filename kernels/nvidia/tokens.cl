@@ -7,264 +7,60 @@
  *
  * A group does ROWS rows for TOKENS tokens; a warp MT times 16 of the rows
  * for NT times 8 of the tokens. Columns of x, STEP at a time, are copied to
- * local memory, STAGES - 1 ahead; weights go from memory into registers as
+ * local memory, COMING ahead; weights go from memory into registers as
  * they lie, AHEAD units ahead. WARPS_K sets of warps share the partial sums of
- * tile.clh, each with its own columns, and meet after each. Groups along
- * tiles of tokens first, so that those in flight share the weights. */
+ * tile.clh, each with its own columns, and meet after each. GROUPED: four
+ * warps multiply together (group.clh), 16 rows each, and weights come to the
+ * second cache FETCH tiles earlier. Groups along tiles of tokens first, so
+ * that those in flight share the weights. */
 #include "../common.clh"
-#include "tile.clh"
-#include "copy.clh"
+#include "tokens.clh"
 
+#ifdef GROUPED
+/* acc += a stage. */
+INLINE void grouped_sums(float *acc, const struct unit *u, local const uint4 *x,
+                         local const float *sums)
+{
 #ifdef W_AFFINE
-#define UNIT_COLUMNS STEP
-#define UNIT_WORDS (UNIT_COLUMNS * BITS / 64)
-#define SUMS (STEP / GROUP)
-#define TILE_PAIRS (TILE_ROWS * TILE_GROUPS)
-#else
-#define UNIT_COLUMNS 32
-#define UNIT_WORDS 8
-#define SUMS 1
-#endif
-#ifdef W_BF16
-#define PLANES 2           /* what bf16 holds of an input, and the rest */
-#else
-#define PLANES 1
-#endif
-#define UNITS (TILE_COLUMNS / UNIT_COLUMNS)
-#define TILE_VECTORS (UNITS * UNIT_WORDS * 8)
-#define SET (LANES / WARPS_K) /* lanes of a set */
-#define ROWS (WARPS_M * MT * 16)
-#define TOKENS (WARPS_N * NT * 8)
-#define BLOCKS (STEP / 32)
-#define STAGE (TOKENS / 8 * BLOCKS * TEAM)
+	int t = get_local_id(0) % 4;
 
-/* What lies before the partial sums under way, of a lane's EACH quads: in
- * registers, or where these are short in local memory. Sets share the quads. */
-#define QUADS (MT * NT)
-#define EACH (QUADS / WARPS_K)
-#ifdef TOTAL_LOCAL
-typedef local float4 total_t;
-#define TOTAL_AT(e) ((e) * LANES + get_local_id(0))
-#else
-typedef float4 total_t;
-#define TOTAL_AT(e) (e)
-#endif
-
-#ifdef W_AFFINE
-#define PART(i) , ulong y##i, int n##i, int first##i, int width##i, \
-	global const float *restrict b##i, global const uint4 *restrict w##i, \
-	global const uint *restrict s##i
-#define TAKE(i) y_at = y##i, n = n##i, first = first##i, width = width##i, b = b##i, w = w##i, \
-	scale = s##i
-#else
-#define PART(i) , ulong y##i, int n##i, int first##i, int width##i, \
-	global const float *restrict b##i, global const uint4 *restrict w##i
-#define TAKE(i) y_at = y##i, n = n##i, first = first##i, width = width##i, b = b##i, w = w##i
-#endif
-#define TILES(n) (((n) + ROWS - 1) / ROWS)
-#define NEXT(i) \
-	if (tile >= TILES(n)) { \
-		tile -= TILES(n); \
-		TAKE(i); \
-	}
-
-/* What a group works on. */
-struct task {
-	global const uint4 *w, *x;
-	global const uint *scale;
-	global const float *sum;
-	uint strip[MT];        /* first tiles of a warp's rows */
-	int k, stride, tiles, parts;
-};
-
-/* On the way through the tiles of a set in the order of sums: n steps each. */
-struct place { int part, kt, step; };
-
-INLINE void place_step(struct place *p, const struct task *o, int n)
-{
-	if (++p->step < n)
-		return;
-	p->step = 0;
-	p->kt += o->parts;
-	if (p->kt >= o->tiles)
-		p->kt = p->part += WARPS_K;
-}
-
-/* What a warp keeps of a tile's rows in registers at a time, as it lies. */
-struct unit {
-	uint w[UNIT_WORDS];
-#ifdef W_AFFINE
-	uint pair[2][SUMS];    /* of rows g and g + 8 */
-#endif
-};
-
-INLINE void words_put(uint *w, uint4 v)
-{
-	w[0] = v.x, w[1] = v.y, w[2] = v.z, w[3] = v.w;
-}
-
-/* Unit i of tile `at`. */
-INLINE void unit_load(struct unit *u, const struct task *o, size_t at, int i)
-{
-	int lane = get_local_id(0) % TEAM;
-	global const uint4 *p = o->w + at * TILE_VECTORS + lane;
-
-#if defined(W_AFFINE) && BITS == 4 && UNIT_COLUMNS == 64
 #pragma unroll
-	for (int r = 0; r < 2; r++) {
-		uint2 v = ((global const uint2 *)(p + TEAM * r))[i];
+	for (int g = 0; g < SUMS; g++) {
+		uint a[GROUP / 16][4];
+		float d[NT * 4], s[2], z[2];
 
-		u->w[2 * r] = v.x, u->w[2 * r + 1] = v.y;
+#pragma unroll
+		for (int k = 0; k < GROUP / 16; k++)
+			unit_fragment(a[k], u, g * (GROUP / 16) + k);
+		group_begin();
+#pragma unroll
+		for (int k = 0; k < GROUP / 16; k++)
+			group_product(d, a[k], group_inputs(x + (g * (GROUP / 16) + k) * 16, BLOCKS * 512),
+			              k);
+		group_end();
+		group_wait();
+#pragma unroll
+		for (int r = 0; r < 2; r++) {
+			s[r] = scale_of(u->pair[r][g]);
+			z[r] = fma(-1024.0f, s[r], bias_of(u->pair[r][g]));
+		}
+#pragma unroll
+		for (int j = 0; j < NT * 4; j++) {
+			float xs = sums[g * TOKENS + j / 4 * 8 + 2 * t + j % 2];
+
+			acc[j] = fma(z[j / 2 % 2], xs, fma(s[j / 2 % 2], d[j], acc[j]));
+		}
 	}
 #else
+	group_begin();
 #pragma unroll
-	for (int j = 0; j < UNIT_WORDS / 4; j++)
-		words_put(u->w + 4 * j, p[(i * (UNIT_WORDS / 4) + j) * TEAM]);
-#endif
-#ifdef W_AFFINE
-	global const uint *s = o->scale + at * TILE_PAIRS + lane / 4 * TILE_GROUPS + i * SUMS;
-#pragma unroll
-	for (int j = 0; j < 2 * SUMS; j++)
-		u->pair[j / SUMS][j % SUMS] = s[j / SUMS * 8 * TILE_GROUPS + j % SUMS];
+	for (int k = 0; k < STEP / 16; k++)
+		group_product(acc, u[k / 2].w + k % 2 * 4, group_inputs(x + k * 16, BLOCKS * 512), 1);
+	group_end();
+	group_wait_earlier();
 #endif
 }
-
-/* Takes the unit whose turn it is of those on their way, and sends for one
- * more; past the last for any. */
-INLINE void units_step(struct unit *u, struct unit (*next)[MT], const struct task *o,
-                       struct place *p)
-{
-#pragma unroll
-	for (int m = 0; m < MT; m++) {
-		u[m] = next[0][m];
-#pragma unroll
-		for (int i = 1; i < AHEAD; i++)
-			next[i - 1][m] = next[i][m];
-		unit_load(&next[AHEAD - 1][m], o, o->strip[m] + min(p->kt, o->tiles - 1), p->step);
-	}
-	place_step(p, o, UNITS);
-}
-
-/* The left side for 16 columns, step `step` of the unit. */
-#ifdef W_AFFINE
-INLINE void unit_fragment(uint *a, const struct unit *u, int step)
-{
-#pragma unroll
-	for (int r = 0; r < 2; r++) {
-#if BITS == 4
-		uint w = u->w[r * (UNIT_WORDS / 2) + step / 2] >> step % 2 * 8;
-
-		a[r] = codes4(w);
-		a[2 + r] = codes4(w >> 4);
-#else
-		uint w = u->w[step * 2 + r];
-
-		a[r] = codes8_low(w);
-		a[2 + r] = codes8_high(w);
-#endif
-	}
-}
-#endif
-
-INLINE void fragment_product(float *d, const uint *a, const uint *b)
-{
-#ifdef W_BF16
-	mma_bf16(d, a[0], a[1], a[2], a[3], b[0], b[1]);
-#else
-	mma_f16(d, a[0], a[1], a[2], a[3], b[0], b[1]);
-#endif
-}
-
-/* Columns of the stage and, for affine weights, the sums of their groups.
- * Past the last stage there is nothing to copy, but something to wait for. */
-INLINE void stage_copy(local uint4 *to, local float *sums, const struct task *o, struct place *p)
-{
-	int id = get_local_id(0) % SET;
-	int k = min(p->kt, o->tiles - 1) * TILE_COLUMNS + p->step * STEP;
-
-#pragma unroll
-	for (int i = id; i < STAGE * PLANES; i += SET) {
-		int plane = i / STAGE, tile = i % STAGE / (BLOCKS * TEAM), at = i % (BLOCKS * TEAM);
-
-		copy_16(to + i, o->x + (size_t)plane * o->stride * (o->k / 8) + tile * o->k + k + at);
-	}
-#ifdef W_AFFINE
-	for (int i = id; i < SUMS * TOKENS / 4; i += SET) {
-		int g = i / (TOKENS / 4), t = i % (TOKENS / 4) * 4;
-
-		copy_16(sums + g * TOKENS + t, o->sum + (size_t)(k / GROUP + g) * o->stride + t);
-	}
-#endif
-	copy_commit();
-	place_step(p, o, TILE_COLUMNS / STEP);
-}
-
-/* What the matrix unit takes of 8 tokens from t on: block c of 32 columns of a
- * stage, two steps of 16. */
-INLINE void inputs_get(uint *b, local const uint4 *x, int t, int c)
-{
-	words_put(b, x[(t / 8 * BLOCKS + c) * TEAM + get_local_id(0) % TEAM]);
-}
-
-INLINE void sums_clear(float (*v)[NT][4])
-{
-#pragma unroll
-	for (int e = 0; e < MT * NT * 4; e++)
-		v[e / (NT * 4)][e / 4 % NT][e % 4] = 0.0f;
-}
-
-INLINE float4 quad(float (*v)[NT][4], int e)
-{
-	const float *q = v[e / NT][e % NT];
-
-	return (float4)(q[0], q[1], q[2], q[3]);
-}
-
-/* Partial sums end, `live` of them: one of each set, in their order. */
-INLINE void sums_join(total_t *total, float (*v)[NT][4], local float4 *room, bool first, int live)
-{
-#if WARPS_K == 1
-#pragma unroll
-	for (int e = 0; e < QUADS; e++) {
-		float4 q = quad(v, e);
-
-		if (!first)
-			q += total[TOTAL_AT(e)];
-		total[TOTAL_AT(e)] = q;
-	}
-#else
-	int set = get_local_id(0) / SET, id = get_local_id(0) % SET;
-
-#pragma unroll
-	for (int s = 0; s < WARPS_K; s++) {
-		barrier(CLK_LOCAL_MEM_FENCE);
-#pragma unroll
-		for (int e = 0; e < EACH; e++)
-			room[(set * EACH + e) * SET + id] = quad(v, s * EACH + e);
-		barrier(CLK_LOCAL_MEM_FENCE);
-#pragma unroll
-		for (int e = 0; e < EACH && s == set; e++)
-			for (int i = 0; i < live; i++) {
-				float4 q = room[(i * EACH + e) * SET + id];
-
-				total[TOTAL_AT(e)] = first && i == 0 ? q : total[TOTAL_AT(e)] + q;
-			}
-	}
-	barrier(CLK_LOCAL_MEM_FENCE);
-#endif
-}
-
-/* All lanes of a set. */
-INLINE void set_barrier(void)
-{
-#if WARPS_K == 1
-	barrier(CLK_LOCAL_MEM_FENCE);
-#else
-	lanes_barrier(1 + get_local_id(0) / SET, SET);
-#endif
-}
-
-#ifdef W_AFFINE
+#elif defined(W_AFFINE)
 /* acc += the groups of one stage. */
 INLINE void stage_sums(float (*acc)[NT][4], const struct unit *u, local const uint4 *x,
                        local const float *sums, int t0)
@@ -360,6 +156,28 @@ INLINE void quads_put(global float *y, global const float *b, const total_t *tot
 	}
 }
 
+/* The stage is there, and one more on its way. */
+INLINE void stage_wait(local uint4 (*room)[STAGE * PLANES], local float (*sum_room)[SUMS * TOKENS],
+                       const struct task *o, struct place *ahead, int stage)
+{
+#if STAGES == 1
+	set_barrier();
+	stage_copy(room[0], sum_room[0], o, ahead);
+	copy_wait(0);
+#else
+	copy_wait(COMING - 1);
+#endif
+#ifdef GROUPED
+	group_fence();
+#endif
+	set_barrier();
+#if STAGES > 1
+	int spare = (stage + COMING) % STAGES;
+
+	stage_copy(room[spare], sum_room[spare], o, ahead);
+#endif
+}
+
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1)))
 void tokens(global const int *restrict table, global float *act, ulong x_at, ulong sum_at,
             int stride, int count_at, int k, int add PART(0)
@@ -397,6 +215,9 @@ void tokens(global const int *restrict table, global float *act, ulong x_at, ulo
 	global const uint *scale = 0;
 	float acc[MT][NT][4];
 	struct unit u[MT], next[AHEAD][MT];
+#ifdef GROUPED
+	struct unit all[2][STEP / UNIT_COLUMNS]; /* those that products under way read, too */
+#endif
 	local uint4 (*room)[STAGE * PLANES] = rooms[set];
 	local float (*sum_room)[SUMS * TOKENS] = sum_rooms[set];
 
@@ -417,6 +238,12 @@ void tokens(global const int *restrict table, global float *act, ulong x_at, ulo
 	                  act + sum_at + t0, { 0 }, k, stride, tiles, min((int)MOST_PARTS, tiles) };
 	struct place ahead = { set, set, 0 }, far = ahead; /* of stages and units */
 	int stage = 0;
+#ifdef FETCH
+	struct place beyond = far;
+
+	for (int i = 0; i < FETCH; i++)
+		place_step(&beyond, &o, 1);
+#endif
 
 #pragma unroll
 	for (int i = 0; i < MT; i++)
@@ -425,25 +252,23 @@ void tokens(global const int *restrict table, global float *act, ulong x_at, ulo
 	for (int i = 0; i < AHEAD; i++)
 		units_step(u, next, &o, &far);
 #pragma unroll
-	for (int s = 0; s < STAGES - 1; s++)
+	for (int s = 0; s < COMING; s++)
 		stage_copy(room[s], sum_room[s], &o, &ahead);
 	for (int part = set; part - set < o.parts; part += WARPS_K) {
 		sums_clear(acc);
 		for (int kt = part; part < o.parts && kt < tiles; kt += o.parts) {
+#ifdef FETCH
+			tile_fetch(&o, &beyond);
+#endif
 #pragma unroll
 			for (int s = 0; s < TILE_COLUMNS / STEP; s++) {
-#if STAGES == 1
-				set_barrier();
-				stage_copy(room[0], sum_room[0], &o, &ahead);
-				copy_wait(0);
-				set_barrier();
+				stage_wait(room, sum_room, &o, &ahead, stage);
+#ifdef GROUPED
+#pragma unroll
+				for (int j = 0; j < STEP / UNIT_COLUMNS; j++)
+					units_step(&all[s % 2][j], next, &o, &far);
+				grouped_sums(acc[0][0], all[s % 2], room[stage], sum_room[stage]);
 #else
-				int spare = stage == 0 ? STAGES - 1 : stage - 1;
-
-				copy_wait(STAGES - 2);
-				set_barrier();
-				stage_copy(room[spare], sum_room[spare], &o, &ahead);
-#endif
 #pragma unroll
 				for (int j = 0; j < STEP / UNIT_COLUMNS; j++) {
 					units_step(u, next, &o, &far);
@@ -453,9 +278,13 @@ void tokens(global const int *restrict table, global float *act, ulong x_at, ulo
 					unit_sums(acc, u, room[stage], j, own);
 #endif
 				}
+#endif
 				stage = stage + 1 == STAGES ? 0 : stage + 1;
 			}
 		}
+#ifdef GROUPED
+		group_wait();
+#endif
 		sums_join(total, acc, meeting, part == set, min(WARPS_K, o.parts - part + set));
 	}
 	quads_put(act + y_at + first, b ? b + first : b, total, r0, n, t0 + own, count, width, add);

@@ -24,6 +24,15 @@ bool repack_probe(struct opencl *d)
 	return program_tries(d, &rows[0], "", &ignored);
 }
 
+bool grouped_probe(struct opencl *d)
+{
+	static const struct kernel_row row = { .needs = NEED_HOPPER, .text = "nvidia/grouped.cl",
+	                                       .entry = "grouped", .options = "", .lanes = 128 };
+	struct err ignored = { 0 };
+
+	return program_tries(d, &row, "", &ignored);
+}
+
 bool repack_takes(const struct opencl *d, const struct weight_desc *w)
 {
 	bool half = w->dtype == DT_F16 || w->dtype == DT_BF16;

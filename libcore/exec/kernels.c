@@ -5,11 +5,14 @@
 
 #define CPU NEED_CPU
 #define NV NEED_NVIDIA
+#define HOPPER NEED_HOPPER
 /* Warps along rows, tokens and columns; 16 rows and 8 tokens of a warp, how
  * often; stages, columns of one, units ahead: kernels/nvidia/tokens.cl. */
 #define TOKENS(m, n, k, mt, nt, stages, step, ahead) \
 	"nvidia/tokens.cl", "tokens", "-DWARPS_M=" #m " -DWARPS_N=" #n " -DWARPS_K=" #k \
 	" -DMT=" #mt " -DNT=" #nt " -DSTAGES=" #stages " -DSTEP=" #step " -DAHEAD=" #ahead
+/* Tiles on their way to the second cache. */
+#define GROUPED " -DGROUPED -DFETCH=2"
 
 static const struct kernel_row rows[] = {
 	/* op        step  needs  max_tokens  text  entry  options  lanes  rows  tokens */
@@ -30,12 +33,18 @@ static const struct kernel_row rows[] = {
 	{ OP_MATMUL, EXACT_TILE, CPU, 0, "cpu/matmul_affine.cl", "affine_exact", "", 1, 32, 64 },
 	{ OP_MATMUL, MATMUL_TILES, NEED_NVIDIA, 8, "nvidia/product.cl", "product", "", 512, 16, 8 },
 	{ OP_MATMUL, TOKENS_PREPARE, NV, 0, "nvidia/prepare.cl", "prepare", "", 256, 2048, 1 },
+	{ OP_MATMUL, GROUPED_PREPARE, NV, 0, "nvidia/prepare.cl", "prepare", "-DGROUPED", 256, 2048,
+	  1 },
+	{ OP_MATMUL, GROUPED_FLOAT, HOPPER, 0, TOKENS(8, 1, 1, 1, 16, 5, 32, 2) GROUPED, 256, 128,
+	  128 },
+	{ OP_MATMUL, GROUPED_AFFINE, HOPPER, 0, TOKENS(8, 1, 1, 1, 16, 2, 64, 1) GROUPED, 256, 128,
+	  128 },
 	{ OP_MATMUL, TOKENS_AFFINE, NV, 16, TOKENS(2, 1, 4, 2, 2, 3, 64, 4), 256, 64, 16 },
 	{ OP_MATMUL, TOKENS_AFFINE, NV, 32, TOKENS(4, 1, 1, 2, 4, 4, 64, 2), 128, 128, 32 },
 	{ OP_MATMUL, TOKENS_AFFINE, NV, 64, TOKENS(4, 1, 1, 2, 4, 4, 64, 2), 128, 128, 32 },
 	{ OP_MATMUL, TOKENS_AFFINE, NV, 128, TOKENS(4, 1, 1, 2, 4, 4, 64, 2), 128, 128, 32 },
 	{ OP_MATMUL, TOKENS_AFFINE, NV, 0, TOKENS(4, 1, 1, 2, 8, 2, 64, 1), 128, 128, 64 },
-	{ OP_MATMUL, TOKENS_AFFINE_SETS, NV, 0, TOKENS(2, 1, 4, 2, 4, 2, 64, 3), 256, 64, 32 },
+	{ OP_MATMUL, TOKENS_AFFINE_SETS, NV, 0, TOKENS(2, 1, 4, 2, 4, 2, 64, 2), 256, 64, 32 },
 	{ OP_MATMUL, TOKENS_WIDE, NV, 0, TOKENS(4, 1, 1, 2, 4, 2, 128, 1), 128, 128, 32 },
 	{ OP_MATMUL, TOKENS_FLOAT, NV, 16, TOKENS(2, 1, 4, 2, 2, 3, 32, 4), 256, 64, 16 },
 	{ OP_MATMUL, TOKENS_FLOAT, NV, 32, TOKENS(4, 1, 1, 2, 4, 4, 64, 4), 128, 128, 32 },

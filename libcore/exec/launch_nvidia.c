@@ -12,6 +12,8 @@
 /* rows of x that tiles of any height may read; rows up to which products read
  * x as it is */
 enum { TOKENS_UP = 128, TOKENS_FEW = 8 };
+/* rows from which on four warps multiply together, where they can */
+enum { GROUPED_FROM = 129 };
 
 static bool tiled(const struct weight *w)
 {
@@ -106,9 +108,9 @@ void leave_to_tokens(struct planner *p, const struct op *op)
 
 /* ---- products */
 static int plan_prepare(struct planner *p, const struct op *op, const struct weight_desc *w,
-                        size_t stride, size_t min_rows)
+                        unsigned step, size_t stride, size_t min_rows, size_t most)
 {
-	const struct kernel_row *row = kernel_find(p->d, op->kind, TOKENS_PREPARE, min_rows);
+	const struct kernel_row *row = kernel_find(p->d, op->kind, step, min_rows);
 	const struct op *made = op > p->r->op && feeds(p->r, op - 1, op) ? op - 1 : NULL;
 	const struct cl_weight *gain = NULL;
 	char options[96], group[32] = "";
@@ -125,6 +127,7 @@ static int plan_prepare(struct planner *p, const struct op *op, const struct wei
 	if (p->last) {
 		p->last->name = op->src->name;
 		p->last->min_rows = min_rows;
+		p->last->max_rows = most;
 	}
 	arg_slot(p, made ? made->src : op->src);
 	arg_slot(p, made && !gain ? made->src2 : op->src);
@@ -150,6 +153,11 @@ static size_t groups_of(const struct piece *piece, size_t n, const struct kernel
 /* A range of live rows by one kernel row. */
 struct range { size_t first, last; const struct kernel_row *row; };
 
+static bool grouped(const struct planner *p, const struct weight_desc *w)
+{
+	return p->d->can & NEED_HOPPER && !two_planes(w) && w->group <= 64;
+}
+
 /* Where few groups would run, sets of warps share the columns, as long as
  * their groups all run at once. */
 static void choose(struct range *o, const struct planner *p, const struct weight_desc *w,
@@ -158,6 +166,12 @@ static void choose(struct range *o, const struct planner *p, const struct weight
 	unsigned step = w->form == FORM_FLOAT ? TOKENS_FLOAT :
 	                w->group == 128       ? TOKENS_WIDE : TOKENS_AFFINE;
 	const struct kernel_row *sets = NULL;
+
+	if (first >= GROUPED_FROM && grouped(p, w)) {
+		step = w->form == FORM_FLOAT ? GROUPED_FLOAT : GROUPED_AFFINE;
+		*o = (struct range){ first, most, kernel_find(p->d, OP_MATMUL, step, first) };
+		return;
+	}
 
 	o->row = kernel_find(p->d, OP_MATMUL, step, first);
 	o->first = first;
@@ -176,16 +190,19 @@ int plan_tokens(struct planner *p, const struct op *op, const struct piece *piec
 {
 	const struct weight_desc *w = &piece[0].part->w->d;
 	size_t stride = rows_up(p->r, op->src);
+	size_t plain = grouped(p, w) && most >= GROUPED_FROM ? GROUPED_FROM - 1 : most;
 	char form[128], options[160];
 
-	if (plan_prepare(p, op, w, stride, min_rows) != 0)
+	if (min_rows <= plain && plan_prepare(p, op, w, TOKENS_PREPARE, stride, min_rows, plain) != 0)
+		return -1;
+	if (plain < most && plan_prepare(p, op, w, GROUPED_PREPARE, stride, GROUPED_FROM, most) != 0)
 		return -1;
 	snprintf(options, sizeof options, "-DPARTS=%zu %s", n,
 	         form_options(form, sizeof form, piece[0].part->w));
 	while (min_rows <= most) {
 		struct range range;
 
-		choose(&range, p, w, piece, n, min_rows, most);
+		choose(&range, p, w, piece, n, min_rows, min_rows <= plain ? plain : most);
 		if (launch_table(p, op, range.row, options, groups_of(piece, n, range.row)) != 0)
 			return -1;
 		set_rows(p, range.row, piece, range.first);

@@ -263,6 +263,8 @@ static int opencl_open(struct exec *x, const struct exec_options *o, struct err 
 		goto fail;
 	if (d->can & NEED_NVIDIA && !repack_probe(d))
 		d->can &= ~(unsigned)NEED_NVIDIA;
+	if (d->can & NEED_NVIDIA && grouped_probe(d))
+		d->can |= NEED_HOPPER;
 	snprintf(x->rows_name, sizeof x->rows_name, "opencl-%s", kernel_rows_name(d));
 	return 0;
 fail:

@@ -20,6 +20,7 @@
 enum need {
 	NEED_CPU = 1,          /* a device of type CPU */
 	NEED_NVIDIA = 2,       /* takes inline PTX */
+	NEED_HOPPER = 4,       /* and that for sm_90a, where it is uncovered (program.c) */
 };
 
 struct program;
@@ -119,6 +120,8 @@ void opencl_weight_end(struct weight *w);
 enum { TILE_ROWS = 16, TILE_COLUMNS = 128 };
 /* Whether the device takes what the special rows are written in. */
 bool repack_probe(struct opencl *d);
+/* And PTX for sm_90a. */
+bool grouped_probe(struct opencl *d);
 bool repack_takes(const struct opencl *d, const struct weight_desc *w);
 /* Fills the chunk, whose rows are set. */
 NEED int repack_chunk(struct opencl *d, const struct weight_desc *w, struct chunk *c,
@@ -162,6 +165,8 @@ enum {
 	AFFINE_PREPARE, AFFINE_VEC, AFFINE_TILE, EXACT_PREPARE, EXACT_TILE,
 	/* many rows, repacked weights: WIDE has groups of 128, SETS share columns */
 	TOKENS_PREPARE, TOKENS_FLOAT, TOKENS_FLOAT_SETS, TOKENS_AFFINE, TOKENS_AFFINE_SETS, TOKENS_WIDE,
+	/* four warps multiply together */
+	GROUPED_PREPARE, GROUPED_FLOAT, GROUPED_AFFINE,
 };
 /* The row for a launch of `op` over n tokens: the first that fits. Rows of
  * growing max_tokens are asked for in turn by n = the last one's + 1. */

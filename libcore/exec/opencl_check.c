@@ -208,6 +208,52 @@ START_TEST(affine_forms_match_ref)
 }
 END_TEST
 
+/* Rows of a long step are those of short ones, where other kernels do them. */
+enum { MANY = 150, MANY_OUT = 70 };
+
+START_TEST(many_rows_are_those_of_few)
+{
+	static const struct { enum form form; unsigned bits, group; size_t n_in; } forms[] = {
+		{ FORM_FLOAT, 0, 0, 2432 },   { FORM_FLOAT, 0, 0, 256 },     { FORM_AFFINE, 4, 64, 2432 },
+		{ FORM_AFFINE, 4, 32, 256 }, { FORM_AFFINE, 8, 64, 384 }, { FORM_AFFINE, 8, 128, 384 },
+	};
+	size_t k = forms[_i].n_in, groups = forms[_i].group ? MANY_OUT * k / forms[_i].group : 1;
+	struct form_case c = { .d = { .name = "w", .form = forms[_i].form, .dtype = DT_F16,
+	                              .n_out = MANY_OUT, .n_in = k, .bits = forms[_i].bits,
+	                              .group = forms[_i].group } };
+	int32_t token[MANY], count[MANY], zero[MANY] = { 0 };
+	struct step all = { .n_rows = MANY, .n_out = MANY, .token = token, .pos = count,
+	                    .seq = zero, .out = count };
+	size_t n_bytes = MANY_OUT * sizeof(float);
+	char *whole = take(MANY * n_bytes);
+	struct world w;
+
+	c.d.data = random_as(DT_F16, MANY_OUT * k);
+	c.d.scales = random_as(DT_F16, groups);
+	c.d.biases = random_as(DT_F16, groups);
+	if (!here || portable_rows())
+		return;
+	for (int32_t i = 0; i < MANY; i++) {
+		count[i] = i;
+		token[i] = i % MANY_OUT;
+	}
+	world_device(&w, "opencl", 0);
+	ck_assert_int_eq(record_open(&w.r, w.x, MANY, MANY, NULL, &(struct err){ 0 }), 0);
+	record_form(&w, &c);
+	ck_assert_int_eq(record_end(w.r, &(struct err){ 0 }), 0);
+	memcpy(whole, world_run(&w, &all), MANY * n_bytes);
+	for (size_t at = 0; at < MANY; at += at < 67 ? 67 : 82) {
+		struct step s = all;
+
+		s.token += at;
+		s.n_rows = s.n_out = at == 149 ? 1 : at ? 82 : 67;
+		ck_assert_msg(!memcmp(world_run(&w, &s), whole + at * n_bytes, s.n_rows * n_bytes),
+		              "rows from %zu differ (seed %llu)", at, (unsigned long long)seed());
+	}
+	world_close(&w);
+}
+END_TEST
+
 /* ---- products that share an input, of two forms, with biases and addition,
  * over the rows and over the outputs */
 enum { JOIN_IN = 72, JOIN_OUT = 20 };
@@ -374,6 +420,7 @@ static void add_tests(Suite *s, const char *name, void (*begin)(void))
 	tcase_add_loop_test(t, float_forms_match_ref, 0, sizeof float_forms / sizeof *float_forms);
 	tcase_add_loop_test(t, affine_forms_match_ref, 0,
 	                    sizeof affine_forms / sizeof *affine_forms);
+	tcase_add_loop_test(t, many_rows_are_those_of_few, 0, 6);
 	tcase_add_test(t, joined_products_match_ref);
 	tcase_add_test(t, split_weights_are_equal);
 	tcase_add_loop_test(t, small_ops_match_ref, 0, sizeof smalls / sizeof *smalls);

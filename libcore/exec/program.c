@@ -24,6 +24,7 @@ struct program {
 	struct hash key;
 	cl_program built;      /* NULL until programs_build() */
 	bool cached;           /* came from disk */
+	bool covered;          /* has PTX for sm_90a behind marks */
 	unsigned used;         /* bits: launch steps that asked for it */
 	struct err err;        /* of its build */
 };
@@ -162,6 +163,55 @@ static void fail_build(struct program *p, cl_program program, cl_int status)
 	free(log);
 }
 
+/* ---- PTX for sm_90a: the driver takes it, but compiles OpenCL C for sm_90.
+ * So kernels have it as remarks behind a mark (kernels/nvidia/group.clh), and
+ * in the PTX that comes of them the mark goes and the target changes. */
+static const char mark[] = "//@sm_90a ", target[] = ".target sm_90,", full[] = ".target sm_90a,";
+
+static size_t uncover(char *out, const char *in, size_t n)
+{
+	const char *end = in + n;
+	char *to = out;
+	bool found = false;
+
+	while (in < end) {
+		size_t left = (size_t)(end - in);
+
+		if (left >= sizeof mark - 1 && !memcmp(in, mark, sizeof mark - 1)) {
+			in += sizeof mark - 1;
+		} else if (!found && left >= sizeof target - 1 &&
+		           !memcmp(in, target, sizeof target - 1)) {
+			found = true;
+			memcpy(to, full, sizeof full - 1);
+			to += sizeof full - 1;
+			in += sizeof target - 1;
+		} else {
+			*to++ = *in++;
+		}
+	}
+	return found ? (size_t)(to - out) : 0;
+}
+
+/* The program anew, uncovered; NULL: the driver does not take it. */
+static cl_program uncovered(const struct program *p, cl_program program)
+{
+	unsigned char *binary = NULL;
+	cl_program built = NULL;
+	char *ptx = NULL;
+	size_t n = 0;
+
+	if (!clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof n, &n, NULL) && n > 0 &&
+	    n < BINARY_CEILING && (binary = malloc(n)) && (ptx = malloc(n + sizeof full)) &&
+	    !clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL)) {
+		n = uncover(ptx, (const char *)binary, n);
+		if (n)
+			built = from_binary(p->d, (const unsigned char *)ptx, n);
+	}
+	free(binary);
+	free(ptx);
+	return built;
+}
+
 static void build(struct program *p)
 {
 	cl_program program;
@@ -183,7 +233,15 @@ static void build(struct program *p)
 		return;
 	}
 	p->built = program;
-	cache_store(p);
+	if (p->covered) {
+		p->built = uncovered(p, program);
+		clReleaseProgram(program);
+		if (!p->built)
+			cl_fail(&p->err, CL_BUILD_PROGRAM_FAILURE, "building %s (%s) for sm_90a",
+			        p->text->name, p->options);
+	}
+	if (p->built)
+		cache_store(p);
 }
 
 struct job { struct program **p; };
@@ -273,6 +331,7 @@ struct program *program_want(struct opencl *d, const struct kernel_row *row,
 		return NULL;
 	p->d = d;
 	p->text = text;
+	p->covered = row->needs & NEED_HOPPER;
 	p->key = key_of(d, text, p->options);
 	p->next = d->programs;
 	d->programs = p;
