@@ -55,10 +55,12 @@ static void check_on(const char *device, const float *v, size_t n)
 	record_rows(&w, v, n);
 	for (size_t k = 1; k <= ROWS; k += ROWS - 1) {
 		struct step s = rows_of(k == 1 ? 4 : 0, k);
-		size_t read = exec_read(w.x);
+		size_t read = exec_read(w.x), waits = exec_waits(w.x);
 
 		s.best = true;
 		world_run(&w, &s);
+		if (!strcmp(device, "opencl"))
+			ck_assert_uint_eq(exec_waits(w.x) - waits, 1);
 		if (!strcmp(device, "opencl") && portable_rows())
 			ck_assert_uint_eq(exec_read(w.x) - read, k * sizeof(int32_t));
 		for (size_t i = 0; i < k; i++)

@@ -62,6 +62,7 @@ int buffer_write(struct opencl *d, cl_mem m, size_t at, const void *p, size_t n_
 {
 	cl_int status = clEnqueueWriteBuffer(d->queue, m, CL_TRUE, at, n_bytes, p, 0, NULL, NULL);
 
+	d->x->n_waits++;
 	return status ? cl_fail(e, status, "writing %zu bytes to the device", n_bytes) : 0;
 }
 
@@ -69,6 +70,7 @@ int buffer_read(struct opencl *d, cl_mem m, size_t at, void *p, size_t n_bytes, 
 {
 	cl_int status = clEnqueueReadBuffer(d->queue, m, CL_TRUE, at, n_bytes, p, 0, NULL, NULL);
 
+	d->x->n_waits++;
 	return status ? cl_fail(e, status, "reading %zu bytes from the device", n_bytes) : 0;
 }
 
@@ -127,6 +129,7 @@ int device_idle(struct opencl *d, struct err *e)
 	if (!d->busy)
 		return 0;
 	d->busy = false;
+	d->x->n_waits++;
 	status = clFinish(d->queue);
 	return status ? cl_fail(e, status, "waiting for the device") : 0;
 }

@@ -290,6 +290,7 @@ static int read_result(struct opencl *d, const struct record *r, const struct cl
 	if (!status)
 		status = clEnqueueReadBuffer(d->queue, ids ? *ids : d->scratch, CL_TRUE,
 		                             ids ? 0 : r->result->offset, n, d->result.p, 0, NULL, NULL);
+	d->x->n_waits++;
 	d->x->n_read += n + (persist ? sizeof *flag : 0);
 	d->busy = false;
 	*met = *flag == 0;

@@ -98,6 +98,11 @@ size_t exec_read(const struct exec *x)
 	return x->n_read;
 }
 
+size_t exec_waits(const struct exec *x)
+{
+	return x->n_waits;
+}
+
 /* ---- host memory: calloc() leaves fresh pages untouched; what it gave and
  * how much stands before the border */
 enum { BORDER = 64 };

@@ -52,6 +52,8 @@ NEED int exec_list(struct buf *out, struct err *e);
 size_t exec_bytes(const struct exec *x);
 size_t exec_read(const struct exec *x);  /* bytes that steps brought back from the device */
 size_t exec_events(const struct exec *x);
+/* How often the host has waited for the device: once a step, for its result. */
+size_t exec_waits(const struct exec *x);
 /* What the device can do at most, measured when asked (about 50 ms): bytes or operations a
  * second, for a launch and a barrier of all groups seconds. 0: it has no such thing. */
 enum limit { LIMIT_READ, LIMIT_FMA, LIMIT_DOT16, LIMIT_DOT8, LIMIT_MATRIX, LIMIT_LAUNCH,

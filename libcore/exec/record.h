@@ -112,7 +112,7 @@ struct exec {
 	struct exec_info info;
 	unsigned flags;
 	const struct exec_tap *tap;
-	size_t n_bytes, n_events, n_read;
+	size_t n_bytes, n_events, n_read, n_waits;
 	float *angle_room;     /* step angles, sized when a record ends */
 	size_t n_angle_room;
 	char device_name[256], rows_name[64];
