@@ -3,14 +3,11 @@
  *
  * Opens models and sockets, says where it listens, and waits for signals:
  * SIGTERM or SIGINT end it once what runs is answered. */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "serving.h"
 #include "status.h"
@@ -22,8 +19,8 @@ struct args {
 	struct open_options open;
 	struct cli_texts models, adapters, listen, hosts, origins;
 	const char *config, *key_file;
-	const char *models_dir;
-	bool any_model, registry, status;
+	const char *models_dir, *hub;
+	bool any_model, registry, admin, status;
 	int log_format;
 	const char *metrics_alias;
 	size_t batch, chunk, context, cache_tokens, memory, keep_alive, queue, connections, drain;
@@ -41,6 +38,10 @@ static const struct cli_option models[] = {
 	  .help = "serve the models of a directory too" },
 	{ 0, "registry", NULL, CLI_FLAG, AT(registry), .env = true,
 	  .help = "serve those of the registry too; see clm-info --registry" },
+	{ 0, "admin", NULL, CLI_FLAG, AT(admin), .env = true,
+	  .help = "clients may add models, copy, delete and pull them" },
+	{ 0, "hub", "URL", CLI_TEXT, AT(hub), .env = true,
+	  .help = "where clients pull models from" },
 	{ 0, "any-model", NULL, CLI_FLAG, AT(any_model),
 	  .help = "answer for the only model whatever name is asked for" },
 };
@@ -110,7 +111,7 @@ struct service {
 	struct serve_adapter adapter[CLI_TEXTS_MAX];
 	struct serve *serve;
 	sigset_t signals;
-	char socket[128];
+	char socket[SERVING_SOCKET];
 };
 
 static double keep_alive(const struct args *a)
@@ -166,32 +167,6 @@ static int add_models(struct service *v, struct names *known, struct err *e)
 
 /* ---- sockets */
 
-/* clm.sock where the system keeps a user's sockets. */
-static const char *own_socket(struct service *v, struct err *e)
-{
-	const char *dir = getenv("XDG_RUNTIME_DIR");
-	struct stat st;
-
-	if (dir && *dir) {
-		snprintf(v->socket, sizeof v->socket, "%s/clm.sock", dir);
-		return v->socket;
-	}
-	snprintf(v->socket, sizeof v->socket, "/tmp/clm-%u", (unsigned)getuid());
-	if (mkdir(v->socket, 0700) && errno != EEXIST) {
-		err_errno(e, "%s", v->socket);
-		return NULL;
-	}
-	/* the name is no secret: it may have been made by somebody else */
-	if (lstat(v->socket, &st) || !S_ISDIR(st.st_mode) || st.st_uid != getuid() ||
-	    (st.st_mode & 077)) {
-		err_set(e, ERR_MACHINE, "%s: expected a directory that only its user can enter",
-		        v->socket);
-		return NULL;
-	}
-	snprintf(v->socket, sizeof v->socket, "/tmp/clm-%u/clm.sock", (unsigned)getuid());
-	return v->socket;
-}
-
 static int set_listen(struct service *v, struct serve_options *o, struct err *e)
 {
 	const struct cli_texts *t = &v->a.listen;
@@ -201,7 +176,7 @@ static int set_listen(struct service *v, struct serve_options *o, struct err *e)
 	for (size_t i = 0; i < t->n; i++)
 		o->listen[o->n_listen++] = t->text[i];
 	if (!t->n) {
-		o->listen[0] = own_socket(v, e);
+		o->listen[0] = serving_socket(v->socket, e);
 		o->n_listen = 1;
 	}
 	return o->listen[0] ? 0 : -1;
@@ -316,6 +291,9 @@ static int serve(struct service *v, struct err *e)
 		                   .memory = a->memory,
 		                   .models_dir = a->models_dir,
 		                   .registered = a->registry,
+		                   .admin = a->admin,
+		                   .hub = a->hub,
+		                   .hub_token = getenv("HF_TOKEN"),
 		                   .keep_alive = keep_alive(a),
 		                   .opener = { &v->serving, serving_open, serving_close,
 		                               serving_describe },
@@ -368,7 +346,7 @@ static int run(struct service *v, struct err *e)
 
 	if (v->a.status)
 		return set_listen(v, &o, e) || status_tell(o.listen[0], v->a.key_file, e) ? -1 : 0;
-	if (!v->a.models.n && !v->a.models_dir && !v->a.registry)
+	if (!v->a.models.n && !v->a.models_dir && !v->a.registry && !v->a.admin)
 		cli_misuse("no model: give -m MODEL or --models DIR, or set CLM_MODEL");
 	return serve(v, e);
 }

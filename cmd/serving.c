@@ -3,10 +3,12 @@
  * and what is told of it */
 #include "serving.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* TOLD_ROWS: of prompts whose tokens are told, in a pass. */
 enum { DEFAULT_BATCH = 64, TOLD_ROWS = 64 };
@@ -242,4 +244,30 @@ void serving_close(void *arg, struct serve_model *m)
 {
 	(void)arg;
 	held_free(m->handle);
+}
+
+/* clm.sock where the system keeps a user's sockets. */
+const char *serving_socket(char out[SERVING_SOCKET], struct err *e)
+{
+	const char *dir = getenv("XDG_RUNTIME_DIR");
+	struct stat st;
+
+	if (dir && *dir) {
+		snprintf(out, SERVING_SOCKET, "%s/clm.sock", dir);
+		return out;
+	}
+	snprintf(out, SERVING_SOCKET, "/tmp/clm-%u", (unsigned)getuid());
+	if (mkdir(out, 0700) && errno != EEXIST) {
+		err_errno(e, "%s", out);
+		return NULL;
+	}
+	/* the name is no secret: it may have been made by somebody else */
+	if (lstat(out, &st) || !S_ISDIR(st.st_mode) || st.st_uid != getuid() ||
+	    (st.st_mode & 077)) {
+		err_set(e, ERR_MACHINE, "%s: expected a directory that only its user can enter",
+		        out);
+		return NULL;
+	}
+	snprintf(out, SERVING_SOCKET, "/tmp/clm-%u/clm.sock", (unsigned)getuid());
+	return out;
 }

@@ -23,6 +23,9 @@ void serving_close(void *arg, struct serve_model *m);
 /* MODEL:NAME=DIR[=SCALE] each; another form is misuse, which ends the command. */
 NEED int serving_adapters(struct serving *v, const struct cli_texts *t, struct err *e);
 void serving_release(struct serving *v);
+/* clm.sock where the system keeps a user's sockets; NULL with an error. */
+enum { SERVING_SOCKET = 128 };
+const char *serving_socket(char out[SERVING_SOCKET], struct err *e);
 /* The name of a model given as [NAME=]MODEL: the last part of its path without
  * a suffix. *path is set to MODEL. The caller frees it. */
 NEED char *serving_name(const char **path, struct err *e);

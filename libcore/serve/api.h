@@ -22,6 +22,15 @@ void api_tags(struct exchange *x);
 void api_ps(struct exchange *x);
 void api_show(struct exchange *x);
 void api_no_push(struct exchange *x);
+/* blobs.c */
+void api_blob(struct exchange *x);
+void api_blob_put(struct exchange *x);
+/* admin.c */
+void api_copy(struct exchange *x);
+void api_delete(struct exchange *x);
+void api_create(struct exchange *x);
+/* pulling.c */
+void api_pull(struct exchange *x);
 /* props.c */
 void api_props(struct exchange *x);
 void api_slots(struct exchange *x);

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "serve/server.h"
+#include "serve/admin.h"
 #include "util/file.h"
 
 /* ---- keys: a line each; compared by their digests, all of them */
@@ -246,8 +246,6 @@ static int sound(const struct head_count *n, bool old, struct fault *f)
 		return fault_set(f, 400, "invalid_value", "the only transfer coding is chunked");
 	if (n->bad_encoding)
 		return fault_set(f, 415, NULL, "the only content encoding is identity");
-	if (n->length > BODY_BYTES)
-		return fault_set(f, 413, "request_too_large", "a body of over %d bytes", BODY_BYTES);
 	return 0;
 }
 
@@ -400,5 +398,9 @@ int head_check(struct exchange *x, struct MHD_Connection *c, const struct listen
 	}
 	if (x->serve->keys && !x->route->open && !admitted(x, c))
 		return fault_set(f, 401, "invalid_api_key", "a key is needed");
+	if (admin_route(x->route) && !o->admin)
+		return fault_set(f, 403, "forbidden", "clients may not manage the models");
+	if (n.length > BODY_BYTES && !upload_route(x->route))
+		return fault_set(f, 413, "request_too_large", "a body of over %d bytes", BODY_BYTES);
 	return 0;
 }

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "serve/server.h"
+#include "serve/admin.h"
 
 double http_seconds(void)
 {
@@ -43,6 +43,7 @@ void exchange_drop(struct exchange *x)
 		return;
 	models_drop(x);
 	pthread_mutex_destroy(&x->lock);
+	upload_close(x);
 	buf_release(&x->body);
 	buf_release(&x->out);
 	buf_release(&x->ping);

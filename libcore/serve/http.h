@@ -31,6 +31,8 @@ struct exchange {
 	enum dialect dialect;      /* of errors */
 	char id[REQUEST_ID];
 	struct buf body;
+	size_t n_body;             /* bytes of it that came */
+	struct upload *upload;     /* a body that goes to disk */
 	bool old;                  /* HTTP/1.0 */
 	bool html;                 /* a browser that wants a page */
 	bool fresh;                /* its head was not looked at yet */

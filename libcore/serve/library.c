@@ -74,11 +74,11 @@ static void to_row(struct registry_row *r, const struct serve_facts *f)
 
 /* ---- one model */
 
-static int serve_it(struct serve *s, const char *name, const char *path,
+static int serve_it(struct serve *s, const char *name, const char *path, const char *settings,
                     const struct serve_facts *f, struct err *e)
 {
-	const struct serve_entry m = { .name = name, .path = path, .facts = *f,
-		                       .keep_alive = s->o.keep_alive };
+	const struct serve_entry m = { .name = name, .path = path, .settings = settings,
+		                       .facts = *f, .keep_alive = s->o.keep_alive };
 	struct slot *t;
 	int rc = models_add(s, &m, e);
 
@@ -100,7 +100,9 @@ static int add(struct serve *s, const struct registry_row *with, struct err *e)
 	to_row(&row, &f);
 	if (row.sha256)
 		snprintf(f.digest, sizeof f.digest, "%s", row.sha256);
-	return registry_put(s->registry, &row, e) || serve_it(s, row.name, row.path, &f, e) ? -1 : 0;
+	if (registry_put(s->registry, &row, e))
+		return -1;
+	return serve_it(s, row.name, row.path, row.settings, &f, e);
 }
 
 int library_add(struct serve *s, const char *name, const char *path, const char *origin,
@@ -154,7 +156,7 @@ static int found(void *arg, const char *name, const char *path)
 
 	if (rc == 1 && row.stamp == stamp && strcmp(row.path, path) == 0) {
 		from_row(&f, &row);
-		rc = is_served(s, name, path) ? 0 : serve_it(s, name, path, &f, &e);
+		rc = is_served(s, name, path) ? 0 : serve_it(s, name, path, row.settings, &f, &e);
 	} else if (rc >= 0) {
 		rc = is_served(s, name, path) ?
 		             0 :
@@ -181,11 +183,13 @@ static int registered(struct serve *s, struct err *e)
 	int rc = registry_list(s->registry, &row, &n, &a, e);
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
-		if (!file_exists(row[i].path) && !file_is_dir(row[i].path))
+		/* what clients added comes back; the rest where it is asked for */
+		if ((!file_exists(row[i].path) && !file_is_dir(row[i].path)) ||
+		    (!s->o.registered && strcmp(row[i].origin, "scan") == 0))
 			continue;
 		from_row(&f, &row[i]);
 		if (!is_served(s, row[i].name, row[i].path) &&
-		    serve_it(s, row[i].name, row[i].path, &f, &one))
+		    serve_it(s, row[i].name, row[i].path, row[i].settings, &f, &one))
 			server_log(s, "%s: left out: %s", row[i].name, one.text);
 		else
 			mark_seen(s, row[i].name);
@@ -198,7 +202,7 @@ static int collect(struct serve *s, struct err *e)
 {
 	if (s->o.models_dir && scan_models(s->o.models_dir, found, s, e))
 		return -1;
-	return s->o.registered ? registered(s, e) : 0;
+	return s->o.registered || s->o.admin ? registered(s, e) : 0;
 }
 
 void library_refresh(struct serve *s)

@@ -20,7 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "serve/server.h"
+#include "serve/admin.h"
 
 enum { BACKLOG = 128, CONNECTION_BYTES = 32768, FIRST_HANDED = 3 };
 
@@ -142,7 +142,11 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *c, const char *u
 	if (*n_data) {
 		/* what is over the ceiling is read and dropped: the answer
 		 * can only come after it */
-		buf_add(&x->body, data, *n_data);
+		x->n_body += *n_data;
+		if (upload_route(x->route))
+			upload_add(x, (struct bytes){ (const unsigned char *)data, *n_data });
+		else
+			buf_add(&x->body, data, *n_data);
 		*n_data = 0;
 		return MHD_YES;
 	}

@@ -32,6 +32,7 @@ static void slot_free(struct slot *t)
 	free(t->name);
 	free(t->tag);
 	free(t->path);
+	free(t->settings);
 	free(t);
 }
 
@@ -140,6 +141,7 @@ static struct slot *slot_new(const struct serve_entry *m, struct err *e)
 	t->path = strdup(m->path);
 	if (asprintf(&t->tag, strchr(m->name, ':') ? "%s" : "%s:latest", m->name) < 0)
 		t->tag = NULL;
+	t->settings = m->settings && *m->settings ? strdup(m->settings) : NULL;
 	if (!t->name || !t->path || !t->tag) {
 		slot_free(t);
 		err_memory(e, strlen(m->name));
@@ -151,6 +153,11 @@ static struct slot *slot_new(const struct serve_entry *m, struct err *e)
 	return t;
 }
 
+static const char *or_empty(const char *text)
+{
+	return text ? text : "";
+}
+
 static int add(struct serve *s, struct slot *take, struct err *e)
 {
 	struct models *m = &s->models;
@@ -158,7 +165,8 @@ static int add(struct serve *s, struct slot *take, struct err *e)
 
 	for (size_t i = 0; i < m->n; i++)
 		if (m->slot[i]->gone && !strcmp(m->slot[i]->name, take->name) &&
-		    !strcmp(m->slot[i]->path, take->path)) {
+		    !strcmp(m->slot[i]->path, take->path) &&
+		    !strcmp(or_empty(m->slot[i]->settings), or_empty(take->settings))) {
 			m->slot[i]->gone = false;
 			m->slot[i]->facts = take->facts;
 			slot_free(take);

@@ -35,6 +35,7 @@ struct parked { struct exchange *x; struct parked *next; };
 
 struct slot {
 	char *name, *tag, *path;   /* tag: "name:latest" */
+	char *settings;            /* JSON: what it was created with; NULL: nothing */
 	struct serve_facts facts;
 	enum slot_state state;
 	struct served *live;       /* what new requests get */

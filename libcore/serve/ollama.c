@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "serve/admin.h"
 #include "serve/api.h"
 #include "serve/chat.h"
 #include "serve/keep.h"
@@ -353,6 +354,7 @@ void api_ollama_chat(struct exchange *x)
 	if (!c)
 		return;
 	in = json_get(c->body, "messages");
+	settings_apply(c);
 	if (set_options(c, &f) || keep_alive(x, c->body, &f)) {
 		call_refuse(c, &f);
 		return;
@@ -435,6 +437,7 @@ void api_generate(struct exchange *x)
 
 	if (!c)
 		return;
+	settings_apply(c);
 	if (set_options(c, &f) || keep_alive(x, c->body, &f) ||
 	    param_text(c->body, "prompt", &prompt, &f) < 0) {
 		call_refuse(c, &f);

@@ -48,6 +48,12 @@ const struct route routes[] = {
 	{ "POST", "/v1/messages", api_messages, false, false },
 	{ "POST", "/v1/messages/count_tokens", api_count_tokens, false, false },
 	{ "POST", "/api/push", api_no_push, true, false },
+	{ "POST", "/api/copy", api_copy, false, false },
+	{ "DELETE", "/api/delete", api_delete, false, false },
+	{ "POST", "/api/create", api_create, false, false },
+	{ "POST", "/api/pull", api_pull, false, false },
+	{ "GET", "/api/blobs/{}", api_blob, true, false },
+	{ "POST", "/api/blobs/{}", api_blob_put, false, false },
 };
 const size_t n_routes = sizeof routes / sizeof *routes;
 

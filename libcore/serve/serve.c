@@ -26,6 +26,7 @@ int serve_open(struct serve **out, const struct serve_options *o, struct err *e)
 	pthread_mutex_init(&s->log_lock, NULL);
 	pthread_cond_init(&s->desk_filled, NULL);
 	pthread_mutex_init(&s->hash_lock, NULL);
+	pthread_mutex_init(&s->pull_lock, NULL);
 	pthread_cond_init(&s->hash_news, NULL);
 	if (models_open(s, e) || metrics_open(&s->metrics, e) ||
 	    (o->key_file && keys_open(&k, o->key_file, e))) {
@@ -126,6 +127,7 @@ void serve_close(struct serve *s)
 		serve_drain(s, 0);
 	s->stopping = true;
 	desks_close(s);
+	pulls_close(s);
 	let_go(s);
 	watch_close(s);
 	listen_close(s);
@@ -137,6 +139,7 @@ void serve_close(struct serve *s)
 	metrics_close(s->metrics);
 	pthread_cond_destroy(&s->desk_filled);
 	pthread_mutex_destroy(&s->hash_lock);
+	pthread_mutex_destroy(&s->pull_lock);
 	pthread_cond_destroy(&s->hash_news);
 	pthread_mutex_destroy(&s->log_lock);
 	pthread_mutex_destroy(&s->lock);

@@ -52,6 +52,7 @@ struct serve_opener {
 /* A model that may be asked for. All of it is copied. */
 struct serve_entry {
 	const char *name, *path;
+	const char *settings;      /* JSON: options and a system message; may be NULL */
 	struct serve_facts facts;  /* as far as they are known */
 	double keep_alive;         /* seconds after its last request; < 0: for ever */
 	bool preload;              /* opened before the server listens */
@@ -78,6 +79,7 @@ struct serve_options {
 	const char *models_dir;    /* its models are served; NULL: none */
 	bool registered;           /* so are those of the user's registry */
 	bool admin;                /* clients may add models and take them away */
+	const char *hub, *hub_token; /* where they pull from; NULL: nowhere, none */
 	double keep_alive;         /* of these: seconds after the last request; < 0: for ever */
 	const char *version;       /* of this program, for the Server header */
 	/* A line for the log: each request's, and what goes wrong. Called from

@@ -56,6 +56,8 @@ struct serve {
 	bool watches;
 	pthread_mutex_t log_lock;
 	struct registry *registry; /* NULL: none is asked for */
+	struct pull *pulls;        /* that run */
+	pthread_mutex_t pull_lock;
 	pthread_t hash_thread;
 	pthread_mutex_t hash_lock; /* of the next two */
 	pthread_cond_t hash_news;
@@ -73,6 +75,9 @@ const struct served *server_model(struct exchange *x, const char *name, struct f
 /* ---- log.c */
 void log_peer(char out[PEER_TEXT], int fd, bool local);
 void log_request(struct exchange *x);
+
+/* ---- pulling.c: all have ended */
+void pulls_close(struct serve *s);
 
 /* ---- systemd.c: sockets that were handed over, from 3 on */
 size_t listen_inherited(void);

@@ -32,7 +32,7 @@ static bool too_slow(const struct exchange *x, double now)
 	if (!x->connection || x->fresh)
 		return false;
 	if (!x->ran)
-		return now > x->began + BODY_SECONDS + (double)x->body.n / BODY_RATE;
+		return now > x->began + BODY_SECONDS + (double)x->n_body / BODY_RATE;
 	return x->streams && x->out.n > x->sent && now > x->taken_at + STALL_SECONDS;
 }
 

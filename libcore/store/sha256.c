@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* sha256.c - SHA-256 of files and of directories of them */
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/store.h"
@@ -49,6 +51,29 @@ static int one(char out[SHA256_TEXT], const char *path, const _Atomic bool *stop
 		return -1;
 	for (size_t i = 0; i < SHA256_TEXT; i++)
 		out[i] = text[i];
+	return 0;
+}
+
+int file_git_sha1(char out[SHA256_TEXT], const char *path, struct err *e)
+{
+	struct digest *d;
+	struct stat st;
+	char text[DIGEST_TEXT], head[64];
+
+	if (stat(path, &st))
+		return err_errno(e, "%s", path);
+	if (digest_open_sha1(&d, e))
+		return -1;
+	digest_add(d, (struct bytes){ (unsigned char *)head,
+	                              (size_t)snprintf(head, sizeof head, "blob %lld",
+	                                               (long long)st.st_size) + 1 });
+	if (add_file(d, path, NULL, e)) {
+		digest_abort(d);
+		return -1;
+	}
+	if (digest_close(d, text, e))
+		return -1;
+	snprintf(out, SHA256_TEXT, "%.64s", text);
 	return 0;
 }
 

@@ -32,6 +32,10 @@ NEED int file_digest(char out[DIGEST_TEXT], const char *path, struct pack *memo,
 NEED int file_sha256(char out[SHA256_TEXT], const char *path, const _Atomic bool *stop,
                      struct err *e);
 
+/* git's digest of a blob: SHA-1 of "blob SIZE", a zero byte and its bytes. */
+NEED int file_git_sha1(char out[SHA256_TEXT], const char *path, struct err *e);
+
+#include "store/pull.h"
 #include "store/registry.h"
 
 #endif

@@ -29,6 +29,11 @@ int digest_open(struct digest **out, struct err *e)
 	return open_kind(out, EVP_blake2b512(), e);
 }
 
+int digest_open_sha1(struct digest **out, struct err *e)
+{
+	return open_kind(out, EVP_sha1(), e);
+}
+
 int digest_open_sha256(struct digest **out, struct err *e)
 {
 	return open_kind(out, EVP_sha256(), e);
