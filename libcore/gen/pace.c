@@ -4,7 +4,7 @@
 
 #include <time.h>
 
-enum { PACE_FIRST = 32, STALE = 64 };
+enum { PACE_FIRST = 32, STALE = 64, FIRST_FEW = 16 };
 /* In times of a pass alone: what is aimed at, and where there is room for more. */
 static const double aim = 1.7, low = 1.5;
 
@@ -41,6 +41,19 @@ size_t pace_rows(const struct pace *p, size_t decoding)
 	return (size_t)p->beside;
 }
 
+/* Towards the median: a machine with other work has passes that take many
+ * times as long, which say nothing. */
+static void learn(double *alone, unsigned *n, double seconds)
+{
+	double step = *n < FIRST_FEW ? 1.25 : 1.05;
+
+	if (*alone <= 0)
+		*alone = seconds;
+	else
+		*alone = seconds > *alone ? *alone * step : *alone / step;
+	*n += *n < FIRST_FEW;
+}
+
 void pace_note(struct pace *p, size_t decoding, size_t prompts, double seconds)
 {
 	double *alone = &p->alone[size_of(decoding)], times;
@@ -48,16 +61,16 @@ void pace_note(struct pace *p, size_t decoding, size_t prompts, double seconds)
 	if (!decoding || seconds <= 0)
 		return;
 	if (!prompts) {
-		*alone = *alone > 0 ? 0.75 * *alone + 0.25 * seconds : seconds;
+		learn(alone, &p->n_alone[size_of(decoding)], seconds);
 		p->n_mixed = 0;
 		return;
 	}
 	p->n_mixed++;
 	times = *alone > 0 ? seconds / *alone : aim;
 	if (times > aim)
-		p->beside *= aim / times > 0.5 ? aim / times : 0.5;
+		p->beside *= 0.9;
 	else if (times < low && (double)prompts >= p->beside / 2)
-		p->beside = p->beside * 1.1 + 1;
+		p->beside = p->beside * 1.1 + 0.5;
 	if (p->beside < PACE_LEAST)
 		p->beside = PACE_LEAST;
 	if (p->beside > (double)p->most)

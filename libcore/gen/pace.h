@@ -13,7 +13,8 @@
 enum { PACE_SIZES = 16, PACE_LEAST = 4 };
 
 struct pace {
-	double alone[PACE_SIZES]; /* seconds of a pass that decodes 2^i rows; 0: not known */
+	double alone[PACE_SIZES]; /* seconds of a pass that decodes 2^i rows, usually; 0: not known */
+	unsigned n_alone[PACE_SIZES]; /* how often measured, up to a few */
 	double beside;            /* rows that prompts may have, within [PACE_LEAST, most] */
 	size_t most;
 	size_t n_mixed;           /* passes since one was measured alone */
