@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* TOLD_ROWS: of prompts whose tokens are told, in a pass. */
-enum { DEFAULT_BATCH = 64, TOLD_ROWS = 64 };
+enum { DEFAULT_BATCH = 64, TOLD_ROWS = 64, DRAW_THREADS = 8 };
 
 struct held {
 	struct opened o;
@@ -173,6 +173,14 @@ int serving_describe(void *arg, const char *path, struct serve_facts *out, struc
 	return rc;
 }
 
+/* That draw tokens: a few are enough, a draw is short. */
+static size_t draw_threads(const struct serving *v)
+{
+	long n = v->open.threads > 0 ? v->open.threads : sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n > DRAW_THREADS ? DRAW_THREADS : n > 0 ? (size_t)n : 1;
+}
+
 static int open_model(const struct serving *v, struct held *h, const char *name,
                       struct serve_model *out, struct err *e)
 {
@@ -180,6 +188,7 @@ static int open_model(const struct serving *v, struct held *h, const char *name,
 	struct batch_options b = { .max_sessions = v->batch ? v->batch : DEFAULT_BATCH,
 		                   .chunk = v->chunk,
 		                   .context = v->context,
+		                   .draw_threads = draw_threads(v),
 		                   .paced = true };
 	struct model_options m = { .max_rows = v->chunk > 512 ? v->chunk : 0,
 		                   .max_out = b.max_sessions + TOLD_ROWS };

@@ -6,6 +6,7 @@
  * come and go between passes. A row's bits depend on its own session alone,
  * so who runs together, how prompts are cut, and who had to give way changes
  * no token. Yu et al., 2022, "Orca"; Agrawal et al., 2023, arXiv:2308.16369 */
+#include "gen/draws.h"
 #include "gen/pace.h"
 #include "gen/session.h"
 
@@ -13,7 +14,7 @@
 #include <string.h>
 
 enum { PRIORITIES = 100, PRIORITY_STEP = 64 };
-enum { DEFAULT_SESSIONS = 64, DEFAULT_CHUNK = 512, LOGPROBS = 128, GROWTH = PAGE_POSITIONS };
+enum { DEFAULT_SESSIONS = 64, DEFAULT_CHUNK = 512, GROWTH = PAGE_POSITIONS };
 
 struct batch {
 	struct talk talk;
@@ -29,44 +30,12 @@ struct batch {
 	uint64_t arrivals, turn; /* turn: whose prompt was fed last */
 	bool closing, paced;
 	struct pace pace;
+	struct draws *draws;     /* NULL: sessions draw for themselves */
 	size_t n_decoding;       /* rows of the pass */
 	size_t n_preempted;
 };
 
 /* ---- open, close */
-
-static int find_eos(struct talk *t, struct err *e)
-{
-	const struct config *c = model_config(t->model);
-	int32_t own = t->tokenizer ? tokenizer_eos(t->tokenizer) : -1;
-
-	for (size_t i = 0; i < c->n_eos; i++)
-		t->eos[t->n_eos++] = c->eos[i];
-	if (!t->n_eos && own >= 0)
-		t->eos[t->n_eos++] = own;
-	if (t->tokenizer && tokenizer_encode(t->tokenizer, bytes_of("\n"), 0, &t->exempt, e))
-		return -1;
-	for (size_t i = 0; i < t->n_eos; i++)
-		if (ids_add(&t->exempt, t->eos[i], e))
-			return -1;
-	return 0;
-}
-
-static int open_talk(struct talk *t, struct model *m, const struct tokenizer *tokenizer,
-                     const struct batch_options *o, const struct batch_events *ev, struct err *e)
-{
-	t->model = m;
-	t->tokenizer = tokenizer;
-	t->events = *ev;
-	t->keep_special = o->keep_special;
-	t->vocab = model_config(m)->vocab;
-	t->context = o->context ? o->context : model_config(m)->max_pos;
-	t->top_id = malloc(LOGPROBS * sizeof *t->top_id);
-	t->top_logprob = malloc(LOGPROBS * sizeof *t->top_logprob);
-	if (!t->top_id || !t->top_logprob)
-		return err_memory(e, LOGPROBS * sizeof *t->top_id);
-	return sampler_room_open(&t->room, t->vocab, e) || find_eos(t, e) ? -1 : 0;
-}
 
 int batch_open(struct batch **out, struct model *m, const struct tokenizer *t,
                const struct batch_options *o, const struct batch_events *ev, struct err *e)
@@ -92,7 +61,9 @@ int batch_open(struct batch **out, struct model *m, const struct tokenizer *t,
 		err_memory(e, b->max_sessions * sizeof *b->work);
 		goto fail;
 	}
-	if (open_talk(&b->talk, m, t, o, ev, e))
+	if (sessions_open(&b->talk, m, t, o, ev, e) ||
+	    (o->draw_threads > 1 &&
+	     draws_open(&b->draws, o->draw_threads, b->max_sessions, b->talk.vocab, e)))
 		goto fail;
 	*out = b;
 	return 0;
@@ -132,11 +103,8 @@ void batch_close(struct batch *b)
 	while (b->first)
 		retire(dequeue(b));
 	talk_close_masks(t);
-	sampler_room_close(t->room);
-	ids_release(&t->exempt);
-	buf_release(&t->piece);
-	free(t->top_id);
-	free(t->top_logprob);
+	draws_close(b->draws);
+	sessions_close(t);
 	free(b->running);
 	free(b->worker);
 	free(b->work);
@@ -463,6 +431,34 @@ static bool greedy(const struct batch *b)
 	return true;
 }
 
+static void take_outputs(struct batch *b, const int32_t *ids, const float *logits)
+{
+	size_t vocab = b->talk.vocab;
+
+	if (b->draws && logits)
+		draws_run(b->draws, b->worker, b->work, b->n_work, logits);
+	for (size_t i = 0, out = 0; i < b->n_work; i++) {
+		const struct model_work *w = &b->work[i];
+		float logprob;
+		int32_t id;
+
+		if (w->want == WANT_NONE)
+			continue;
+		if (b->worker[i]->cancelled)
+			;
+		else if (ids)
+			session_take_id(b->worker[i], ids[out], 0);
+		else if (w->want == WANT_ALL)
+			session_score(b->worker[i], kv_computed(w->seq) - w->n, w->n,
+			              logits + out * vocab);
+		else if (b->draws && draws_take(b->draws, i, &id, &logprob))
+			session_take_id(b->worker[i], id, logprob);
+		else
+			session_take(b->worker[i], logits + out * vocab);
+		out += w->want == WANT_ALL ? w->n : 1;
+	}
+}
+
 int batch_step(struct batch *b, struct err *e)
 {
 	double began = pace_seconds();
@@ -482,22 +478,7 @@ int batch_step(struct batch *b, struct err *e)
 			kv_rewind(b->work[i].seq, kv_computed(b->work[i].seq));
 		return -1;
 	}
-	for (size_t i = 0, out = 0; i < b->n_work; i++) {
-		const struct model_work *w = &b->work[i];
-
-		if (w->want == WANT_NONE)
-			continue;
-		if (b->worker[i]->cancelled)
-			;
-		else if (best)
-			session_take_id(b->worker[i], ids[out], 0);
-		else if (w->want == WANT_ALL)
-			session_score(b->worker[i], kv_computed(w->seq) - w->n, w->n,
-			              logits + out * b->talk.vocab);
-		else
-			session_take(b->worker[i], logits + out * b->talk.vocab);
-		out += w->want == WANT_ALL ? w->n : 1;
-	}
+	take_outputs(b, ids, logits);
 	end_prompts(b);
 	sweep(b);
 	pace_note(&b->pace, b->n_decoding, b->n_rows - b->n_decoding, pace_seconds() - began);

@@ -98,8 +98,8 @@ struct batch_options {
 	size_t chunk;          /* prompt rows a pass; 0: 512 */
 	size_t context;        /* longest prompt + answer; 0: the model's max_pos */
 	bool keep_special;     /* special tokens' text is shown */
-	bool paced;            /* fewer rows of prompts where others decode: each pass
-	                        * takes less than twice the time of one without */
+	size_t draw_threads;   /* that draw tokens where there are many; 0: one after another */
+	bool paced;            /* beside others prompts leave a pass less than twice as long */
 };
 /* The tokenizer may be NULL: ids only, no text and no stop strings. */
 NEED int batch_open(struct batch **out, struct model *m, const struct tokenizer *t,

@@ -405,6 +405,18 @@ int32_t sampler_draw(struct sampler *s, const float *logits, const int32_t *hist
 	return id;
 }
 
+int32_t sampler_draw_in(struct sampler *s, struct sampler_room *room, const float *logits,
+                        const int32_t *history, size_t n_history, float *logprob)
+{
+	struct sampler_room *own = s->room;
+	int32_t id;
+
+	s->room = room;
+	id = sampler_draw(s, logits, history, n_history, logprob);
+	s->room = own;
+	return id;
+}
+
 size_t sampler_top_of(struct sampler *s, const float *logits, size_t n, int32_t *id,
                       float *logprob)
 {

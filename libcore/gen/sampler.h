@@ -20,6 +20,9 @@ bool sampler_greedy(const struct sampler *s);
 NEED int sampler_open_in(struct sampler **out, const struct request *r, struct sampler_room *room,
                          const int32_t *exempt, size_t n_exempt, struct err *e);
 
+/* As sampler_draw(), in another room. */
+int32_t sampler_draw_in(struct sampler *s, struct sampler_room *room, const float *logits,
+                        const int32_t *history, size_t n_history, float *logprob);
 /* As sampler_top(), of any row of logits. */
 size_t sampler_top_of(struct sampler *s, const float *logits, size_t n, int32_t *id,
                       float *logprob);

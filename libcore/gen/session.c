@@ -47,6 +47,52 @@ size_t session_pending(const struct session *s)
 	return s->n - (s->seq ? kv_computed(s->seq) : 0);
 }
 
+/* ---- what sessions share */
+
+enum { LOGPROBS = 128 };
+
+static int find_eos(struct talk *t, struct err *e)
+{
+	const struct config *c = model_config(t->model);
+	int32_t own = t->tokenizer ? tokenizer_eos(t->tokenizer) : -1;
+
+	for (size_t i = 0; i < c->n_eos; i++)
+		t->eos[t->n_eos++] = c->eos[i];
+	if (!t->n_eos && own >= 0)
+		t->eos[t->n_eos++] = own;
+	if (t->tokenizer && tokenizer_encode(t->tokenizer, bytes_of("\n"), 0, &t->exempt, e))
+		return -1;
+	for (size_t i = 0; i < t->n_eos; i++)
+		if (ids_add(&t->exempt, t->eos[i], e))
+			return -1;
+	return 0;
+}
+
+int sessions_open(struct talk *t, struct model *m, const struct tokenizer *tokenizer,
+                     const struct batch_options *o, const struct batch_events *ev, struct err *e)
+{
+	t->model = m;
+	t->tokenizer = tokenizer;
+	t->events = *ev;
+	t->keep_special = o->keep_special;
+	t->vocab = model_config(m)->vocab;
+	t->context = o->context ? o->context : model_config(m)->max_pos;
+	t->top_id = malloc(LOGPROBS * sizeof *t->top_id);
+	t->top_logprob = malloc(LOGPROBS * sizeof *t->top_logprob);
+	if (!t->top_id || !t->top_logprob)
+		return err_memory(e, LOGPROBS * sizeof *t->top_id);
+	return sampler_room_open(&t->room, t->vocab, e) || find_eos(t, e) ? -1 : 0;
+}
+
+void sessions_close(struct talk *t)
+{
+	sampler_room_close(t->room);
+	ids_release(&t->exempt);
+	buf_release(&t->piece);
+	free(t->top_id);
+	free(t->top_logprob);
+}
+
 /* ---- open, close */
 
 static int know(struct session *s, const int32_t *id, size_t n, struct err *e)

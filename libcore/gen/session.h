@@ -58,6 +58,9 @@ struct session {
 	struct session *next; /* in the queue */
 };
 
+NEED int sessions_open(struct talk *t, struct model *m, const struct tokenizer *tokenizer,
+                   const struct batch_options *o, const struct batch_events *ev, struct err *e);
+void sessions_close(struct talk *t);
 NEED int session_open(struct session **out, struct talk *talk, const int32_t *id, size_t n,
                       const struct request *r, struct kv_seq *take_seq, void *user, struct err *e);
 void session_close(struct session *s);

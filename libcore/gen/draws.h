@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* draws.h - the tokens of many sessions drawn at once. Private to gen/.
+ *
+ * A draw passes over the whole vocabulary a few times; after a pass with many
+ * rows that is work for several threads. Each has room of its own, and a draw
+ * depends on its session alone. */
+#ifndef CLM_GEN_DRAWS_H
+#define CLM_GEN_DRAWS_H
+
+#include "gen/session.h"
+
+struct draws;
+/* For at most `most` sessions a pass. */
+NEED int draws_open(struct draws **out, size_t threads, size_t most, size_t vocab, struct err *e);
+void draws_close(struct draws *d);
+/* Draws for those of the sessions that others' draws cannot disturb; logits
+ * are of all outputs of the pass, in its order. */
+void draws_run(struct draws *d, struct session *const *worker, const struct model_work *work,
+               size_t n, const float *logits);
+/* The token of work i; false: it was left to its session. */
+bool draws_take(const struct draws *d, size_t i, int32_t *id, float *logprob);
+
+#endif
