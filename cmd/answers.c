@@ -67,7 +67,9 @@ int answer_begin(struct job *j, const struct talk *t, const cJSON *messages, con
 			tell(t, &p);
 		rc = reply_open(&j->reply, chat_manner(t->chat), &p, talk_tools(t, messages),
 		                on_part, j, e) ||
-		     add_stop(&j->request, chat_turn_end(t->chat), e);
+		     add_stop(&j->request, chat_turn_end(t->chat), e) ||
+		     (t->form && form_set(t->form, &j->request, chat_manner(t->chat),
+		                          (enum think)t->o->think, p.thinking, e));
 	}
 	if (!rc) { /* the ids and the text move */
 		ids_release(&j->prompt);

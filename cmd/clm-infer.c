@@ -21,6 +21,7 @@ struct args {
 	struct feed_options feed;
 	struct request request;
 	struct talk_options talk;
+	struct form_options form;
 	const char *prompt, *save, *load;
 	bool ids, echo, jsonl, unordered, special;
 	size_t batch, chunk, context, cache_tokens;
@@ -71,6 +72,7 @@ static const struct cli_group groups[] = {
 	  .base = AT(request),
 	  .letter = 'n',
 	  .letter_of = "max_tokens" },
+	{ .title = "Sampling", .option = form_table, .n = FORM_N, .base = AT(form) },
 	{ .title = "Memory", .option = memory, .n = N(memory) },
 	{ .title = "Device", .option = open_device_table, .n = OPEN_DEVICE_N, .base = AT(open) },
 };
@@ -86,7 +88,9 @@ static const struct cli command = {
 struct infer {
 	const struct args *a;
 	struct opened o;
+	struct request request;   /* of every text */
 	struct talk talk;         /* --chat */
+	struct answer_form form;
 	struct jobs jobs;
 	struct feed *feed;
 	struct record_rules rules;
@@ -159,7 +163,7 @@ static int fill(struct infer *x, struct job *j, struct bytes text, struct err *e
 
 static struct job *text_job(struct infer *x, struct bytes text, struct err *e)
 {
-	struct job *j = job_new(&x->a->request, e);
+	struct job *j = job_new(&x->request, e);
 
 	if (!j || fill(x, j, text, &j->err) == 0)
 		return j;
@@ -243,19 +247,6 @@ static int run(struct infer *x, struct job *first, struct err *e)
 	return 0;
 }
 
-/* An interrupt keeps what is there: the first text's beginning. */
-static void cut_short(struct infer *x)
-{
-	struct job *j = x->jobs.first;
-
-	if (!j || x->a->jsonl || !j->begun)
-		return;
-	if (x->a->ids)
-		cli_puts("\n");
-	else
-		cli_put(x->mark.p, x->mark.n);
-}
-
 /* ---- opening */
 
 static size_t cache_tokens(const struct infer *x, const struct job *first, struct err *e)
@@ -300,6 +291,7 @@ static int infer(struct infer *x, struct err *e)
 	struct bytes prompt = { 0 };
 	struct job *first = NULL;
 	enum feed_result r = FEED_END;
+	bool formed = form_asked(&x->a->form);
 	int rc;
 
 	if (x->a->prompt)
@@ -307,13 +299,18 @@ static int infer(struct infer *x, struct err *e)
 	if (open_files(&x->o, &x->a->open, e))
 		return -1;
 	/* ids alone need no tokenizer */
-	if ((!x->a->ids || x->a->jsonl) && open_tokenizer(&x->o, e))
+	if ((!x->a->ids || x->a->jsonl || formed) && open_tokenizer(&x->o, e))
+		return -1;
+	/* a conversation's prompt tells whether the answer begins with reasoning */
+	if (formed && form_open(&x->form, &x->a->form, x->o.tokenizer,
+	                        x->a->talk.chat ? NULL : &x->request, e))
 		return -1;
 	x->rules.tokenizer = x->jobs.tokenizer = x->o.tokenizer;
 	if (x->a->talk.chat) {
 		if (talk_open(&x->talk, &x->a->talk, &x->o, x->a->common.quiet, e))
 			return -1;
 		x->rules.talk = &x->talk;
+		x->talk.form = formed ? &x->form : NULL;
 	}
 	if (x->one) {
 		first = x->feed ? next_job(x, true, &r, e) : text_job(x, prompt, e);
@@ -333,7 +330,8 @@ static int infer(struct infer *x, struct err *e)
 	progress_begin(&x->progress, "prompt", &x->a->common);
 	rc = run(x, first, e);
 	progress_clear(&x->progress);
-	cut_short(x);
+	if (!x->a->jsonl)
+		jobs_cut_short(&x->jobs, x->a->ids, x->mark);
 	if (x->a->common.verbose)
 		jobs_tell(&x->jobs, x->one);
 	return rc == 0 && x->a->save ? keep_save(&x->o, x->a->save, &x->jobs, e) : rc;
@@ -371,11 +369,12 @@ int main(int argc, char **argv)
 	request_init(&a.request);
 	files = cli_parse(argc, argv, &command, &a);
 	check(&a, files);
+	x.request = a.request;
 	cut = a.jsonl || (a.ids && !a.save && !a.load) ? FEED_LINES : feed_cut(&a.feed);
 	x.one = ((a.prompt || a.talk.messages) && !files[0]) ||
 	        ((cut == FEED_WHOLE || cut == FEED_RAW) && !(files[0] && files[1]));
 	x.mark = feed_end_mark(&a.feed);
-	x.rules = (struct record_rules){ .request = &a.request, .echo = a.echo, .with_ids = a.ids };
+	x.rules = (struct record_rules){ .request = &x.request, .echo = a.echo, .with_ids = a.ids };
 	x.jobs = (struct jobs){ .unordered = a.unordered,
 		                .keep_ids = a.ids,
 		                .keep_cache = a.save,
@@ -391,7 +390,8 @@ int main(int argc, char **argv)
 	kv_seq_close(x.cache);
 	open_release(&x.o);
 	feed_close(x.feed);
-	request_release(&a.request);
+	form_close(&x.form);
+	request_release(&x.request);
 	if (rc)
 		cli_die(&e);
 	rc = cli_finish();

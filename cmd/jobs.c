@@ -246,3 +246,13 @@ void jobs_release(struct jobs *q)
 	kv_seq_close(q->cache);
 	q->cache = NULL;
 }
+
+void jobs_cut_short(const struct jobs *q, bool ids, struct bytes mark)
+{
+	if (!q->first || !q->first->begun)
+		return;
+	if (ids)
+		cli_puts("\n");
+	else
+		cli_put(mark.p, mark.n);
+}

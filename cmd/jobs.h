@@ -61,6 +61,8 @@ NEED int jobs_step(struct jobs *q, struct err *e);
 /* Shows what is ready. */
 void jobs_show(struct jobs *q);
 void jobs_release(struct jobs *q);
+/* After an interrupt: the first text's beginning is there, and ends. */
+void jobs_cut_short(const struct jobs *q, bool ids, struct bytes mark);
 /* Speed and memory on stderr. One text: its prompt and answer apart. */
 void jobs_tell(const struct jobs *q, bool one);
 

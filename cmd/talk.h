@@ -4,6 +4,7 @@
 #define CLM_CMD_TALK_H
 
 #include "cli.h"
+#include "forms.h"
 #include "open.h"
 
 struct talk_options {
@@ -27,6 +28,7 @@ struct talk {
 	cJSON *tools, *vars, *messages;
 	bool no_prompt; /* end where the answer would begin */
 	bool quiet;
+	struct answer_form *form; /* that answers have; NULL: any. Not to be shared by threads */
 };
 /* The model's template, and the files and variables that the options name.
  * What a user should know is a warning, unless quiet. */

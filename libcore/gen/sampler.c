@@ -437,6 +437,8 @@ size_t sampler_top(struct sampler *s, size_t n, int32_t *id, float *logprob)
 			                       (int32_t)i };
 	n = pick_select(room->cand, room->vocab, (double)n, 1);
 	pick_sort_best(room->cand, n);
+	while (n && room->cand[n - 1].logit == -INFINITY)
+		n--; /* what cannot be has no place among them */
 	for (size_t i = 0; i < n; i++) {
 		id[i] = room->cand[i].id;
 		logprob[i] = (float)(room->cand[i].logit - lse);
