@@ -156,16 +156,15 @@ struct embed_options {
 	bool normalize;        /* to length 1 */
 	size_t dimensions;     /* the first ones, before that; 0: all */
 };
-/* What the files beside the model say (modules.json of sentence-transformers
- * and the folder of its pooling), else the mean for an encoder and the last
- * token for a decoder. ERR_INPUT for modules that are not known here. */
+/* What the files beside the model say (modules.json of sentence-transformers and the folder of
+ * its pooling), else the mean for an encoder and the last token for a decoder. ERR_INPUT for
+ * modules that are not known here. */
 NEED int embed_rules(struct embed_options *o, struct source *s, const struct config *c,
                      struct err *e);
 struct embed_text { const int32_t *id; size_t n; };
-/* out: [n][dimensions]. The model was opened for hidden states. A text is in
- * one pass where it fits (an encoder's must), several texts in one where
- * these fit; a vector's bits do not depend on the others. ERR_INPUT names the
- * text by its place from 1. */
+/* out: [n][dimensions]. The model was opened for hidden states. A text is in one pass where
+ * it fits (an encoder's must), several in one where these fit; a vector's bits do not depend
+ * on the others. ERR_INPUT names the text by its place from 1. */
 NEED int embed_texts(struct model *m, const struct embed_text *t, size_t n,
                      const struct embed_options *o, float *out, struct err *e);
 

@@ -8,6 +8,7 @@
  * that the processors leave, in one pass. */
 #include "gen/sampler.h"
 
+#include "gen/penalties.h"
 #include "gen/pick.h"
 #include "gen/rng.h"
 
@@ -18,17 +19,6 @@
 enum {
 	FEW = 256, /* candidates that are worth sorting */
 	NEAR = 8,  /* below the best logit: where top-p looks first */
-};
-
-struct sampler_room {
-	size_t vocab;
-	float *logit; /* the processed copy, where there is one */
-	float *weight;
-	struct cand *cand;
-	uint32_t *seen;    /* the walk that counted this id last */
-	uint32_t *count;   /* and how often */
-	int32_t *distinct; /* ids of a walk */
-	uint32_t walk;
 };
 
 struct sampler {
@@ -82,71 +72,9 @@ void sampler_room_close(struct sampler_room *r)
 
 /* ---- processors: logits in, logits out */
 
-/* Counts the ids of the last `context` of the history (all of it for 0).
- * Gives how many distinct ones there are, in room->distinct. */
-static size_t count_ids(struct sampler_room *room, const int32_t *id, size_t n, size_t context)
-{
-	size_t found = 0;
-
-	if (!++room->walk) {
-		memset(room->seen, 0, room->vocab * sizeof *room->seen);
-		room->walk = 1;
-	}
-	for (size_t i = context && context < n ? n - context : 0; i < n; i++) {
-		if (id[i] < 0 || (size_t)id[i] >= room->vocab)
-			continue;
-		if (room->seen[id[i]] != room->walk) {
-			room->seen[id[i]] = room->walk;
-			room->count[id[i]] = 0;
-			room->distinct[found++] = id[i];
-		}
-		room->count[id[i]]++;
-	}
-	return found;
-}
-
-static void repetition(float *logit, uint32_t count, float value)
-{
-	(void)count;
-	*logit = *logit < 0 ? *logit * value : *logit / value;
-}
-
-static void presence(float *logit, uint32_t count, float value)
-{
-	(void)count;
-	*logit -= value;
-}
-
-static void frequency(float *logit, uint32_t count, float value)
-{
-	*logit -= value * (float)count;
-}
-
-static const struct penalty {
-	size_t value, context; /* where in struct request */
-	void (*change)(float *logit, uint32_t count, float value);
-} penalties[] = {
-	{ offsetof(struct request, repetition_penalty),
-	  offsetof(struct request, repetition_context), repetition },
-	{ offsetof(struct request, presence_penalty), offsetof(struct request, presence_context),
-	  presence },
-	{ offsetof(struct request, frequency_penalty), offsetof(struct request, frequency_context),
-	  frequency },
-};
-enum { N_PENALTIES = sizeof penalties / sizeof *penalties };
-
-static double request_number(const struct sampler *s, size_t at)
-{
-	return *(const double *)(const void *)((const char *)&s->r + at);
-}
-
 static bool processes(const struct sampler *s)
 {
-	bool any = s->n_bias;
-
-	for (size_t i = 0; i < N_PENALTIES; i++)
-		any |= request_number(s, penalties[i].value) != 0;
-	return any;
+	return s->n_bias || penalties_set(&s->r);
 }
 
 bool sampler_greedy(const struct sampler *s)
@@ -178,22 +106,7 @@ static const float *process(struct sampler *s, const float *logits, const int32_
 	memcpy(l, logits, s->room->vocab * sizeof *l);
 	for (size_t i = 0; i < s->n_bias; i++)
 		l[s->bias[i].id] += s->bias[i].add;
-	for (size_t i = 0; i < N_PENALTIES; i++) {
-		const struct penalty *p = &penalties[i];
-		float value = (float)request_number(s, p->value);
-		size_t found;
-
-		if (value == 0)
-			continue;
-		found = count_ids(
-			s->room, history, n,
-			*(const size_t *)(const void *)((const char *)&s->r + p->context));
-		for (size_t k = 0; k < found; k++) {
-			int32_t id = s->room->distinct[k];
-
-			p->change(&l[id], s->room->count[id], value);
-		}
-	}
+	penalties_apply(&s->r, s->room, l, history, n);
 	forbid(l, s->room->vocab, s->allowed);
 	s->allowed = NULL;
 	return l;
