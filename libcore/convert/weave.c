@@ -124,7 +124,7 @@ static bool is_apart(const struct item *piece, size_t n, const struct weave *w)
 {
 	bool turned = false;
 
-	for (size_t i = 0; w->section[i].rows && i < WEAVE_SECTIONS; i++)
+	for (size_t i = 0; i < WEAVE_SECTIONS && w->section[i].rows; i++)
 		turned |= w->section[i].step != 1;
 	for (size_t i = 0; i < n; i++)
 		if (piece[i].tile_scales || (turned && piece[i].in != IN_FLOAT) ||
