@@ -119,11 +119,10 @@ void batch_pause(struct batch *b, struct session *s, bool paused);
 size_t batch_active(const struct batch *b);            /* running and queued */
 size_t batch_rows(const struct batch *b);              /* that the last pass had */
 size_t batch_preempted(const struct batch *b);         /* caches taken from sessions, so far */
-/* One pass: every decoding session one token, prompts in chunks beside them,
- * queued ones admitted, ended ones retired. When the cache is full the
- * youngest session waits and is computed again later; its tokens do not
- * change. An error of one session ends it alone; -1 only when nothing can go
- * on. */
+/* One pass: every decoding session one token, prompts in chunks beside them, queued ones
+ * admitted, ended ones retired. When the cache is full the youngest session waits and is
+ * computed again later; its tokens do not change. An error of one session ends it alone; -1
+ * only when nothing can go on. */
 NEED int batch_step(struct batch *b, struct err *e);
 /* Session facts, also inside the end event. */
 size_t session_prompt_tokens(const struct session *s); /* with those in the given seq */
