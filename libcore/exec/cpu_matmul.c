@@ -184,7 +184,8 @@ static bool by_codes(const struct job *j, const struct input *in)
 	return in->rows && !in->exact && j->run->d->rows->codes_tile && j->n_rows >= CODES_FROM;
 }
 
-/* Whether lanes are tokens. */
+/* Whether lanes are tokens: where few of them stay empty, as the other tile is
+ * slower by less than that for codes, by more for floats. */
 static bool by_panels(const struct job *j, const struct input *in)
 {
 	size_t width = (size_t)j->run->d->rows->width;
@@ -192,8 +193,7 @@ static bool by_panels(const struct job *j, const struct input *in)
 
 	if (in->exact || in->split || by_codes(j, in))
 		return false;
-
-	return j->n_rows > j->few && full <= j->n_rows * 2;
+	return j->n_rows > j->few && j->n_rows * 8 >= full * (in->rows ? 7 : 6);
 }
 
 struct prepare_job {

@@ -347,7 +347,7 @@ static void check_form(const struct weight_desc *d, bool add)
 		check_on(&p, levels[i], 0);
 		if (d->form == FORM_AFFINE || !strcmp(levels[i], "v4amx"))
 			check_on(&p, levels[i], EXEC_EXACT);
-		if (d->form == FORM_AFFINE)
+		if (d->form == FORM_AFFINE && (d->group == 32 || d->group == 128))
 			check_on(&p, levels[i], EXEC_FAST);
 	}
 	product_close(&p);
