@@ -48,19 +48,28 @@ static uint32_t any_of(uint32_t n)
 	return (uint32_t)(((uint64_t)(stream >> 4) * n) >> 28);
 }
 
-static const struct { enum grammar_kind kind; const char *text; } cases[] = {
+static const struct {
+	enum grammar_kind kind;
+	const char *text;
+} cases[] = {
 	{ GRAMMAR_OBJECT, NULL },
 	{ GRAMMAR_VALUE, NULL },
 	{ GRAMMAR_SCHEMA,
-	  "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\"minLength\":2,\"maxLength\":9},"
-	  "\"age\":{\"type\":\"integer\",\"minimum\":7,\"maximum\":120},\"tags\":{\"type\":\"array\",\"items\":"
-	  "{\"enum\":[\"x\",\"yy\",\"the\"]},\"maxItems\":3},\"when\":{\"type\":\"string\",\"format\":\"date\"}},"
+	  "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\"minLength\":2,"
+	  "\"maxLength\":9},"
+	  "\"age\":{\"type\":\"integer\",\"minimum\":7,\"maximum\":120},\"tags\":{\"type\":"
+	  "\"array\",\"items\":"
+	  "{\"enum\":[\"x\",\"yy\",\"the\"]},\"maxItems\":3},\"when\":{\"type\":\"string\","
+	  "\"format\":\"date\"}},"
 	  "\"required\":[\"name\",\"age\",\"when\"],\"additionalProperties\":false}" },
 	{ GRAMMAR_SCHEMA,
-	  "{\"$ref\":\"#/$defs/t\",\"$defs\":{\"t\":{\"type\":\"object\",\"properties\":{\"v\":{\"type\":"
-	  "[\"number\",\"null\"]},\"k\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/t\"}}},\"required\":"
+	  "{\"$ref\":\"#/$defs/"
+	  "t\",\"$defs\":{\"t\":{\"type\":\"object\",\"properties\":{\"v\":{\"type\":"
+	  "[\"number\",\"null\"]},\"k\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/"
+	  "t\"}}},\"required\":"
 	  "[\"v\"],\"additionalProperties\":{\"type\":\"string\",\"pattern\":\"^[a-z ]*$\"}}}}" },
-	{ GRAMMAR_TEXT, "root ::= (\"yes\" | \"no\" [.!]) (\" \" word){0,4}\nword ::= [a-z\\u00e0-\\u00ff]+ \"\\n\"?" },
+	{ GRAMMAR_TEXT, "root ::= (\"yes\" | \"no\" [.!]) (\" \" word){0,4}\nword ::= "
+	                "[a-z\\u00e0-\\u00ff]+ \"\\n\"?" },
 };
 
 static struct grammar *open_case(int i)
@@ -128,7 +137,8 @@ START_TEST(as_one_by_one)
 
 			ck_assert(!guard_allows(&k, (int32_t)i, &allowed, &e));
 			ck_assert_msg(allowed == bit(copy, i), "step %d, token %zu", step, i);
-			ck_assert(!allowed || (int32_t)i == eos || !tokenizer_special(tokenizer, (int32_t)i));
+			ck_assert(!allowed || (int32_t)i == eos ||
+			          !tokenizer_special(tokenizer, (int32_t)i));
 		}
 		id = draw(copy);
 		ck_assert_int_ge(id, 0);
@@ -171,13 +181,16 @@ START_TEST(drawn)
 			whole = guard_is_whole(&k);
 		}
 		if (whole) {
-			cJSON *v = cases[_i].kind == GRAMMAR_TEXT ? NULL : json_parse(buf_bytes(&text), &e);
+			cJSON *v = cases[_i].kind == GRAMMAR_TEXT ?
+			                   NULL :
+			                   json_parse(buf_bytes(&text), &e);
 			bool takes;
 
 			n_whole++;
 			ck_assert(!grammar_takes(g, buf_bytes(&text), &takes, &e));
 			ck_assert_msg(takes && (v || cases[_i].kind == GRAMMAR_TEXT ||
-			                        strstr(e.text, "twice") || strstr(e.text, "uplicate")),
+			                        strstr(e.text, "twice") ||
+			                        strstr(e.text, "uplicate")),
 			              "%s: %s", (const char *)text.p, e.text);
 			cJSON_Delete(v);
 		}
@@ -198,12 +211,15 @@ START_TEST(moved)
 	uint32_t at, to;
 	struct err e;
 
-	ck_assert(!walk_open(&one, g, &e) && !walk_open(&other, g, &e) && !walk_begin(one, &at, &e));
+	ck_assert(!walk_open(&one, g, &e) && !walk_open(&other, g, &e) &&
+	          !walk_begin(one, &at, &e));
 	for (size_t i = 0; begun[i]; i++)
-		ck_assert(!walk_step(one, at, (unsigned char)begun[i], &at, &e) && at != PLACE_NOWHERE);
+		ck_assert(!walk_step(one, at, (unsigned char)begun[i], &at, &e) &&
+		          at != PLACE_NOWHERE);
 	ck_assert(!walk_move(other, one, at, &to, &e));
 	for (size_t i = 0; rest[i]; i++)
-		ck_assert(!walk_step(other, to, (unsigned char)rest[i], &to, &e) && to != PLACE_NOWHERE);
+		ck_assert(!walk_step(other, to, (unsigned char)rest[i], &to, &e) &&
+		          to != PLACE_NOWHERE);
 	ck_assert(walk_place(other, to).flags & PLACE_MAY_END);
 	ck_assert_uint_eq(walk_place(other, to).n, 0);
 	walk_close(one);
@@ -214,7 +230,10 @@ END_TEST
 
 /* ---- sessions of one batch, each with a grammar of its own or none */
 
-struct said { struct buf text; enum end_reason reason; };
+struct said {
+	struct buf text;
+	enum end_reason reason;
+};
 
 static int on_token(void *arg, struct session *s, void *user, const struct token_event *t)
 {
@@ -309,7 +328,7 @@ static double now_us(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
@@ -332,20 +351,25 @@ static void time_text(struct guard *k, const struct ids *ids, const char *what)
 		most = began > most ? began : most;
 		ck_assert(!guard_take(k, ids->id[i], &e));
 	}
-	printf("%s: %zu tokens: the mask %.1f us a token, %.0f us at most; one token asked %.2f us\n", what,
-	       ids->n, bits_us / (double)ids->n, most, allow_us / (double)ids->n);
+	printf("%s: %zu tokens: the mask %.1f us a token, %.0f us at most; one token asked %.2f "
+	       "us\n",
+	       what, ids->n, bits_us / (double)ids->n, most, allow_us / (double)ids->n);
 }
 
 START_TEST(bench)
 {
-	static const char object[] =
-		"{\"name\": \"Ada Lovelace\", \"notes\": \"She wrote the first program, and the notes on it "
-		"are longer than the paper that they belong to.\", \"years\": [1815, 1852], \"tags\": "
-		"[\"mathematics\", \"engines\"]}",
-	     schema[] = "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"notes\":{\"type\":"
-			"\"string\"},\"years\":{\"type\":\"array\",\"items\":{\"type\":\"integer\"}},\"tags\":{\"type\":"
-			"\"array\",\"items\":{\"type\":\"string\",\"maxLength\":40}}},\"required\":[\"name\",\"notes\","
-			"\"years\",\"tags\"],\"additionalProperties\":false}";
+	static const char object[] = "{\"name\": \"Ada Lovelace\", \"notes\": \"She wrote the "
+	                             "first program, and the notes on it "
+				     "are longer than the paper that they belong to.\", \"years\": "
+	                             "[1815, 1852], \"tags\": "
+				     "[\"mathematics\", \"engines\"]}",
+			  schema[] = "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":"
+	                             "\"string\"},\"notes\":{\"type\":"
+				     "\"string\"},\"years\":{\"type\":\"array\",\"items\":{"
+	                             "\"type\":\"integer\"}},\"tags\":{\"type\":"
+				     "\"array\",\"items\":{\"type\":\"string\",\"maxLength\":40}}},"
+	                             "\"required\":[\"name\",\"notes\","
+				     "\"years\",\"tags\"],\"additionalProperties\":false}";
 	const char *shared = getenv("SHARED");
 	struct grammar_ask a = { .kind = GRAMMAR_OBJECT };
 	char path[4096];
@@ -374,8 +398,8 @@ START_TEST(bench)
 		a.kind = i ? GRAMMAR_SCHEMA : GRAMMAR_OBJECT;
 		began = now_us();
 		ck_assert_msg(!grammar_open(&g, &a, &e), "%s", e.text);
-		printf("%s: %zu states in %.1f ms\n", i ? "a schema" : "any object", grammar_states(g),
-		       (now_us() - began) / 1e3);
+		printf("%s: %zu states in %.1f ms\n", i ? "a schema" : "any object",
+		       grammar_states(g), (now_us() - began) / 1e3);
 		begin(&k, g);
 		for (int n = 0; n < 2; n++) {
 			struct guard again;

@@ -131,6 +131,8 @@ NEED int schema_emit(struct schema *s, const struct form *h, uint32_t *out);
 /* ---- schema_value.c */
 /* 1: the value is one of the schema's, 0: it is not, -1. */
 NEED int schema_value(struct schema *s, const cJSON *node, const cJSON *value);
+/* The same, enum and const of `node` itself aside. */
+NEED int schema_value_but(struct schema *s, const cJSON *node, const cJSON *value);
 /* Bits of a "type"; -1 with a refusal. */
 NEED int type_bits(struct schema *s, const cJSON *node, unsigned *out);
 

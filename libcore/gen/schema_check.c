@@ -202,27 +202,39 @@ struct orders {
 
 static void try(struct orders *o, cJSON *copy, cJSON *at);
 
+enum { MEMBERS = 64 };
+
+/* The members in this order. */
+static void link_up(cJSON *at, cJSON **k, int n)
+{
+	for (int i = 0; i < n; i++) {
+		k[i]->next = i + 1 < n ? k[i + 1] : NULL;
+		k[i]->prev = k[i ? i - 1 : n - 1];
+	}
+	at->child = k[0];
+}
+
 /* Every order of the members of `at`, then what comes after it. */
 static void permute(struct orders *o, cJSON *copy, cJSON *at, int from)
 {
-	int n = cJSON_GetArraySize(at);
+	cJSON *k[MEMBERS], *moved;
+	int n = 0;
 
-	if (o->found || o->left <= 0)
-		return;
-	if (!cJSON_IsObject(at) || from >= n - 1) {
+	for (cJSON *v = at->child; v && n < MEMBERS; v = v->next)
+		k[n++] = v;
+	if (!cJSON_IsObject(at) || n == MEMBERS || from >= n - 1) {
 		try(o, copy, at);
 		return;
 	}
-	for (int i = from; i < n && !o->found; i++) {
-		cJSON *k = cJSON_DetachItemFromArray(at, i);
-
-		cJSON_InsertItemInArray(at, from, k);
+	for (int i = from; i < n && !o->found && o->left > 0; i++) {
+		moved = k[i];
+		memmove(k + from + 1, k + from, (size_t)(i - from) * sizeof *k);
+		k[from] = moved;
+		link_up(at, k, n);
 		permute(o, copy, at, from + 1);
-		k = cJSON_DetachItemFromArray(at, from);
-		if (i < cJSON_GetArraySize(at))
-			cJSON_InsertItemInArray(at, i, k);
-		else
-			cJSON_AddItemToArray(at, k);
+		memmove(k + from, k + from + 1, (size_t)(i - from) * sizeof *k);
+		k[i] = moved;
+		link_up(at, k, n);
 	}
 }
 
@@ -358,6 +370,40 @@ START_TEST(test_suite)
 }
 END_TEST
 
+/* llguidance's sample: a schema within its own wrapping, and a value. */
+START_TEST(samples)
+{
+	const char *shared = getenv("SHARED");
+	char path[4096];
+	struct file_map f;
+	struct grammar *g;
+	cJSON *schema, *value;
+	struct err e;
+
+	if (!shared)
+		return;
+	snprintf(path, sizeof path, "%s/data/json/llguidance-samples/blog.schema.ll.json", shared);
+	ck_assert_msg(!file_map(&f, path, &e), "%s", e.text);
+	schema = json_parse(f.bytes, &e);
+	ck_assert_msg(schema != NULL, "%s", e.text);
+	file_unmap(&f);
+	snprintf(path, sizeof path, "%s/data/json/llguidance-samples/blog.sample.json", shared);
+	ck_assert_msg(!file_map(&f, path, &e), "%s", e.text);
+	value = json_parse(f.bytes, &e);
+	ck_assert_msg(value != NULL, "%s", e.text);
+	file_unmap(&f);
+	ck_assert_msg(
+		!open_schema(&g, json_get(json_get(schema, "grammars")->child, "json_schema"), &e),
+		"%s", e.text);
+	ck_assert(taken(g, value));
+	cJSON_DeleteItemFromObject(value, "author");
+	ck_assert(!taken(g, value));
+	grammar_release(g);
+	cJSON_Delete(schema);
+	cJSON_Delete(value);
+}
+END_TEST
+
 Suite *schema_suite(void);
 Suite *schema_suite(void)
 {
@@ -370,6 +416,7 @@ Suite *schema_suite(void)
 	tcase_set_tags(shared, "shared");
 	tcase_set_timeout(shared, 120);
 	tcase_add_test(shared, test_suite);
+	tcase_add_test(shared, samples);
 	suite_add_tcase(s, shared);
 	return s;
 }

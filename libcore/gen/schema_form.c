@@ -68,7 +68,7 @@ static int take_not(struct schema *s, const cJSON *node, struct form *h)
 /* The first list's values that all the schemas have. */
 static int take_values(struct schema *s, struct form *h)
 {
-	const cJSON *list = NULL, *one = NULL, *k;
+	const cJSON *list = NULL, *one = NULL, *own = NULL, *k;
 	size_t n = 0;
 
 	for (size_t i = 0; i < h->all->n && !h->listed; i++) {
@@ -78,6 +78,7 @@ static int take_values(struct schema *s, struct form *h)
 			return schema_refuse(s, h->all->of[i], "enum",
 			                     "expected an array, found %s", json_kind(list));
 		h->listed = list || one;
+		own = list && one ? NULL : h->all->of[i];
 	}
 	if (!h->listed)
 		return 0;
@@ -89,7 +90,8 @@ static int take_values(struct schema *s, struct form *h)
 		int holds = 1;
 
 		for (size_t i = 0; i < h->all->n && holds == 1; i++)
-			holds = schema_value(s, h->all->of[i], k);
+			holds = h->all->of[i] == own ? schema_value_but(s, own, k) :
+			                               schema_value(s, h->all->of[i], k);
 		if (holds < 0)
 			return -1;
 		if (holds)

@@ -187,6 +187,13 @@ static int combined(struct schema *s, const cJSON *node, const cJSON *v)
 
 int schema_value(struct schema *s, const cJSON *node, const cJSON *v)
 {
+	if (cJSON_IsObject(node) && !listed(node, v))
+		return 0;
+	return schema_value_but(s, node, v);
+}
+
+int schema_value_but(struct schema *s, const cJSON *node, const cJSON *v)
+{
 	int holds;
 
 	if (cJSON_IsBool(node))
@@ -195,8 +202,6 @@ int schema_value(struct schema *s, const cJSON *node, const cJSON *v)
 		return schema_refuse(s, node, NULL, "it leads back to itself");
 	if (schema_step(s) || schema_check(s, node))
 		return -1;
-	if (!listed(node, v))
-		return 0;
 	s->deep++;
 	holds = scalar(s, node, v);
 	if (holds == 1 && (cJSON_IsArray(v) || cJSON_IsObject(v)))
