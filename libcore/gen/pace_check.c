@@ -31,8 +31,8 @@ START_TEST(less_than_twice)
 	for (size_t i = 0; i < sizeof cost / sizeof *cost; i++) {
 		size_t rows = settle(&p, 3, cost[i]);
 
-		ck_assert_msg(rows == 512 || 1 + cost[i] * (double)rows > 1.25, "%zu", rows);
-		ck_assert_msg(1 + cost[i] * (double)rows < 1.9, "%zu", rows);
+		ck_assert_msg(rows == 512 || 1 + cost[i] * (double)rows > 1.1, "%zu", rows);
+		ck_assert_msg(1 + cost[i] * (double)rows < 1.7, "%zu", rows);
 	}
 	/* however dear they are, prompts go on */
 	ck_assert_uint_eq(settle(&p, 3, 2), PACE_LEAST);
