@@ -173,11 +173,13 @@ int serving_describe(void *arg, const char *path, struct serve_facts *out, struc
 	return rc;
 }
 
-/* That draw tokens: a few are enough, a draw is short. */
+/* That draw tokens: a few are enough, a draw is short; half of the machine is left
+ * to those that compute and to the clients. */
 static size_t draw_threads(const struct serving *v)
 {
 	long n = v->open.threads > 0 ? v->open.threads : sysconf(_SC_NPROCESSORS_ONLN);
 
+	n /= 2;
 	return n > DRAW_THREADS ? DRAW_THREADS : n > 0 ? (size_t)n : 1;
 }
 
