@@ -6,7 +6,7 @@
 
 enum { PACE_FIRST = 32, STALE = 64, FIRST_FEW = 16 };
 /* In times of a pass alone: what is aimed at, and where there is room for more. */
-static const double aim = 1.5, low = 1.3;
+static const double aim = 1.7, low = 1.5;
 
 double pace_seconds(void)
 {

@@ -10,7 +10,7 @@
 
 #include <stddef.h>
 
-enum { PACE_SIZES = 16, PACE_LEAST = 4 };
+enum { PACE_SIZES = 16, PACE_LEAST = 16 };
 
 struct pace {
 	double alone[PACE_SIZES]; /* seconds of a pass that decodes 2^i rows, usually; 0: not known */
