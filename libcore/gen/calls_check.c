@@ -176,6 +176,7 @@ Suite *calls_suite(void)
 	Suite *s = suite_create("calls");
 	TCase *t = tcase_create("calls");
 
+	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, written_and_read, 0, sizeof rows / sizeof *rows);
 	tcase_add_test(t, text_or_calls);
 	suite_add_tcase(s, t);

@@ -410,6 +410,7 @@ Suite *schema_suite(void)
 	Suite *s = suite_create("schema");
 	TCase *t = tcase_create("values"), *shared = tcase_create("shared");
 
+	tcase_set_timeout(t, 60); /* sanitizers, and a pattern that is hard to refuse */
 	tcase_add_loop_test(t, values, 0, sizeof cases / sizeof *cases);
 	tcase_add_loop_test(t, refusals, 0, sizeof refused / sizeof *refused);
 	suite_add_tcase(s, t);
