@@ -297,6 +297,18 @@ static int special_ids(struct gguf_out *o, const struct vocab_export *v, const s
 	return end_ids(o, v, c);
 }
 
+static int words(struct gguf_out *o, const struct vocab_export *v)
+{
+	if ((v->cls >= 0 && u32(o, "tokenizer.ggml.cls_token_id", (size_t)v->cls)) ||
+	    (v->sep >= 0 && u32(o, "tokenizer.ggml.seperator_token_id", (size_t)v->sep)))
+		return -1;
+	return flag(o, "tokenizer.ggml.add_sep_token", v->sep >= 0) ||
+	               flag(o, "tokenizer.ggml.normalizer.lowercase", v->lower) ||
+	               flag(o, "tokenizer.ggml.normalizer.strip_accents", v->no_accents) ?
+	               -1 :
+	               0;
+}
+
 static int vocabulary(struct gguf_out *o, const struct vocab_export *v)
 {
 	const struct config *c = o->p->config;
@@ -309,6 +321,8 @@ static int vocabulary(struct gguf_out *o, const struct vocab_export *v)
 	if (v->n_merges &&
 	    writer_meta_strings(o->w, "tokenizer.ggml.merges", v->merges, v->n_merges, o->e))
 		return -1;
+	if (!strcmp(v->model, "bert"))
+		return words(o, v);
 	if (strcmp(v->model, "llama"))
 		return 0;
 	return flag(o, "tokenizer.ggml.add_space_prefix", v->add_space_prefix);

@@ -389,8 +389,61 @@ static int marked(struct buf *b, const struct vocab_export *v, struct err *e)
 	return add_merges(b, v, e);
 }
 
+/* ---- WordPiece */
+
+static void add_words(struct buf *b, const struct vocab_export *v)
+{
+	const size_t mark = sizeof MARK - 1;
+	struct buf text = { 0 };
+
+	buf_add_text(b, "    \"vocab\": {");
+	for (size_t i = 0; i < v->n_tokens; i++) {
+		struct bytes t = v->tokens[i];
+		bool begins = bytes_starts(t, MARK) && t.n > mark;
+
+		buf_clear(&text);
+		if (!is_added(v->types[i]) && !begins)
+			buf_add_text(&text, "##");
+		if (!is_added(v->types[i]) && begins)
+			t = (struct bytes){ t.p + mark, t.n - mark };
+		buf_add(&text, t.p, t.n);
+		buf_add_text(b, i ? ",\n      " : "\n      ");
+		json_add_string(b, buf_bytes(&text));
+		buf_printf(b, ": %zu", i);
+	}
+	b->failed |= text.failed;
+	buf_release(&text);
+	buf_add_text(b, "\n    }\n  }\n}\n");
+}
+
+static int wordpiece(struct buf *b, const struct vocab_export *v, struct err *e)
+{
+	struct vocab_export ends = *v;
+
+	ends.bos = v->cls;
+	ends.eos = v->sep;
+	ends.add_eos = v->sep >= 0;
+	begin(b, v);
+	buf_printf(b,
+	           "  \"normalizer\": {\"type\": \"BertNormalizer\", \"clean_text\": true, "
+	           "\"handle_chinese_chars\": true, \"strip_accents\": %s, \"lowercase\": %s},\n"
+	           "  \"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"},\n",
+	           v->no_accents ? "true" : "false", v->lower ? "true" : "false");
+	add_post(b, &ends);
+	buf_add_text(b, "  \"decoder\": {\"type\": \"WordPiece\", \"prefix\": \"##\", "
+	                "\"cleanup\": true},\n"
+	                "  \"model\": {\n    \"type\": \"WordPiece\", \"unk_token\": ");
+	json_add_string(b, v->unk >= 0 ? v->tokens[v->unk] : bytes_of("[UNK]"));
+	buf_add_text(b, ", \"continuing_subword_prefix\": \"##\", "
+	                "\"max_input_chars_per_word\": 100,\n");
+	add_words(b, v);
+	return buf_check(b, e);
+}
+
 int tokenizer_text(struct buf *out, const struct vocab_export *v, struct err *e)
 {
+	if (!strcmp(v->model, "bert"))
+		return wordpiece(out, v, e);
 	if (!strcmp(v->model, "gpt2"))
 		return byte_level(out, v, e);
 	if (!strcmp(v->model, "llama"))
@@ -410,6 +463,8 @@ int tokenizer_config_text(struct buf *out, const struct vocab_export *v, struct 
 		{ "eos_token", v->eos },
 		{ "pad_token", v->pad },
 		{ "unk_token", v->unk },
+		{ "cls_token", strcmp(v->model, "bert") ? -1 : v->cls },
+		{ "sep_token", strcmp(v->model, "bert") ? -1 : v->sep },
 	};
 
 	buf_printf(out, "{\n    \"add_bos_token\": %s,\n    \"add_eos_token\": %s",

@@ -65,6 +65,20 @@ static void add_unmarked(struct buf *b, struct bytes text)
 	}
 }
 
+/* What begins a word has the mark, what goes on one nothing. */
+static void add_word(const struct tokenizer *t, struct buf *b, int32_t id)
+{
+	struct bytes text = vocab_piece(&t->vocab, id), prefix = t->word.prefix;
+
+	if (!t->word.marked && t->vocab.token[id].type == TOKEN_NORMAL && id != t->unk) {
+		if (text.n > prefix.n && !memcmp(text.p, prefix.p, prefix.n))
+			text = (struct bytes){ text.p + prefix.n, text.n - prefix.n };
+		else
+			buf_add_text(b, SPM_MARK);
+	}
+	buf_add(b, text.p, text.n);
+}
+
 static void add_text(const struct tokenizer *t, struct buf *b, int32_t id)
 {
 	const struct token *k = &t->vocab.token[id];
@@ -72,6 +86,8 @@ static void add_text(const struct tokenizer *t, struct buf *b, int32_t id)
 
 	if (k->type == TOKEN_HOLE)
 		buf_printf(b, "[PAD%d]", (int)id);
+	else if (t->model == MODEL_WORDPIECE)
+		add_word(t, b, id);
 	else if (t->byte_level && !k->plain)
 		add_spelled(b, text);
 	else if (!t->byte_level && k->type == TOKEN_USER)
@@ -290,6 +306,47 @@ static bool is_like_spm(const struct tokenizer *t, bool *prefix)
 	return true;
 }
 
+/* The steps are BERT's: cleaned, characters of Chinese apart, then without
+ * accents and in lower case, or not; words and punctuation apart. */
+static bool is_like_bert(const struct tokenizer *t, struct vocab_export *x)
+{
+	const struct step *s = t->splitter.step;
+	static const enum normal_kind order[] = { NORMAL_CLEAN, NORMAL_SPACE_CJK, NORMAL_NFD,
+		                                  NORMAL_NO_ACCENTS, NORMAL_LOWER };
+	enum { N = sizeof order / sizeof *order };
+	bool on[N] = { false };
+	size_t k = 0;
+
+	for (size_t i = 0; i < t->normalizer.n; i++, k++) {
+		while (k < N && t->normalizer.step[i].kind != order[k])
+			k++;
+		if (k == N)
+			return false;
+		on[k] = true;
+	}
+	x->no_accents = on[2];
+	x->lower = on[4];
+	return on[0] && on[1] && on[2] == on[3] && t->splitter.n == 2 && s[0].kind == STEP_WHITE &&
+	       s[0].behaviour == SPLIT_REMOVED && s[1].kind == STEP_PUNCTUATION &&
+	       t->word.prefix.n && t->word.max_chars == WORD_CHARS && t->before.n <= 1 &&
+	       t->after.n <= 1;
+}
+
+static int make_words(struct tokenizer *t, struct vocab_export *x, struct err *e)
+{
+	x->model = "bert";
+	x->pre = "default";
+	if (!is_like_bert(t, x))
+		return err_set(e, ERR_INPUT,
+		               "a WordPiece vocabulary that is not used as BERT's is "
+		               "cannot be written to a GGUF");
+	x->cls = t->before.n ? t->before.id[0] : -1;
+	x->sep = t->after.n ? t->after.id[0] : -1;
+	x->bos = x->cls;
+	x->add_bos = t->before.n;
+	return 0;
+}
+
 static int make_like_spm(struct tokenizer *t, struct vocab_export *x, struct err *e)
 {
 	x->model = "llama";
@@ -361,13 +418,17 @@ int tokenizer_export(struct tokenizer *t, struct vocab_export *out, struct err *
 		.eos = t->eos,
 		.unk = t->unk,
 		.pad = t->pad,
+		.cls = -1,
+		.sep = -1,
 		.add_bos = t->before.n && t->before.id[0] == t->bos,
 		.add_eos = t->after.n && t->after.id[t->after.n - 1] == t->eos,
 		.lost = what_is_lost(t),
 	};
 
 	if (!t->export) {
-		if ((t->byte_level ? make_byte_level(t, &x, e) : make_like_spm(t, &x, e)) ||
+		if ((t->byte_level                 ? make_byte_level(t, &x, e) :
+		     t->model == MODEL_WORDPIECE   ? make_words(t, &x, e) :
+		                                     make_like_spm(t, &x, e)) ||
 		    make_tokens(t, &x, e))
 			return -1;
 		t->export = arena_new(&t->arena, 1, sizeof x, e);

@@ -104,6 +104,14 @@ static void write_gguf(const char *path, const struct vocab_export *v)
 	PUT(put_id(w, "tokenizer.ggml.bos_token_id", v->bos, &e));
 	PUT(put_id(w, "tokenizer.ggml.eos_token_id", v->eos, &e));
 	PUT(put_id(w, "tokenizer.ggml.unknown_token_id", v->unk, &e));
+	PUT(put_id(w, "tokenizer.ggml.cls_token_id", v->cls, &e));
+	PUT(put_id(w, "tokenizer.ggml.seperator_token_id", v->sep, &e));
+	if (!strcmp(v->model, "bert")) {
+		PUT(writer_meta_number(w, "tokenizer.ggml.normalizer.lowercase", META_BOOL, v->lower,
+		                       &e));
+		PUT(writer_meta_number(w, "tokenizer.ggml.normalizer.strip_accents", META_BOOL,
+		                       v->no_accents, &e));
+	}
 	PUT(writer_meta_number(w, "tokenizer.ggml.add_bos_token", META_BOOL, v->add_bos, &e));
 	PUT(writer_meta_number(w, "tokenizer.ggml.add_eos_token", META_BOOL, v->add_eos, &e));
 	PUT(writer_meta_number(w, "tokenizer.ggml.add_space_prefix", META_BOOL, v->add_space_prefix,
@@ -227,6 +235,7 @@ START_TEST(a_gguf_tokenizes_as_its_source)
 	round_trip("tokenizer.json", "models/demo/tokenizer.json", "gpt2", "gpt-2");
 	round_trip("tokenizer.model", DATA "spm_bpe.model", "llama", "default");
 	round_trip("tokenizer.bin", DATA "llama2c.bin", "llama", "default");
+	round_trip("tokenizer.json", DATA "words.json", "bert", "default");
 }
 END_TEST
 

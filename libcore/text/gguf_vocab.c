@@ -338,6 +338,7 @@ static int read_bert(struct tokenizer *t, struct source *s, const struct gguf_li
 
 	t->model = MODEL_WORDPIECE;
 	t->word.marked = true;
+	t->word.max_chars = WORD_CHARS;
 	t->word.prefix = t->decoder.mark = bytes_of(SPM_MARK);
 	t->decoder.strip_first = true;
 	t->splitter.step[t->splitter.n++] = space;

@@ -312,7 +312,7 @@ static int finish_wordpiece(struct reading *r)
 {
 	r->t->word.prefix = r->prefix;
 	if (!r->has_word_max)
-		r->t->word.max_chars = 100;
+		r->t->word.max_chars = WORD_CHARS;
 	return 0;
 }
 

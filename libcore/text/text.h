@@ -44,6 +44,8 @@ struct vocab_export {
 	const struct bytes *merges; /* "a b" */
 	int32_t bos, eos, unk, pad; /* -1: none */
 	bool add_bos, add_eos, add_space_prefix;
+	int32_t cls, sep;           /* "bert" alone: put before and after a text; -1: none */
+	bool lower, no_accents;     /* and what its normalizer does */
 	const char *lost; /* what a GGUF cannot say and is left out; NULL: nothing */
 };
 NEED int tokenizer_export(struct tokenizer *t, struct vocab_export *out, struct err *e);

@@ -66,7 +66,8 @@ struct scratch {
 	uint32_t *cut; /* by unused id: where it was joined */
 };
 
-enum { SPARE = 8, BYTE_TOKENS = 256 };
+/* WORD_CHARS: the most of a word in pieces, where nothing is said. */
+enum { SPARE = 8, BYTE_TOKENS = 256, WORD_CHARS = 100 };
 
 struct tokenizer {
 	struct arena arena;
