@@ -353,27 +353,14 @@ static int create(struct exchange *x, const cJSON *o, bool *streams, struct faul
 
 /* ---- the handlers */
 
-static void with_body(struct exchange *x,
-                      int (*work)(struct exchange *, const cJSON *, struct fault *))
-{
-	cJSON *o = body_open(x);
-	struct fault f;
-
-	if (!o)
-		return;
-	if (work(x, o, &f))
-		respond_fault(x, &f);
-	cJSON_Delete(o);
-}
-
 void api_copy(struct exchange *x)
 {
-	with_body(x, copy);
+	body_handle(x, copy);
 }
 
 void api_delete(struct exchange *x)
 {
-	with_body(x, drop);
+	body_handle(x, drop);
 }
 
 void api_create(struct exchange *x)

@@ -9,39 +9,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-
 /* ---- open, close */
-
-static cJSON *parse(struct exchange *x, struct fault *f)
-{
-	struct err e;
-	cJSON *o;
-
-	if (!x->body.n) {
-		fault_set(f, 400, "invalid_json", "missing request body");
-		return NULL;
-	}
-	o = json_parse(buf_bytes(&x->body), &e);
-	if (!o)
-		fault_set(f, 400, "invalid_json", "%s", e.text);
-	else if (!cJSON_IsObject(o))
-		fault_set(f, 400, "invalid_json", "expected an object, found %s", json_kind(o));
-	if (o && !cJSON_IsObject(o)) {
-		cJSON_Delete(o);
-		return NULL;
-	}
-	return o;
-}
-
-cJSON *body_open(struct exchange *x)
-{
-	struct fault f;
-	cJSON *o = parse(x, &f);
-
-	if (!o)
-		respond_fault(x, &f);
-	return o;
-}
 
 /* By its name: no client says where one lies. */
 static int set_adapter(struct call *c, struct fault *f)
@@ -113,7 +81,7 @@ struct call *call_open(struct exchange *x, const struct voice *v)
 		memset(r, 0, sizeof r);
 	for (size_t i = 0; i < sizeof r; i++)
 		snprintf(c->id + 2 * i, 3, "%02x", r[i]);
-	c->body = parse(x, &f);
+	c->body = body_parse(x, &f);
 	if (!c->body || find_model(c, &f)) {
 		call_refuse(c, &f);
 		return NULL;

@@ -104,8 +104,13 @@ struct call *call_open(struct exchange *x, const struct voice *v);
 void call_close(struct call *c);
 /* What was made of the body goes, so that another can be made of it. */
 void call_forget(struct call *c);
-/* A body without a model to run. NULL: the fault was answered. */
+/* body.c: the object that the body is. NULL with a fault. */
+cJSON *body_parse(struct exchange *x, struct fault *f);
+/* The same where no model is to run. NULL: the fault was answered. */
 cJSON *body_open(struct exchange *x);
+/* Does the work with such a body; what is -1 answers with its fault. */
+void body_handle(struct exchange *x,
+                 int (*work)(struct exchange *x, const cJSON *body, struct fault *f));
 /* Checks the fit, makes the choices, begins the answer and hands all to the
  * engine. Takes c; a fault is answered. */
 void call_submit(struct call *c);

@@ -132,25 +132,12 @@ static int unload(struct exchange *x, const cJSON *o, struct fault *f)
 	return 0;
 }
 
-static void with_body(struct exchange *x,
-                      int (*work)(struct exchange *, const cJSON *, struct fault *))
-{
-	cJSON *o = body_open(x);
-	struct fault f;
-
-	if (!o)
-		return;
-	if (work(x, o, &f))
-		respond_fault(x, &f);
-	cJSON_Delete(o);
-}
-
 void api_load(struct exchange *x)
 {
-	with_body(x, load);
+	body_handle(x, load);
 }
 
 void api_unload(struct exchange *x)
 {
-	with_body(x, unload);
+	body_handle(x, unload);
 }

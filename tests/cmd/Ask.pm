@@ -40,8 +40,8 @@ sub begin
 	my $text = ref $body ? encode_json($body) : $body // '';
 	my $c = IO::Socket::UNIX->new(Peer => $sock) or return;
 
-	print $c join("\r\n", "$method $path HTTP/1.1", 'Host: localhost', 'Connection: close',
-		'Content-Length: ' . length $text, @head, '', $text);
+	print $c join("\r\n", "$method $path HTTP/1.1", (grep({ /^Host/i } @head) ? () : 'Host: localhost'),
+		'Connection: close', 'Content-Length: ' . length $text, @head, '', $text);
 	$c->flush;
 	return $c;
 }

@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use lib 'tests/cmd';
+use Ask qw(down);
 use Run;
 use IO::Socket::UNIX;
 use IO::Socket::INET;
@@ -13,27 +14,7 @@ my $d = new_dir();
 my $sock = "$d/s.sock";
 my @serve = ('clm-serve', '-m', demo(), '--device', 'cpu');
 
-sub up
-{
-	my ($path, @more) = @_;
-	my $s = start(@serve, '-l', $path, @more);
-
-	for (1 .. 600) {
-		return $s if -S $path || waitpid($s->{pid}, 1) > 0;
-		select undef, undef, undef, 0.05;
-	}
-	return $s;
-}
-
-sub down
-{
-	my ($s, $what) = @_;
-
-	kill TERM => $s->{pid};
-	my $r = finish($s);
-	is($r->{rc}, 0, "$what ends well") or diag $r->{err};
-	return $r;
-}
+sub up { my ($path, @more) = @_; return Ask::up($path, @serve, @more) }
 
 # Bytes as they are, and what comes back until the server closes.
 sub raw
@@ -46,26 +27,8 @@ sub raw
 	return <$c> // '';
 }
 
-sub ask
-{
-	my ($method, $path, $body, @head) = @_;
-	my $text = ref $body ? encode_json($body) : $body // '';
-	my $r = raw(join("\r\n", "$method $path HTTP/1.1", (grep({ /^Host/i } @head) ? () : 'Host: localhost'),
-		'Connection: close', 'Content-Length: ' . length $text, @head, '', $text));
-	my ($top, $rest) = split /\r\n\r\n/, $r, 2;
-
-	$rest //= '';
-	if (($top // '') =~ /chunked/i) {
-		my $whole = '';
-		while ($rest =~ s/^([0-9a-fA-F]+)\r\n// && hex $1) {
-			$whole .= substr $rest, 0, hex($1) + 2, '';
-			$whole =~ s/\r\n\z//;
-		}
-		$rest = $whole;
-	}
-	return { status => ($top // '') =~ /^HTTP\/1.1 (\d+)/ ? $1 : 0, head => $top // '', body => $rest };
-}
-sub json { my $r = ask(@_); return { %$r, json => eval { decode_json($r->{body}) } } }
+sub ask { return Ask::ask($sock, @_) }
+sub json { return ask(@_) }
 sub events { map { /^data: (\{.*)/s ? decode_json($1) : () } split /\n\n/, $_[0] }
 
 my $s = up($sock);
