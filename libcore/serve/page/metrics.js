@@ -53,6 +53,9 @@ export function quantile(q, name, old, now) {
 }
 
 const one = (name) => seen.at(-1)?.values.get(name) ?? null;
+// Over all labels.
+const sum = (name) => [...seen.at(-1)?.values ?? []].reduce((all, [id, v]) =>
+	id.startsWith(`${name}{`) ? all + v : all, 0);
 const wait = (q, name) => quantile(q, name, seen.at(-WINDOW)?.values ?? seen[0].values,
 	seen.at(-1).values);
 const seconds = (v) => v < 1 ? `${Math.round(v * 1000)} ms` : `${v.toFixed(2)} s`;
@@ -144,7 +147,7 @@ function totals() {
 		["Prompt tokens", one("clm_prompt_tokens_total")],
 		["of them cached", one("clm_prompt_tokens_cached_total")],
 		["Generated tokens", one("clm_generated_tokens_total")],
-		["Cancelled requests", one("clm_requests_cancelled_total")],
+		["Cancelled requests", sum("clm_requests_cancelled_total")],
 		["Memory", one("process_resident_memory_bytes"), bytes_text],
 		["Up since", one("process_start_time_seconds"),
 			(v) => new Date(v * 1000).toLocaleString()],
