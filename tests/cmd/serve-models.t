@@ -69,6 +69,7 @@ kill HUP => $s->{pid};
 my @during = map { text('m') } 1 .. 5;
 like(rest_of($long)->{body}, qr/\[DONE\]\n\n\z/, 'a stream goes on to its end');
 is(join('|', @during), join('|', ($want) x 5), 'and others beside it');
+ok(until_true(sub { slurp($s->{err_path}) =~ /model m: open.*model m: closed/s }), 'then the old files are let go');
 spit("$d/m/config.json", '{');
 kill HUP => $s->{pid};
 is(text('m'), $want, 'files that are no model any more change nothing');
