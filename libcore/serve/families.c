@@ -32,7 +32,7 @@ static const struct alias { const char *program, *name, *ours, *only; } aliases[
 	{ "vllm", "num_preemptions_total", "clm_preemptions_total", NULL },
 };
 
-static const char begin[] = "# HELP ";
+enum { BEGIN = sizeof "# HELP " - 1 };
 
 /* Where the next family begins, or the end of the text. */
 static const char *after(const char *p)
@@ -47,7 +47,7 @@ static const char *find(const char *text, const char *name)
 	size_t n = strlen(name);
 
 	for (const char *p = text; p && *p; p = after(p))
-		if (!strncmp(p + sizeof begin - 1, name, n) && p[sizeof begin - 1 + n] == ' ')
+		if (!strncmp(p + BEGIN, name, n) && p[BEGIN + n] == ' ')
 			return p;
 	return NULL;
 }
@@ -56,7 +56,7 @@ static const char *find(const char *text, const char *name)
 static void rename_line(struct buf *b, const struct alias *a, const char *model, const char *p,
                         size_t n)
 {
-	size_t head = *p == '#' ? sizeof begin - 1 : 0, at = head + strlen(a->ours);
+	size_t head = *p == '#' ? BEGIN : 0, at = head + strlen(a->ours);
 
 	buf_add(b, p, head);
 	buf_printf(b, "%s:%s", a->program, a->name);
@@ -101,7 +101,7 @@ struct part { const char *p; size_t n; };
 static int by_name(const void *a, const void *b)
 {
 	const struct part *x = a, *y = b;
-	const char *p = x->p + sizeof begin - 1, *q = y->p + sizeof begin - 1;
+	const char *p = x->p + BEGIN, *q = y->p + BEGIN;
 
 	/* a name ends before a longer one that begins with it */
 	while (*p == *q && *p != ' ')
