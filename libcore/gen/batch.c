@@ -263,6 +263,7 @@ static void drop_work(struct batch *b, const struct session *s)
 		if (b->worker[i] != s)
 			continue;
 		b->n_rows -= b->work[i].n;
+		b->n_told -= b->work[i].want == WANT_ALL ? b->work[i].n : 0;
 		b->n_work--;
 		for (; i < b->n_work; i++) {
 			b->worker[i] = b->worker[i + 1];
@@ -481,6 +482,8 @@ int batch_step(struct batch *b, struct err *e)
 	take_outputs(b, ids, logits);
 	end_prompts(b);
 	sweep(b);
-	pace_note(&b->pace, b->n_decoding, b->n_rows - b->n_decoding, pace_seconds() - began);
+	/* one that decoded may have given way to a prompt */
+	pace_note(&b->pace, b->n_decoding,
+	          b->n_rows > b->n_decoding ? b->n_rows - b->n_decoding : 0, pace_seconds() - began);
 	return 0;
 }

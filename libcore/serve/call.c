@@ -149,6 +149,18 @@ void call_refuse(struct call *c, const struct fault *f)
 	call_close(c);
 }
 
+struct call *call_ask(struct exchange *x, const struct voice *v,
+                      int (*ask)(struct call *, struct fault *))
+{
+	struct call *c = call_open(x, v);
+	struct fault f;
+
+	if (!c || ask(c, &f) == 0)
+		return c;
+	call_refuse(c, &f);
+	return NULL;
+}
+
 /* ---- to the engine */
 
 /* A prompt must fit, and leave room for a token where one is wanted. */

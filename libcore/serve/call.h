@@ -101,6 +101,9 @@ struct call {
 
 /* Parses the body into c->body, finds the model. NULL: the fault was answered. */
 struct call *call_open(struct exchange *x, const struct voice *v);
+/* The same, and asks what the body is to become. NULL: the fault was answered. */
+struct call *call_ask(struct exchange *x, const struct voice *v,
+                      int (*ask)(struct call *c, struct fault *f));
 void call_close(struct call *c);
 /* What was made of the body goes, so that another can be made of it. */
 void call_forget(struct call *c);

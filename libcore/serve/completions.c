@@ -381,15 +381,15 @@ static int set_suffix(struct call *c, struct fault *f)
 	return 0;
 }
 
+static int ask(struct call *c, struct fault *f)
+{
+	return set_rest(c, f) || set_prompts(c, f) || set_suffix(c, f) ? -1 : 0;
+}
+
 void api_completions(struct exchange *x)
 {
-	struct call *c = call_open(x, &voice);
-	struct fault f;
+	struct call *c = call_ask(x, &voice, ask);
 
-	if (!c)
-		return;
-	if (set_rest(c, &f) || set_prompts(c, &f) || set_suffix(c, &f))
-		call_refuse(c, &f);
-	else
+	if (c)
 		call_submit(c);
 }

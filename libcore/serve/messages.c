@@ -300,28 +300,18 @@ static int ask(struct call *c, struct fault *f)
 
 void api_messages(struct exchange *x)
 {
-	struct call *c = call_open(x, &voice);
-	struct fault f;
+	struct call *c = call_ask(x, &voice, ask);
 
-	if (!c)
-		return;
-	if (ask(c, &f))
-		call_refuse(c, &f);
-	else
+	if (c)
 		call_submit(c);
 }
 
 void api_count_tokens(struct exchange *x)
 {
-	struct call *c = call_open(x, &voice);
-	struct fault f;
+	struct call *c = call_ask(x, &voice, ask);
 
 	if (!c)
 		return;
-	if (ask(c, &f)) {
-		call_refuse(c, &f);
-		return;
-	}
 	buf_printf(&c->out, "{\"input_tokens\":%zu}", c->prompt[0].n);
 	respond_json(c->x, &c->out);
 	call_close(c);

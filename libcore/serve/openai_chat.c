@@ -287,21 +287,9 @@ int openai_chat_ask(struct call *c, struct fault *f)
 	               0;
 }
 
-/* The call with its prompt rendered; NULL: the fault was answered. */
-static struct call *open_chat(struct exchange *x)
-{
-	struct call *c = call_open(x, &voice);
-	struct fault f;
-
-	if (!c || openai_chat_ask(c, &f) == 0)
-		return c;
-	call_refuse(c, &f);
-	return NULL;
-}
-
 void api_chat(struct exchange *x)
 {
-	struct call *c = open_chat(x);
+	struct call *c = call_ask(x, &voice, openai_chat_ask);
 
 	if (c)
 		call_submit(c);
@@ -309,7 +297,7 @@ void api_chat(struct exchange *x)
 
 void api_apply_template(struct exchange *x)
 {
-	struct call *c = open_chat(x);
+	struct call *c = call_ask(x, &voice, openai_chat_ask);
 
 	if (!c)
 		return;
@@ -322,7 +310,7 @@ void api_apply_template(struct exchange *x)
 
 void api_chat_tokens(struct exchange *x)
 {
-	struct call *c = open_chat(x);
+	struct call *c = call_ask(x, &voice, openai_chat_ask);
 
 	if (c)
 		openai_tell_tokens(c);

@@ -141,13 +141,8 @@ static int ask(struct call *c, struct fault *f)
 
 void api_score(struct exchange *x)
 {
-	struct call *c = call_open(x, &voice);
-	struct fault f;
+	struct call *c = call_ask(x, &voice, ask);
 
-	if (!c)
-		return;
-	if (ask(c, &f))
-		call_refuse(c, &f);
-	else
+	if (c)
 		call_submit(c);
 }
