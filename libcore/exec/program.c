@@ -318,7 +318,8 @@ struct program *program_want(struct opencl *d, const struct kernel_row *row,
 	if (row->lanes > 1)
 		snprintf(lanes, sizeof lanes, " -DLANES=%u%s", row->lanes,
 		         d->fast_fma ? " -DFAST_FMA" : "");
-	snprintf(all, sizeof all, "-cl-std=CL1.2%s %s %s", lanes, row->options, options);
+	/* some makers' compilers count their warnings on the caller's stderr: -w, none */
+	snprintf(all, sizeof all, "-cl-std=CL1.2 -w%s %s %s", lanes, row->options, options);
 	for (p = d->programs; p; p = p->next)
 		if (p->text == text && !strcmp(p->options, all))
 			return p;
