@@ -24,6 +24,7 @@ struct args {
 	int log_format;
 	const char *metrics_alias;
 	size_t batch, chunk, context, cache_tokens, memory, keep_alive, queue, connections, drain;
+	size_t target_latency;
 };
 #define AT(member) offsetof(struct args, member)
 
@@ -74,6 +75,8 @@ static const struct cli_option memory[] = {
 	  .help = "requests that may wait (512)" },
 	{ 0, "chunk", "N", CLI_SIZE, AT(chunk), .env = true, .min = 1, .max = 65536,
 	  .help = "tokens of prompts computed in one pass (512)" },
+	{ 0, "target-latency", "MS", CLI_SIZE, AT(target_latency), .env = true, .min = 1,
+	  .max = 1u << 20, .help = "fewer run at once where tokens come more slowly" },
 	{ 0, "context", "N", CLI_SIZE, AT(context), .env = true, .min = 1, .max = (size_t)1 << 30,
 	  .help = "longest prompt and answer; the model's" },
 	{ 0, "cache-tokens", "N", CLI_SIZE, AT(cache_tokens), .env = true, .min = 32,
@@ -305,6 +308,7 @@ static int serve(struct service *v, struct err *e)
 
 	v->serving = (struct serving){ .open = a->open,
 		                       .batch = a->batch,
+		                       .target_latency = a->target_latency,
 		                       .chunk = a->chunk,
 		                       .context = a->context,
 		                       .cache_tokens = a->cache_tokens,

@@ -191,7 +191,8 @@ static int open_model(const struct serving *v, struct held *h, const char *name,
 		                   .chunk = v->chunk,
 		                   .context = v->context,
 		                   .draw_threads = draw_threads(v),
-		                   .paced = true };
+		                   .paced = true,
+		                   .target = 1e-3 * (double)v->target_latency };
 	struct model_options m = { .max_rows = v->chunk > 512 ? v->chunk : 0,
 		                   .max_out = b.max_sessions + TOLD_ROWS };
 	struct config c;

@@ -11,7 +11,7 @@ struct serving {
 	struct serving_adapter adapter[CLI_TEXTS_MAX];
 	size_t n_adapters;
 	struct open_options open;
-	size_t batch, chunk, context, cache_tokens;
+	size_t batch, chunk, context, cache_tokens, target_latency;
 	bool quiet;
 	int verbose;
 };

@@ -7,6 +7,7 @@
  * so who runs together, how prompts are cut, and who had to give way changes
  * no token. Yu et al., 2022, "Orca"; Agrawal et al., 2023, arXiv:2308.16369 */
 #include "gen/draws.h"
+#include "gen/latency.h"
 #include "gen/pace.h"
 #include "gen/session.h"
 
@@ -30,6 +31,7 @@ struct batch {
 	uint64_t arrivals, turn; /* turn: whose prompt was fed last */
 	bool closing, paced;
 	struct pace pace;
+	struct latency latency;
 	struct draws *draws;     /* NULL: sessions draw for themselves */
 	size_t n_decoding;       /* rows of the pass */
 	size_t n_preempted;
@@ -53,6 +55,7 @@ int batch_open(struct batch **out, struct model *m, const struct tokenizer *t,
 	b->chunk = o->chunk ? o->chunk : DEFAULT_CHUNK;
 	b->paced = o->paced;
 	pace_init(&b->pace, b->chunk);
+	latency_init(&b->latency, o->target, b->max_sessions);
 	b->last = &b->first;
 	b->running = calloc(b->max_sessions, sizeof(struct session *));
 	b->worker = calloc(b->max_sessions, sizeof(struct session *));
@@ -462,16 +465,18 @@ static void take_outputs(struct batch *b, const int32_t *ids, const float *logit
 
 int batch_step(struct batch *b, struct err *e)
 {
-	double began = pace_seconds();
+	double began = pace_seconds(), took;
 	const float *logits = NULL;
 	const int32_t *ids = NULL;
+	size_t n_ran;
 	bool best;
 
 	sweep(b);
-	while (b->first && b->n_running < b->max_sessions)
+	while (b->first && b->n_running < b->latency.limit)
 		if (!admit_one(b, e))
 			break;
 	plan(b);
+	n_ran = b->n_running;
 	best = greedy(b);
 	if (b->n_work && (best ? model_run_best(b->talk.model, b->work, b->n_work, &ids, e) :
 	                         model_run(b->talk.model, b->work, b->n_work, &logits, e))) {
@@ -483,7 +488,9 @@ int batch_step(struct batch *b, struct err *e)
 	end_prompts(b);
 	sweep(b);
 	/* one that decoded may have given way to a prompt */
+	took = pace_seconds() - began;
 	pace_note(&b->pace, b->n_decoding,
-	          b->n_rows > b->n_decoding ? b->n_rows - b->n_decoding : 0, pace_seconds() - began);
+	          b->n_rows > b->n_decoding ? b->n_rows - b->n_decoding : 0, took);
+	latency_note(&b->latency, b->n_decoding, n_ran, b->first != NULL, took);
 	return 0;
 }

@@ -100,6 +100,7 @@ struct batch_options {
 	bool keep_special;     /* special tokens' text is shown */
 	size_t draw_threads;   /* that draw tokens where there are many; 0: one after another */
 	bool paced;            /* beside others prompts leave a pass less than twice as long */
+	double target;         /* fewer run at once where a pass takes longer; seconds, 0: any */
 };
 /* The tokenizer may be NULL: ids only, no text and no stop strings. */
 NEED int batch_open(struct batch **out, struct model *m, const struct tokenizer *t,
@@ -108,9 +109,8 @@ void batch_close(struct batch *b); /* sessions still there end as cancelled */
 /* Queues a session. The ids and request are copied. `seq` (may be NULL)
  * gives a cache that already holds a beginning, all of it computed; ownership
  * moves in, on failure too. An empty prompt without seq, an id out of range,
- * or a prompt that leaves no room in the context is ERR_INPUT with both
- * counts; one that the cache never has room for is ERR_MACHINE: never cut
- * silently. */
+ * or a prompt that leaves no room in the context is ERR_INPUT with both counts;
+ * one that the cache never has room for is ERR_MACHINE: never cut silently. */
 NEED int batch_add(struct batch *b, struct session **out, const int32_t *id, size_t n,
                    const struct request *r, struct kv_seq *take_seq, void *user, struct err *e);
 void batch_cancel(struct batch *b, struct session *s); /* ends it at the next token border */
