@@ -50,60 +50,90 @@ size_t pick_best(const float *x, size_t n)
 
 /* ---- weights */
 
-/* exp(x) of LANES values at most 0: x = k ln 2 + r, |r| <= ln 2 / 2, and the
- * series of exp(r) to degree 7; 0 below the normal numbers. NaN gives 0. */
-static void exp_block(float *w, const float *x)
+typedef float floats __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t ints __attribute__((vector_size(LANES * sizeof(int32_t))));
+typedef double doubles __attribute__((vector_size(LANES * sizeof(double))));
+#define INSIDE static inline __attribute__((always_inline))
+
+/* exp((x - max) * scale) of LANES values, that of at most 0: it is k ln 2 + r,
+ * |r| <= ln 2 / 2, and the series of exp(r) to degree 7; 0 below the normal
+ * numbers. NaN gives 0. */
+INSIDE void exp_block(float *w, const float *from, float max, float scale)
 {
 	const float round = 0x1.8p23f; /* adding it leaves the integer in the low bits */
-	float t[LANES], r[LANES], p[LANES];
-	uint32_t k[LANES];
+	floats x, r, t, p;
+	ints k, kept;
 
-	for (size_t j = 0; j < LANES; j++)
-		r[j] = x[j] > -87.0f ? x[j] : -87.0f;
-	for (size_t j = 0; j < LANES; j++)
-		t[j] = r[j] * 0x1.715476p+0f + round;
-	memcpy(k, t, sizeof k);
-	for (size_t j = 0; j < LANES; j++)
-		t[j] -= round;
-	for (size_t j = 0; j < LANES; j++)
-		r[j] = (r[j] - t[j] * 0x1.62e4p-1f) - t[j] * 0x1.7f7d1cp-20f;
-	for (size_t j = 0; j < LANES; j++) {
-		float q = 1.0f / 5040;
+	memcpy(&x, from, sizeof x);
+	x = (x - max) * scale;
+	kept = x > -87.0f;
+	r = (floats)(((ints)x & kept) | ((ints)((floats){ 0 } - 87.0f) & ~kept));
+	t = r * 0x1.715476p+0f + round;
+	k = (ints)t;
+	t -= round;
+	r = (r - t * 0x1.62e4p-1f) - t * 0x1.7f7d1cp-20f;
+	p = r * (1.0f / 5040) + 1.0f / 720;
+	p = p * r + 1.0f / 120;
+	p = p * r + 1.0f / 24;
+	p = p * r + 1.0f / 6;
+	p = p * r + 0.5f;
+	p = p * r + 1.0f;
+	p = p * r + 1.0f;
+	k = (k + 127) << 23;
+	p = (floats)((ints)(p * (floats)k) & kept);
+	memcpy(w, &p, sizeof p);
+}
 
-		q = q * r[j] + 1.0f / 720;
-		q = q * r[j] + 1.0f / 120;
-		q = q * r[j] + 1.0f / 24;
-		q = q * r[j] + 1.0f / 6;
-		q = q * r[j] + 0.5f;
-		q = q * r[j] + 1.0f;
-		p[j] = q * r[j] + 1.0f;
+INSIDE double weights(float *w, const float *x, size_t n, float max, float scale)
+{
+	float rest[LANES] = { 0 };
+	doubles sum = { 0 };
+	double all = 0;
+	floats p;
+	size_t i;
+
+	for (i = 0; i + LANES <= n; i += LANES) {
+		exp_block(w + i, x + i, max, scale);
+		memcpy(&p, w + i, sizeof p);
+		sum += __builtin_convertvector(p, doubles);
 	}
 	for (size_t j = 0; j < LANES; j++)
-		k[j] = (k[j] + 127) << 23;
-	memcpy(t, k, sizeof t);
-	for (size_t j = 0; j < LANES; j++)
-		w[j] = x[j] > -87.0f ? p[j] * t[j] : 0.0f;
+		all += sum[j];
+	if (i == n)
+		return all;
+	memcpy(rest, x + i, (n - i) * sizeof *rest);
+	exp_block(rest, rest, max, scale);
+	memcpy(w + i, rest, (n - i) * sizeof *rest);
+	for (; i < n; i++)
+		all += w[i];
+	return all;
 }
+
+/* Wider vectors where there are any: no product is fused with a sum, so their
+ * bits are the same. */
+#ifdef __x86_64__
+__attribute__((target("avx512f"))) static double weights_64(float *w, const float *x, size_t n,
+                                                            float max, float scale)
+{
+	return weights(w, x, n, max, scale);
+}
+
+__attribute__((target("avx2"))) static double weights_32(float *w, const float *x, size_t n,
+                                                         float max, float scale)
+{
+	return weights(w, x, n, max, scale);
+}
+#endif
 
 double pick_weights(float *w, const float *x, size_t n, float max, float scale)
 {
-	double sum = 0;
-
-	for (size_t i = 0; i < n; i += LANES) {
-		size_t m = n - i < LANES ? n - i : LANES;
-		float in[LANES] = { 0 }, out[LANES];
-		double part = 0;
-
-		memcpy(in, x + i, m * sizeof *in);
-		for (size_t j = 0; j < LANES; j++)
-			in[j] = (in[j] - max) * scale;
-		exp_block(out, in);
-		for (size_t j = 0; j < m; j++)
-			part += out[j];
-		memcpy(w + i, out, m * sizeof *out);
-		sum += part;
-	}
-	return sum;
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx512f"))
+		return weights_64(w, x, n, max, scale);
+	if (__builtin_cpu_supports("avx2"))
+		return weights_32(w, x, n, max, scale);
+#endif
+	return weights(w, x, n, max, scale);
 }
 
 double pick_logsumexp(const float *x, size_t n)
