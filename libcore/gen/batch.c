@@ -6,36 +6,13 @@
  * come and go between passes. A row's bits depend on its own session alone,
  * so who runs together, how prompts are cut, and who had to give way changes
  * no token. Yu et al., 2022, "Orca"; Agrawal et al., 2023, arXiv:2308.16369 */
-#include "gen/draws.h"
-#include "gen/latency.h"
-#include "gen/pace.h"
-#include "gen/session.h"
+#include "gen/batch.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { PRIORITIES = 100, PRIORITY_STEP = 64 };
 enum { DEFAULT_SESSIONS = 64, DEFAULT_CHUNK = 512, GROWTH = PAGE_POSITIONS };
-
-struct batch {
-	struct talk talk;
-	size_t max_sessions, chunk;
-	struct session *first, **last; /* the queue */
-	size_t n_queued;
-	struct session **running; /* [n_running], the oldest first */
-	size_t n_running;
-	struct model_work *work; /* the pass being planned, [n_work] */
-	struct session **worker; /* whose it is */
-	size_t n_work, n_rows;
-	size_t n_told, max_told; /* rows of it that are told of; at most */
-	uint64_t arrivals, turn; /* turn: whose prompt was fed last */
-	bool closing, paced;
-	struct pace pace;
-	struct latency latency;
-	struct draws *draws;     /* NULL: sessions draw for themselves */
-	size_t n_decoding;       /* rows of the pass */
-	size_t n_preempted;
-};
 
 /* ---- open, close */
 
@@ -54,7 +31,7 @@ int batch_open(struct batch **out, struct model *m, const struct tokenizer *t,
 	b->max_told = model_max_out(m) - b->max_sessions + 1;
 	b->chunk = o->chunk ? o->chunk : DEFAULT_CHUNK;
 	b->paced = o->paced;
-	pace_init(&b->pace, b->chunk);
+	pace_init(&b->pace);
 	latency_init(&b->latency, o->target, b->max_sessions);
 	b->last = &b->first;
 	b->running = calloc(b->max_sessions, sizeof(struct session *));
@@ -116,8 +93,7 @@ void batch_close(struct batch *b)
 
 /* ---- coming and going */
 
-/* In the order of their numbers; of one number, those that ran before first. */
-static void enqueue(struct batch *b, struct session *s, bool ran)
+void batch_enqueue(struct batch *b, struct session *s, bool ran)
 {
 	struct session **at = &b->first;
 
@@ -143,7 +119,7 @@ int batch_add(struct batch *b, struct session **out, const int32_t *id, size_t n
 		return -1;
 	/* nobody waits for ever: those who come much later come after */
 	s->number = ++b->arrivals + (uint64_t)(PRIORITIES + s->r.priority) * PRIORITY_STEP;
-	enqueue(b, s, false);
+	batch_enqueue(b, s, false);
 	if (out)
 		*out = s;
 	return 0;
@@ -186,7 +162,7 @@ static void run(struct batch *b, struct session *s)
 	b->running[i] = s;
 }
 
-static void stop_running(struct batch *b, size_t i)
+void batch_stop_running(struct batch *b, size_t i)
 {
 	b->n_running--;
 	memmove(b->running + i, b->running + i + 1, (b->n_running - i) * sizeof *b->running);
@@ -202,7 +178,7 @@ static void sweep(struct batch *b)
 
 		if (!s->ended && !s->cancelled)
 			continue;
-		stop_running(b, i);
+		batch_stop_running(b, i);
 		retire(s);
 	}
 	while (*at) {
@@ -258,164 +234,7 @@ static bool admit_one(struct batch *b, struct err *e)
 	return true;
 }
 
-/* ---- room: the youngest gives way */
-
-static void drop_work(struct batch *b, const struct session *s)
-{
-	for (size_t i = 0; i < b->n_work; i++) {
-		if (b->worker[i] != s)
-			continue;
-		b->n_rows -= b->work[i].n;
-		b->n_told -= b->work[i].want == WANT_ALL ? b->work[i].n : 0;
-		b->n_work--;
-		for (; i < b->n_work; i++) {
-			b->worker[i] = b->worker[i + 1];
-			b->work[i] = b->work[i + 1];
-		}
-	}
-}
-
-/* Back into the queue, without pages: it is computed again when
- * there is room, and goes on where it was. */
-static void preempt(struct batch *b, size_t i)
-{
-	struct session *s = b->running[i];
-
-	stop_running(b, i);
-	drop_work(b, s);
-	s->in_work = false;
-	kv_seq_close(s->seq);
-	s->seq = NULL;
-	b->n_preempted++;
-	enqueue(b, s, true);
-}
-
-/* A cache that waits in the queue and could be computed again. */
-static bool take_from_queue(struct batch *b)
-{
-	struct session *best = NULL;
-
-	for (struct session *s = b->first; s; s = s->next)
-		if (s->seq && !s->fixed)
-			best = s;
-	if (!best)
-		return false;
-	kv_seq_close(best->seq);
-	best->seq = NULL;
-	b->n_preempted++;
-	best->n_reused = 0;
-	return true;
-}
-
-/* How many positions s may append: at least one, or none when s itself had to
- * give way or ended, as nothing else could. */
-static size_t make_room(struct batch *b, struct session *s)
-{
-	size_t room, i;
-	struct err e;
-
-	while (!(room = kv_room(s->seq))) {
-		for (i = b->n_running; i-- > 0;)
-			if (!b->running[i]->fixed && !b->running[i]->ended)
-				break;
-		if (i < b->n_running && (b->running[i] != s || b->n_running > 1)) {
-			bool itself = b->running[i] == s;
-
-			preempt(b, i);
-			if (itself)
-				return 0;
-		} else if (!take_from_queue(b)) {
-			err_set(&e, ERR_MACHINE,
-			        "the cache is full: the session has %zu tokens, the cache room for "
-			        "%zu",
-			        s->n, kv_len(s->seq));
-			session_end(s, END_ERROR, &e);
-			return 0;
-		}
-	}
-	return room;
-}
-
 /* ---- a pass */
-
-/* Gives s the next n of its rows, fewer where there is less room. */
-static void feed(struct batch *b, struct session *s, size_t n)
-{
-	size_t room = make_room(b, s), have;
-	enum want want;
-	struct err e;
-
-	if (!room)
-		return;
-	n = n < room ? n : room;
-	have = kv_len(s->seq);
-	want = session_rows(s, have, b->max_told - b->n_told, &n);
-	if (kv_append(s->seq, s->id + have, n, &e)) {
-		session_end(s, END_ERROR, &e);
-		return;
-	}
-	b->worker[b->n_work] = s;
-	b->work[b->n_work++] = (struct model_work){ s->seq, n, want };
-	b->n_rows += n;
-	b->n_told += want == WANT_ALL ? n : 0;
-	s->in_work = true;
-}
-
-static bool wants(const struct batch *b, const struct session *s, bool prompt)
-{
-	if (s->ended || s->in_work || s->paused || !session_pending(s) ||
-	    (prompt && session_scores(s) && b->n_told == b->max_told))
-		return false;
-	return (session_pending(s) > 1) == prompt;
-}
-
-static struct session *next_decode(const struct batch *b)
-{
-	for (size_t i = 0; i < b->n_running; i++)
-		if (wants(b, b->running[i], false))
-			return b->running[i];
-	return NULL;
-}
-
-/* The prompt after the one that had the last turn, by age, around. */
-static struct session *next_prompt(const struct batch *b)
-{
-	struct session *first = NULL;
-
-	for (size_t i = 0; i < b->n_running; i++) {
-		struct session *s = b->running[i];
-
-		if (!wants(b, s, true))
-			continue;
-		if (s->number > b->turn)
-			return s;
-		if (!first)
-			first = s;
-	}
-	return first;
-}
-
-static void plan(struct batch *b)
-{
-	size_t rows = model_max_rows(b->talk.model), most, left;
-	struct session *s;
-
-	b->n_work = b->n_rows = b->n_told = 0;
-	for (size_t i = 0; i < b->n_running; i++)
-		b->running[i]->in_work = false;
-	while ((s = next_decode(b)))
-		feed(b, s, 1);
-	b->n_decoding = b->n_rows;
-	most = b->paced ? pace_rows(&b->pace, b->n_decoding) : b->chunk;
-	left = rows - b->n_rows < most ? rows - b->n_rows : most;
-	while (left && (s = next_prompt(b))) {
-		size_t before = b->n_rows, n = session_pending(s);
-
-		b->turn = s->number;
-		feed(b, s, n < left ? n : left);
-		left -= b->n_rows > before ? b->n_rows - before : 0;
-	}
-}
 
 /* Sessions that only had a prompt to compute are done when it is. */
 static void end_prompts(struct batch *b)
@@ -465,7 +284,7 @@ static void take_outputs(struct batch *b, const int32_t *ids, const float *logit
 
 int batch_step(struct batch *b, struct err *e)
 {
-	double began = pace_seconds(), took;
+	double began = pace_clock(), took;
 	const float *logits = NULL;
 	const int32_t *ids = NULL;
 	size_t n_ran;
@@ -475,7 +294,7 @@ int batch_step(struct batch *b, struct err *e)
 	while (b->first && b->n_running < b->latency.limit)
 		if (!admit_one(b, e))
 			break;
-	plan(b);
+	batch_plan(b);
 	n_ran = b->n_running;
 	best = greedy(b);
 	if (b->n_work && (best ? model_run_best(b->talk.model, b->work, b->n_work, &ids, e) :
@@ -487,10 +306,10 @@ int batch_step(struct batch *b, struct err *e)
 	take_outputs(b, ids, logits);
 	end_prompts(b);
 	sweep(b);
-	/* one that decoded may have given way to a prompt */
-	took = pace_seconds() - began;
-	pace_note(&b->pace, b->n_decoding,
-	          b->n_rows > b->n_decoding ? b->n_rows - b->n_decoding : 0, took);
+	took = pace_clock() - began;
+	/* unless one that decoded gave way to a prompt */
+	if (b->n_rows == b->n_decoding + b->load.rows)
+		pace_note(&b->pace, b->n_decoding, &b->load, took);
 	latency_note(&b->latency, b->n_decoding, n_ran, b->first != NULL, took);
 	return 0;
 }

@@ -3,43 +3,116 @@
 #include "gen/pace.h"
 
 #include <check.h>
+#include <math.h>
+#include <stdlib.h>
 
 #include "gen/gen.h"
 
-/* Passes of a machine where a row of a prompt costs so much of a pass alone;
- * gives the rows that it comes to. */
-static size_t settle(struct pace *p, size_t decoding, double cost)
-{
-	size_t rows = 0, got;
+/* Seconds of a pass on some machine. */
+struct machine {
+	double alone, stream;    /* any pass, and of each row that decodes */
+	double mixed, row, deep; /* with prompts; of a row; of a row after 1024 positions */
+	size_t tile;             /* rows are computed in such heaps */
+	double odd;              /* how often a pass takes three times as long */
+	double most;             /* times of a pass alone */
+};
+static uint32_t chance;
 
-	for (int i = 0; i < 400; i++) {
-		got = pace_rows(p, decoding);
-		pace_note(p, decoding, got, 0.010 * (1 + cost * (double)got));
-		rows = got ? got : rows;
-	}
-	return rows;
+static double uniform(void)
+{
+	chance = chance * 1664525u + 1013904223u;
+	return (chance >> 8) / (double)(1 << 24);
 }
 
+static double takes(const struct machine *m, size_t decoding, const struct pace_load *l)
+{
+	double rows = (double)((l->rows + m->tile - 1) / m->tile * m->tile);
+	double t = m->alone + m->stream * (double)decoding + (l->rows ? m->mixed : 0) +
+	           m->row * rows + m->deep * l->before / 1024;
+
+	return t * (uniform() < m->odd ? 3 : 1 + 0.1 * (uniform() - uniform()));
+}
+
+static int by_size(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* A prompt of n beside so many streams. Gives how many times a pass alone takes
+ * the slowest but one of twenty, and what the prompt takes. */
+static double prompt(struct pace *p, const struct machine *m, size_t decoding, size_t n,
+                     double *seconds)
+{
+	static double t[8192];
+	size_t passes = 0;
+
+	*seconds = 0;
+	for (size_t at = 0; at < n; passes++) {
+		double s = pace_seconds_for(p, decoding, 1);
+		struct pace_load l = { 0 };
+		size_t rows = s > 0 ? pace_fit(p, &l, s, at, 0) : 0;
+
+		ck_assert(passes < sizeof t / sizeof *t && (rows || s <= 0));
+		rows = rows < n - at ? rows : n - at;
+		if (rows)
+			pace_add(&l, at, rows, at + rows == n);
+		at += rows;
+		t[passes] = takes(m, decoding, &l);
+		pace_note(p, decoding, &l, t[passes]);
+		*seconds += t[passes];
+	}
+	qsort(t, passes, sizeof *t, by_size);
+	return t[passes * 19 / 20] / (m->alone + m->stream * (double)decoding);
+}
+
+/* From the first prompt on, at any depth; where the smallest piece takes more
+ * than that, not much more than with it. */
 START_TEST(less_than_twice)
 {
-	static const double cost[] = { 0.001, 0.01, 0.02, 0.03 };
+	static const struct machine machines[] = {
+		{ 0.0004, 0.00008, 0, 0.00005, 0.00008, 1, 0, 2.1 },
+		{ 0.0004, 0.00008, 0, 0.00005, 0.00008, 1, 0.02, 2.1 },
+		{ 0.03, 0.001, 0, 0.0015, 0.0001, 8, 0.01, 2.1 },
+		{ 0.003, 0.00005, 0.001, 0.00002, 0.00001, 64, 0.01, 2.7 },
+		{ 0.0004, 0.00008, 0.0002, 0.00003, 0.00008, 16, 0.02, 3.5 },
+	};
+	static const size_t streams[] = { 1, 8, 8, 4, 40, 8 };
+
+	for (size_t i = 0; i < sizeof machines / sizeof *machines; i++) {
+		const struct machine *m = &machines[i];
+		struct pace p;
+
+		pace_init(&p);
+		chance = (uint32_t)i;
+		ck_assert(pace_seconds_for(&p, 0, 9) == HUGE_VAL);
+		ck_assert(pace_seconds_for(&p, 8, 1) == 0); /* to be measured first */
+		for (size_t j = 0; j < sizeof streams / sizeof *streams; j++) {
+			double seconds, times = prompt(&p, m, streams[j], 4000, &seconds),
+					work = m->row * 4000 + m->deep * 8000000 / 1024;
+
+			ck_assert_msg(times < m->most, "machine %zu: %.2f times", i, times);
+			ck_assert_msg(seconds < 12 * work, "machine %zu: %.2f s for %.2f s of work",
+			              i, seconds, work);
+		}
+	}
+}
+END_TEST
+
+/* Those that wait count as the streams that they will be. */
+START_TEST(many_that_wait)
+{
+	const struct machine m = { 0.0004, 0.00008, 0, 0.00005, 0, 1, 0, 2 };
+	double seconds, one, many;
 	struct pace p;
 
-	pace_init(&p, 512);
-	ck_assert_uint_eq(pace_rows(&p, 0), 512);
-	ck_assert_uint_eq(pace_rows(&p, 3), 0); /* to be measured first */
-	for (size_t i = 0; i < sizeof cost / sizeof *cost; i++) {
-		size_t rows = settle(&p, 3, cost[i]);
-
-		ck_assert_msg(rows == 512 || 1 + cost[i] * (double)rows > 1.1, "%zu", rows);
-		ck_assert_msg(1 + cost[i] * (double)rows < 1.9, "%zu", rows);
-	}
-	/* however dear they are, prompts go on */
-	ck_assert_uint_eq(settle(&p, 3, 2), PACE_LEAST);
-	ck_assert_uint_eq(pace_rows(&p, 200), 0);
-	pace_init(&p, 2);
-	pace_note(&p, 1, 0, 0.01);
-	ck_assert_uint_eq(pace_rows(&p, 1), 2);
+	pace_init(&p);
+	prompt(&p, &m, 8, 4000, &seconds);
+	prompt(&p, &m, 64, 4000, &seconds);
+	one = pace_seconds_for(&p, 8, 1);
+	many = pace_seconds_for(&p, 8, 56);
+	ck_assert_msg(one > 0 && many > 6 * one, "%g, %g", one, many);
 }
 END_TEST
 
@@ -106,6 +179,7 @@ Suite *pace_suite(void)
 	TCase *t = tcase_create("pace");
 
 	tcase_add_test(t, less_than_twice);
+	tcase_add_test(t, many_that_wait);
 	tcase_add_test(t, priorities);
 	suite_add_tcase(s, t);
 	return s;
