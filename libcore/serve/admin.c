@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "serve/api.h"
 #include "serve/library.h"
+#include "serve/tidy.h"
 #include "util/file.h"
 
 enum { FILES_MAX = 256, PARTS = 3 };
@@ -105,34 +105,6 @@ static int failed(struct exchange *x, const char *what, const struct err *e, str
 	               fault_set(f, 500, "internal_error", "%s: it could not be kept", what);
 }
 
-/* Files of ours that no row needs any more. */
-static void remove_files(struct serve *s, const char *path)
-{
-	struct registry_row *row;
-	struct arena a = { 0 };
-	struct err e;
-	size_t n, k;
-	char *own = file_data_path(&a, "models/", &e), **name, *dir = NULL;
-
-	if (!own || strncmp(path, own, strlen(own)) || registry_list(s->registry, &row, &n, &a, &e))
-		goto end; /* they are not ours */
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(row[i].path, path) == 0)
-			goto end;
-	dir = file_is_dir(path) ? (char *)path : file_dir(&a, path, &e);
-	name = dir && strlen(dir) > strlen(own) ? file_list(&a, dir, &k, &e) : NULL;
-	for (size_t i = 0; name && i < k; i++) {
-		char *file = file_join(&a, dir, name[i], &e);
-
-		if (file)
-			unlink(file);
-	}
-	if (name)
-		rmdir(dir);
-end:
-	arena_release(&a);
-}
-
 /* Under a name that may be there already: then it takes the place. */
 static int put(struct exchange *x, const char *name, const char *path, const char *origin,
                const char *settings, struct fault *f)
@@ -161,7 +133,7 @@ static int put(struct exchange *x, const char *name, const char *path, const cha
 		pthread_mutex_unlock(&x->serve->models.lock);
 		failed(x, name, &e, f);
 	} else if (old) {
-		remove_files(x->serve, old);
+		tidy_model(x->serve, old);
 	}
 	arena_release(&a);
 	return rc;
@@ -224,14 +196,16 @@ static int drop(struct exchange *x, const cJSON *o, struct fault *f)
 		arena_release(&a);
 		return fault_set(f, 400, "invalid_value", "\"%.200s\" is the server's own", name);
 	}
-	if (registry_remove(s->registry, t->name, &e) < 0) {
+	pthread_mutex_lock(&s->models.lock);
+	t->gone = true;
+	models_retire(s, t);
+	pthread_mutex_unlock(&s->models.lock);
+	if (tidy_row(s, &row, &e)) {
+		pthread_mutex_lock(&s->models.lock);
+		t->gone = false;
+		pthread_mutex_unlock(&s->models.lock);
 		rc = failed(x, t->name, &e, f);
 	} else {
-		pthread_mutex_lock(&s->models.lock);
-		t->gone = true;
-		models_retire(s, t);
-		pthread_mutex_unlock(&s->models.lock);
-		remove_files(s, row.path);
 		respond(x, 200, "text/plain; charset=utf-8", (struct bytes){ 0 });
 	}
 	arena_release(&a);
@@ -246,15 +220,11 @@ static int gather(struct arena *a, const cJSON *files, char **path, struct fault
 	struct dir_out *d = NULL;
 	struct err e;
 	const cJSON *v;
-	char *to, *blob, *sub;
-	uint64_t r = 0;
+	char *to, *blob;
 	size_t n = 0;
 
 	/* a place of its own: what has the name now stays whole until it is gone */
-	(void)!getrandom(&r, sizeof r, 0);
-	sub = arena_printf(a, &e, "models/.made/%016llx", (unsigned long long)r);
-
-	*path = sub ? file_data_path(a, sub, &e) : NULL;
+	*path = tidy_place(a, &e);
 	if (!*path || file_mkdirs(file_dir(a, *path, &e), &e) || dir_out_open(&d, *path, &e))
 		return fault_set(f, 507, "insufficient_storage", "there is no place for the model");
 	cJSON_ArrayForEach(v, files) {
@@ -345,7 +315,7 @@ static int create(struct exchange *x, const cJSON *o, bool *streams, struct faul
 	if (rc == 0)
 		admin_status(x, *streams, "writing manifest");
 	else if (path && !from)
-		remove_files(x->serve, path);
+		tidy_model(x->serve, path);
 	free(settings);
 	arena_release(&a);
 	return rc;

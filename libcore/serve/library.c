@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "serve/tidy.h"
 #include "util/file.h"
 
 enum { NICE = 10, PART_MAX = 80 };
@@ -324,7 +325,7 @@ int library_open(struct serve *s, struct err *e)
 {
 	if (!s->o.models_dir && !s->o.registered && !s->o.admin)
 		return 0;
-	if (registry_open(&s->registry, NULL, e) || collect(s, e))
+	if (registry_open(&s->registry, NULL, e) || (s->o.admin && tidy_open(s, e)) || collect(s, e))
 		return -1;
 	s->hash_wanted = true;
 	if (pthread_create(&s->hash_thread, NULL, hash, s))
@@ -346,4 +347,5 @@ void library_close(struct serve *s)
 				library_used(s, s->models.slot[i]);
 	registry_close(s->registry);
 	s->registry = NULL;
+	tidy_close(s);
 }

@@ -57,6 +57,7 @@ struct serve {
 	bool watches;
 	pthread_mutex_t log_lock;
 	struct registry *registry; /* NULL: none is asked for */
+	int place;                 /* of clients' models: a file that is locked; 0: none */
 	struct pull *pulls;        /* that run */
 	pthread_mutex_t pull_lock;
 	pthread_t hash_thread;

@@ -217,6 +217,28 @@ int hub_list(struct hub *h, struct hub_file **out, size_t *n, struct err *e)
 
 /* ---- a file */
 
+static int digest_of(char out[SHA256_TEXT], struct hub *h, const struct hub_file *f,
+                     const char *path, struct err *e)
+{
+	return f->sha256 ? file_sha256(out, path, h->o->stop, e) : file_git_sha1(out, path, e);
+}
+
+static const char *told(const struct hub_file *f)
+{
+	return f->sha256 ? f->sha256 : f->git ? f->git : "of something";
+}
+
+int hub_has(struct hub *h, const struct hub_file *f, const char *path, struct err *e)
+{
+	char have[SHA256_TEXT];
+	struct stat st;
+
+	if (stat(path, &st) || !S_ISREG(st.st_mode) || (size_t)st.st_size != f->n_bytes)
+		return 0;
+	return digest_of(have, h, f, path, e) ? -1 : strcmp(have, told(f)) == 0;
+}
+
+/* 1: the bytes are others, and are gone. */
 static int check(struct hub *h, const struct hub_file *f, const char *path, struct err *e)
 {
 	const struct pull_progress p = { .status = f->sha256 ? "verifying sha256 digest" : "verifying",
@@ -225,13 +247,13 @@ static int check(struct hub *h, const struct hub_file *f, const char *path, stru
 
 	if (h->o->progress && f->sha256)
 		h->o->progress(h->o->arg, &p);
-	if (f->sha256 ? file_sha256(have, path, h->o->stop, e) : file_git_sha1(have, path, e))
+	if (digest_of(have, h, f, path, e))
 		return -1;
-	if (strcmp(have, f->sha256 ? f->sha256 : f->git ? f->git : "") == 0)
+	if (strcmp(have, told(f)) == 0)
 		return 0;
 	unlink(path);
-	return err_set(e, ERR_INPUT, "%s: expected the digest %s, found %s", f->path,
-	               f->sha256 ? f->sha256 : f->git ? f->git : "of something", have);
+	err_set(e, ERR_INPUT, "%s: expected the digest %s, found %s", f->path, told(f), have);
+	return 1;
 }
 
 static int get(struct fetch *t, const char *url, struct err *e)
@@ -252,16 +274,13 @@ static int get(struct fetch *t, const char *url, struct err *e)
 	return t->have == t->file->n_bytes ? 0 : rc ? -1 : err_set(e, ERR_MACHINE, "it ends early");
 }
 
-int hub_fetch(struct hub *h, const struct hub_file *f, const char *path, struct err *e)
+static int fetch(struct hub *h, const struct hub_file *f, const char *url, const char *path,
+                 bool *resumed, struct err *e)
 {
 	struct fetch t = { .o = h->o, .file = f };
 	struct stat st;
-	const char *url = arena_printf(h->arena, e, "%s/%s/resolve/%s/%s", h->o->hub, h->repo, h->rev,
-	                               f->path);
 	int rc;
 
-	if (!url)
-		return -1;
 	t.fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
 	if (t.fd < 0 || fstat(t.fd, &st)) {
 		rc = err_errno(e, "%s", f->path);
@@ -273,12 +292,27 @@ int hub_fetch(struct hub *h, const struct hub_file *f, const char *path, struct 
 	if ((t.have > f->n_bytes && ftruncate(t.fd, (off_t)(t.have = 0))) ||
 	    lseek(t.fd, (off_t)t.have, SEEK_SET) < 0)
 		rc = err_errno(e, "%s", f->path);
-	else
+	else {
+		*resumed = t.have > 0;
 		rc = get(&t, url, e) ? err_in(e, "%s", f->path) : 0;
+	}
 	if (rc == 0)
 		tell(&t, true);
 	if (rc == 0 && fsync(t.fd))
 		rc = err_errno(e, "%s", f->path);
 	close(t.fd);
 	return rc ? -1 : check(h, f, path, e);
+}
+
+int hub_fetch(struct hub *h, const struct hub_file *f, const char *path, struct err *e)
+{
+	const char *url = arena_printf(h->arena, e, "%s/%s/resolve/%s/%s", h->o->hub, h->repo, h->rev,
+	                               f->path);
+	bool resumed = false;
+	int rc = url ? fetch(h, f, url, path, &resumed, e) : -1;
+
+	/* what was there may have been of another revision */
+	if (rc == 1 && resumed)
+		rc = fetch(h, f, url, path, &resumed, e);
+	return rc ? -1 : 0;
 }

@@ -19,6 +19,9 @@ struct hub { const struct pull_options *o; const char *repo, *rev; struct arena 
 
 /* The list of its files. */
 NEED int hub_list(struct hub *h, struct hub_file **out, size_t *n, struct err *e);
+/* 1: the file at the path is this one, by its digest; 0: it is not, or there
+ * is none. */
+NEED int hub_has(struct hub *h, const struct hub_file *f, const char *path, struct err *e);
 /* The file to the path, on from what is there of it; checked. */
 NEED int hub_fetch(struct hub *h, const struct hub_file *f, const char *path, struct err *e);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* pull.c - which files of a repository are a model, and how they get here */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +93,14 @@ static bool is_weights(const char *path)
 	       strncmp(path, "adapter_model", 13);
 }
 
+static bool is_sidecar(const char *path)
+{
+	for (size_t k = 0; k < sizeof sidecars / sizeof *sidecars; k++)
+		if (strcmp(path, sidecars[k]) == 0)
+			return true;
+	return false;
+}
+
 static size_t want_directory(struct pulling *p)
 {
 	size_t weights = 0;
@@ -99,10 +108,8 @@ static size_t want_directory(struct pulling *p)
 	for (size_t i = 0; i < p->n; i++) {
 		struct hub_file *f = &p->entry[i];
 
-		f->wanted = is_weights(f->path);
-		weights += f->wanted;
-		for (size_t k = 0; k < sizeof sidecars / sizeof *sidecars; k++)
-			f->wanted |= strcmp(f->path, sidecars[k]) == 0;
+		f->wanted = is_weights(f->path) || is_sidecar(f->path);
+		weights += is_weights(f->path);
 	}
 	return weights;
 }
@@ -162,21 +169,38 @@ static int choose(struct pulling *p, struct err *e)
 
 /* ---- how they get here */
 
-static int fetch_all(struct pulling *p, const char *parts, struct err *e)
+/* From what is there already: of an earlier pull, or one that was cut short
+ * before the model was known. 1: it is here, 0: it is not. */
+static int adopt(struct pulling *p, const struct hub_file *f, const char *path, const char *to,
+                 struct err *e)
+{
+	char *old = file_join(p->hub.arena, to, f->path, e);
+	int rc = old ? hub_has(&p->hub, f, path, e) : -1;
+
+	if (rc)
+		return rc;
+	unlink(path); /* of another revision, or none */
+	rc = hub_has(&p->hub, f, old, e);
+	return rc == 1 && link(old, path) ? 0 : rc;
+}
+
+static int fetch_all(struct pulling *p, const char *parts, const char *to, struct err *e)
 {
 	struct arena *a = p->hub.arena;
 
 	for (size_t i = 0; i < p->n; i++) {
 		const struct hub_file *f = &p->entry[i];
 		char *path, *part;
+		int rc;
 
 		if (!f->wanted)
 			continue;
 		path = file_join(a, parts, f->path, e);
 		part = path ? arena_printf(a, e, "%s.part", path) : NULL;
-		if (!part)
+		rc = part ? adopt(p, f, path, to, e) : -1;
+		if (rc < 0)
 			return -1;
-		if (file_exists(path)) /* it was checked before it had this name */
+		if (rc)
 			continue;
 		if (hub_fetch(&p->hub, f, part, e))
 			return -1;
@@ -186,30 +210,81 @@ static int fetch_all(struct pulling *p, const char *parts, struct err *e)
 	return 0;
 }
 
-/* The directory in one step; into one that is there file by file. */
-static int settle(struct pulling *p, const char *parts, const char *to, struct err *e)
+static bool is_wanted(const struct pulling *p, const char *name)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->entry[i].wanted && strcmp(p->entry[i].path, name) == 0)
+			return true;
+	return false;
+}
+
+/* Nothing but what is wanted is in the parts: what another revision left, or a
+ * list that has changed since, is no part of this model. */
+static int prune(const struct pulling *p, const char *parts, struct err *e)
 {
 	struct arena *a = p->hub.arena;
-	char *up = file_dir(a, to, e), **name;
-	size_t n;
+	size_t n = 0;
+	char **name = file_list(a, parts, &n, e), *path;
 
-	if (!up || file_mkdirs(up, e))
+	for (size_t i = 0; name && i < n; i++) {
+		if (is_wanted(p, name[i]))
+			continue;
+		path = file_join(a, parts, name[i], e);
+		if (!path)
+			return -1;
+		unlink(path);
+	}
+	return name ? 0 : -1;
+}
+
+/* What stays of the directory that gives way: other models of the repository. */
+static int keep_others(const struct pulling *p, const char *parts, const char *to, struct err *e)
+{
+	struct arena *a = p->hub.arena;
+	size_t n = 0;
+	char **name = file_list(a, to, &n, e), *from, *there;
+
+	for (size_t i = 0; name && i < n; i++) {
+		if (is_wanted(p, name[i]) ||
+		    (!p->gguf && (is_weights(name[i]) || is_sidecar(name[i]))))
+			continue;
+		from = file_join(a, to, name[i], e);
+		there = file_join(a, parts, name[i], e);
+		if (!from || !there)
+			return -1;
+		if (link(from, there) && errno != EEXIST)
+			return err_errno(e, "%s", name[i]);
+	}
+	return name ? 0 : -1;
+}
+
+/* The directory in one step, also where one is there: no moment has files of
+ * both. */
+static int settle(const struct pulling *p, const char *parts, const char *to, struct err *e)
+{
+	struct arena *a = p->hub.arena;
+	char *up = file_dir(a, to, e), *aside;
+
+	if (!up || file_mkdirs(up, e) || prune(p, parts, e))
 		return -1;
 	if (rename(parts, to) == 0)
 		return 0;
 	if (errno != ENOTEMPTY && errno != EEXIST)
 		return err_errno(e, "%s", to);
-	name = file_list(a, parts, &n, e);
-	for (size_t i = 0; name && i < n; i++) {
-		char *from = file_join(a, parts, name[i], e), *there = file_join(a, to, name[i], e);
-
-		if (!from || !there)
-			return -1;
-		if (rename(from, there))
-			return err_errno(e, "%s", there);
+	if (keep_others(p, parts, to, e))
+		return -1;
+	if (renameat2(AT_FDCWD, parts, AT_FDCWD, to, RENAME_EXCHANGE) == 0) {
+		file_remove(parts);
+		return 0;
 	}
-	rmdir(parts);
-	return name ? 0 : -1;
+	/* a file system that cannot: for a moment there is none */
+	aside = arena_printf(a, e, "%s.old", parts);
+	if (!aside)
+		return -1;
+	if (rename(to, aside) || rename(parts, to))
+		return err_errno(e, "%s", to);
+	file_remove(aside);
+	return 0;
 }
 
 static void tell(const struct pull_options *o, const char *status)
@@ -253,7 +328,7 @@ int pull_model(struct pulled *out, struct arena *a, const char *what, const stru
 	to = parts ? arena_printf(a, e, "%s/%s%s", o->dir, p.hub.repo, at) : NULL;
 	if (!to || file_mkdirs(parts, e))
 		return -1;
-	if (fetch_all(&p, parts, e))
+	if (fetch_all(&p, parts, to, e))
 		return err_in(e, "%s", p.hub.repo);
 	tell(o, "writing manifest");
 	return settle(&p, parts, to, e) ? -1 : name_it(out, &p, to, e);

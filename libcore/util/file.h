@@ -61,6 +61,8 @@ NEED int file_out_commit(struct file_out *o, struct err *e); /* ends it, either 
 void file_out_abort(struct file_out *o);                     /* ends it; NULL is fine */
 const char *file_out_temp(const struct file_out *o);         /* its temporary path, or NULL */
 void file_out_sweep(void);
+/* A file, or a directory and what is in it, 8 levels down at most. */
+void file_remove(const char *path);
 
 /* A directory that appears whole: a temporary directory beside the target;
  * commit renames it (an existing target directory: its files of the same

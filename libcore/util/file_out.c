@@ -156,6 +156,12 @@ void file_out_sweep(void)
 	errno = saved;
 }
 
+void file_remove(const char *path)
+{
+	if (unlink(path))
+		sweep_dir(AT_FDCWD, path, SWEEP_DEPTH);
+}
+
 /* ---- files */
 
 static int write_all(int fd, const unsigned char *p, size_t n, struct err *e)
