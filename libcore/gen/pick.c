@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { LANES = 16, STRIDE = 1024 };
+enum { LANES = 32, STRIDE = 1024 };
 
 /* ---- best */
 
@@ -50,62 +50,69 @@ size_t pick_best(const float *x, size_t n)
 
 /* ---- weights */
 
-typedef float floats __attribute__((vector_size(LANES * sizeof(float))));
-typedef int32_t ints __attribute__((vector_size(LANES * sizeof(int32_t))));
-typedef double doubles __attribute__((vector_size(LANES * sizeof(double))));
 #define INSIDE static inline __attribute__((always_inline))
 
-/* exp((x - max) * scale) of LANES values, that of at most 0: it is k ln 2 + r,
- * |r| <= ln 2 / 2, and the series of exp(r) to degree 7; 0 below the normal
- * numbers. NaN gives 0. */
-INSIDE void exp_block(float *w, const float *from, float max, float scale)
+/* exp(x) of LANES values at most 0: x = k ln 2 + r, |r| <= ln 2 / 2, and the
+ * series of exp(r) to degree 7; 0 below the normal numbers. NaN gives 0. */
+INSIDE void exp_block(float *w, const float *x)
 {
 	const float round = 0x1.8p23f; /* adding it leaves the integer in the low bits */
-	floats x, r, t, p;
-	ints k, kept;
+	float t[LANES], r[LANES], p[LANES];
+	uint32_t k[LANES];
 
-	memcpy(&x, from, sizeof x);
-	x = (x - max) * scale;
-	kept = x > -87.0f;
-	r = (floats)(((ints)x & kept) | ((ints)((floats){ 0 } - 87.0f) & ~kept));
-	t = r * 0x1.715476p+0f + round;
-	k = (ints)t;
-	t -= round;
-	r = (r - t * 0x1.62e4p-1f) - t * 0x1.7f7d1cp-20f;
-	p = r * (1.0f / 5040) + 1.0f / 720;
-	p = p * r + 1.0f / 120;
-	p = p * r + 1.0f / 24;
-	p = p * r + 1.0f / 6;
-	p = p * r + 0.5f;
-	p = p * r + 1.0f;
-	p = p * r + 1.0f;
-	k = (k + 127) << 23;
-	p = (floats)((ints)(p * (floats)k) & kept);
-	memcpy(w, &p, sizeof p);
+	for (size_t j = 0; j < LANES; j++)
+		r[j] = x[j] > -87.0f ? x[j] : -87.0f;
+	for (size_t j = 0; j < LANES; j++)
+		t[j] = r[j] * 0x1.715476p+0f + round;
+	memcpy(k, t, sizeof k);
+	for (size_t j = 0; j < LANES; j++)
+		t[j] -= round;
+	for (size_t j = 0; j < LANES; j++)
+		r[j] = (r[j] - t[j] * 0x1.62e4p-1f) - t[j] * 0x1.7f7d1cp-20f;
+	for (size_t j = 0; j < LANES; j++) {
+		float q = 1.0f / 5040;
+
+		q = q * r[j] + 1.0f / 720;
+		q = q * r[j] + 1.0f / 120;
+		q = q * r[j] + 1.0f / 24;
+		q = q * r[j] + 1.0f / 6;
+		q = q * r[j] + 0.5f;
+		q = q * r[j] + 1.0f;
+		p[j] = q * r[j] + 1.0f;
+	}
+	for (size_t j = 0; j < LANES; j++)
+		k[j] = (k[j] + 127) << 23;
+	memcpy(t, k, sizeof t);
+	for (size_t j = 0; j < LANES; j++)
+		w[j] = x[j] > -87.0f ? p[j] * t[j] : 0.0f;
 }
 
 INSIDE double weights(float *w, const float *x, size_t n, float max, float scale)
 {
-	float rest[LANES] = { 0 };
-	doubles sum = { 0 };
-	double all = 0;
-	floats p;
-	size_t i;
+	double sum[LANES] = { 0 }, all = 0;
 
-	for (i = 0; i + LANES <= n; i += LANES) {
-		exp_block(w + i, x + i, max, scale);
-		memcpy(&p, w + i, sizeof p);
-		sum += __builtin_convertvector(p, doubles);
+	for (size_t i = 0; i < n; i += LANES) {
+		size_t m = n - i < LANES ? n - i : LANES;
+		float in[LANES], out[LANES];
+
+		if (m == LANES) {
+			memcpy(in, x + i, sizeof in);
+		} else {
+			for (size_t j = 0; j < LANES; j++)
+				in[j] = j < m ? x[i + j] : -INFINITY;
+		}
+		for (size_t j = 0; j < LANES; j++)
+			in[j] = (in[j] - max) * scale;
+		exp_block(out, in);
+		for (size_t j = 0; j < LANES; j++)
+			sum[j] += (double)out[j];
+		if (m == LANES)
+			memcpy(w + i, out, sizeof out);
+		else
+			memcpy(w + i, out, m * sizeof *out);
 	}
 	for (size_t j = 0; j < LANES; j++)
 		all += sum[j];
-	if (i == n)
-		return all;
-	memcpy(rest, x + i, (n - i) * sizeof *rest);
-	exp_block(rest, rest, max, scale);
-	memcpy(w + i, rest, (n - i) * sizeof *rest);
-	for (; i < n; i++)
-		all += w[i];
 	return all;
 }
 

@@ -253,11 +253,11 @@ static void gather(struct sampler *s, const float *l, struct cands *c)
 	}
 }
 
-/* The draw itself: w holds logits, and then their tempered weights. */
-static size_t draw_at(struct sampler *s, float *w, size_t n, float max)
+/* The draw itself: w gets the tempered weights of the logits, and may be they. */
+static size_t draw_at(struct sampler *s, float *w, const float *logits, size_t n, float max)
 {
 	double steep = 1 / s->r.temp;
-	double mass = pick_weights(w, w, n, max, (float)(steep < 1e30 ? steep : 1e30));
+	double mass = pick_weights(w, logits, n, max, (float)(steep < 1e30 ? steep : 1e30));
 
 	return pick_at(w, n, rng_uniform(&s->rng) * mass);
 }
@@ -275,12 +275,12 @@ static int32_t draw_of(struct sampler *s, const struct cands *c)
 			w[i] = -INFINITY;
 		for (size_t i = 0; i < c->n; i++)
 			w[c->c[i].id] = c->c[i].logit;
-		return (int32_t)draw_at(s, w, s->room->vocab, max);
+		return (int32_t)draw_at(s, w, w, s->room->vocab, max);
 	}
 	pick_sort_id(c->c, c->n);
 	for (size_t i = 0; i < c->n; i++)
 		w[i] = c->c[i].logit;
-	return c->c[draw_at(s, w, c->n, max)].id;
+	return c->c[draw_at(s, w, w, c->n, max)].id;
 }
 
 static int32_t draw(struct sampler *s, const float *l, float max)
@@ -290,10 +290,8 @@ static int32_t draw(struct sampler *s, const float *l, float max)
 
 	for (size_t i = 0; i < N_FILTERS; i++)
 		any |= filters[i].on(&s->r);
-	if (!any) {
-		memcpy(s->room->weight, l, s->room->vocab * sizeof *l);
-		return (int32_t)draw_at(s, s->room->weight, s->room->vocab, max);
-	}
+	if (!any)
+		return (int32_t)draw_at(s, s->room->weight, l, s->room->vocab, max);
 	gather(s, l, &c);
 	for (size_t i = 0; i < N_FILTERS; i++)
 		if (filters[i].on(&s->r))
