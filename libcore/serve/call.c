@@ -225,7 +225,7 @@ static void left(void *arg)
 
 static void flush(struct call *c)
 {
-	respond_add(c->x, buf_bytes(&c->out));
+	respond_later(c->x, buf_bytes(&c->out));
 	buf_clear(&c->out);
 }
 
@@ -236,7 +236,8 @@ static void begin(struct call *c)
 	respond_begin(c->x, c->voice->kind, buf_bytes(&c->out));
 	buf_clear(&c->out);
 	c->voice->begin(c);
-	flush(c);
+	respond_add(c->x, buf_bytes(&c->out));
+	buf_clear(&c->out);
 }
 
 /* No more is made than the context has room for. */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "serve/bell.h"
 #include "serve/engine.h"
 #include "serve/metrics.h"
 
@@ -215,6 +216,7 @@ static void step(struct engine *g)
 			fail_all(g, d, &e);
 			metrics_failed(g->serve);
 		}
+		bell_ring(g->serve->bell);
 		metrics_step(g->serve, http_seconds() - began, batch_rows(d->batch));
 	}
 }
@@ -320,6 +322,7 @@ static void *run(void *arg)
 		look_after(g);
 		step(g);
 		look_after(g);
+		bell_ring(g->serve->bell);
 		for (struct served *d = g->models; d; d = d->beside)
 			if (d->batch)
 				metrics_pages(g->serve, d);

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "serve/admin.h"
+#include "serve/bell.h"
 
 double http_seconds(void)
 {
@@ -85,6 +86,7 @@ static void add(struct exchange *x, struct bytes b)
 		x->taken_at = x->last_out;
 	}
 	buf_add(&x->out, b.p, b.n);
+	x->pending = x->out.n - x->sent;
 	/* no memory for it: an answer with a hole must not look whole */
 	if (x->out.failed)
 		x->broken = x->ended = true;
@@ -198,6 +200,31 @@ void respond_add(struct exchange *x, struct bytes b)
 	pthread_mutex_unlock(&x->lock);
 }
 
+void respond_later(struct exchange *x, struct bytes b)
+{
+	struct bell *bell = x->serve->bell;
+
+	pthread_mutex_lock(&x->lock);
+	if (x->streams && !x->ended) {
+		add(x, b);
+		if (!bell) {
+			wake(x);
+		} else if (x->waits && x->connection) {
+			x->waits = false;
+			x->n_refs++;
+			bell_hold(bell, x);
+		}
+	}
+	pthread_mutex_unlock(&x->lock);
+}
+
+/* It is suspended until here, so that nobody takes its connection away. */
+void http_wake(struct exchange *x)
+{
+	MHD_resume_connection(x->connection);
+	exchange_drop(x);
+}
+
 void respond_end(struct exchange *x)
 {
 	pthread_mutex_lock(&x->lock);
@@ -208,12 +235,7 @@ void respond_end(struct exchange *x)
 
 size_t respond_pending(struct exchange *x)
 {
-	size_t n;
-
-	pthread_mutex_lock(&x->lock);
-	n = x->out.n - x->sent;
-	pthread_mutex_unlock(&x->lock);
-	return n;
+	return x->pending;
 }
 
 void respond_watch(struct exchange *x, void (*left)(void *arg), void *arg)
@@ -228,6 +250,25 @@ void respond_watch(struct exchange *x, void (*left)(void *arg), void *arg)
 
 /* ---- at the socket */
 
+/* The lock is held. What the stream has, or what its end is; 0: it has yet to come. */
+static ssize_t next_of(struct exchange *x, char *to, size_t room)
+{
+	size_t n = x->out.n - x->sent;
+
+	if (!n)
+		return x->broken || x->gone ? MHD_CONTENT_READER_END_WITH_ERROR :
+		       x->ended             ? MHD_CONTENT_READER_END_OF_STREAM :
+		                              0;
+	n = n < room ? n : room;
+	memcpy(to, x->out.p + x->sent, n);
+	x->sent += n;
+	x->pending = x->out.n - x->sent;
+	x->taken_at = http_seconds();
+	return (ssize_t)n;
+}
+
+/* To suspend takes a lock that all connections share: meanwhile nobody should
+ * wait for this one's. What came in that time is its news. */
 static ssize_t give(void *arg, uint64_t pos, char *to, size_t room)
 {
 	struct exchange *x = arg;
@@ -235,23 +276,17 @@ static ssize_t give(void *arg, uint64_t pos, char *to, size_t room)
 
 	(void)pos;
 	pthread_mutex_lock(&x->lock);
-	n = (ssize_t)(x->out.n - x->sent);
-	if (n > (ssize_t)room)
-		n = (ssize_t)room;
-	if (n) {
-		memcpy(to, x->out.p + x->sent, (size_t)n);
-		x->sent += (size_t)n;
-		x->taken_at = http_seconds();
-	} else if (x->broken || x->gone) {
-		n = MHD_CONTENT_READER_END_WITH_ERROR;
-	} else if (x->ended) {
-		n = MHD_CONTENT_READER_END_OF_STREAM;
-	} else {
-		x->waits = true;
-		MHD_suspend_connection(x->connection);
-	}
+	n = next_of(x, to, room);
 	pthread_mutex_unlock(&x->lock);
-	return n;
+	if (n)
+		return n;
+	MHD_suspend_connection(x->connection);
+	pthread_mutex_lock(&x->lock);
+	x->waits = true;
+	if (x->out.n > x->sent || x->broken || x->gone || x->ended)
+		wake(x);
+	pthread_mutex_unlock(&x->lock);
+	return 0;
 }
 
 static void given(void *arg)

@@ -8,6 +8,7 @@
 #define CLM_SERVE_HTTP_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "serve/fault.h"
 #include "serve/serve.h"
@@ -47,8 +48,10 @@ struct exchange {
 	size_t n_extra;
 	struct buf out;            /* bytes that wait for the socket, from `sent` on */
 	size_t sent, n_out;        /* n_out: bytes in all, for the log */
+	_Atomic size_t pending;    /* bytes that wait, to be looked at without the lock */
 	bool streams, ended, broken; /* broken: ends without the mark of an end */
 	bool waits;                /* suspended until there is more */
+	struct exchange *in_bell;  /* the next that is to be woken */
 	bool gone;                 /* the peer left before the end */
 	double began, last_out;    /* seconds; when bytes were last added */
 	/* Told, once, that the peer left; under the lock. */
@@ -89,6 +92,8 @@ void respond_header(struct exchange *x, const char *name, const char *fmt, ...) 
  * nothing else was for a while. */
 void respond_begin(struct exchange *x, enum http_stream kind, struct bytes ping);
 void respond_add(struct exchange *x, struct bytes b);
+/* The same on the engine's thread: it goes out when the bell rings. */
+void respond_later(struct exchange *x, struct bytes b);
 void respond_end(struct exchange *x);
 /* Bytes that the peer has not taken yet. */
 size_t respond_pending(struct exchange *x);

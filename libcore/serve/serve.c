@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "serve/bell.h"
 #include "serve/call.h"
 #include "serve/library.h"
 #include "serve/metrics.h"
@@ -45,8 +46,8 @@ int serve_add(struct serve *s, const struct serve_entry *m, struct err *e)
 
 int serve_start(struct serve *s, struct err *e)
 {
-	if (library_open(s, e) || engine_open(&s->engine, s, e) || engine_start(s->engine, e) ||
-	    desks_open(s, e) || watch_open(s, e) || keeper_open(s, e))
+	if (library_open(s, e) || bell_open(&s->bell, e) || engine_open(&s->engine, s, e) ||
+	    engine_start(s->engine, e) || desks_open(s, e) || watch_open(s, e) || keeper_open(s, e))
 		return -1;
 	return 0;
 }
@@ -130,6 +131,8 @@ void serve_close(struct serve *s)
 	pulls_close(s);
 	let_go(s);
 	watch_close(s);
+	bell_close(s->bell);
+	s->bell = NULL;
 	listen_close(s);
 	keeper_close(s);
 	library_close(s);

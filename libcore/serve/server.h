@@ -8,6 +8,7 @@
 #include "serve/models.h"
 
 struct MHD_Daemon;
+struct bell;
 struct engine;
 struct keys;
 struct registry;
@@ -44,6 +45,7 @@ struct serve {
 	struct models models;
 	struct door *door;
 	struct engine *engine;
+	struct bell *bell;         /* the engine's, to wake connections */
 	int64_t started_at;
 	pthread_mutex_t lock;      /* of the two lists and the desk's */
 	struct exchange *exchanges;
@@ -87,6 +89,7 @@ size_t listen_inherited(void);
 /* ---- http.c, towards the sockets */
 int http_queue(struct exchange *x, struct MHD_Connection *c);
 void http_left(struct exchange *x);
+void http_wake(struct exchange *take_x); /* one that the bell held */
 
 /* ---- listen.c */
 NEED int listen_open(struct serve *s, struct err *e);
