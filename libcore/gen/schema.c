@@ -12,13 +12,20 @@
 
 /* ---- refusals */
 
+/* The same, or one that only refers to it. */
+static bool is_node(const cJSON *at, const cJSON *node)
+{
+	return at == node ||
+	       (node && (node->type & cJSON_IsReference) && node->child && at->child == node->child);
+}
+
 /* Appends the way from `at` to `node`; true when it is found. */
 static bool find_way(struct buf *out, const cJSON *at, const cJSON *node)
 {
 	size_t n = out->n;
 	int i = 0;
 
-	if (at == node)
+	if (is_node(at, node))
 		return true;
 	for (const cJSON *k = at->child; k; k = k->next, i++) {
 		if (k->string) {
@@ -38,6 +45,19 @@ static bool find_way(struct buf *out, const cJSON *at, const cJSON *node)
 	return false;
 }
 
+/* What a schema made here was made of. */
+static const cJSON *origin(const struct schema *s, const cJSON *node)
+{
+	struct buf ignored = { .ceiling = 400 };
+	const cJSON *of = NULL;
+
+	for (size_t i = 0; i < s->n_made_here && !of; i++)
+		if (s->made[i].node != s->made[i].of && find_way(&ignored, s->made[i].node, node))
+			of = s->made[i].of;
+	buf_release(&ignored);
+	return of;
+}
+
 int schema_refuse(struct schema *s, const cJSON *node, const char *key, const char *fmt, ...)
 {
 	struct buf where = { .ceiling = 400 };
@@ -48,8 +68,10 @@ int schema_refuse(struct schema *s, const cJSON *node, const char *key, const ch
 	vsnprintf(what, sizeof what, fmt, ap);
 	va_end(ap);
 	buf_add_text(&where, "");
-	if (!find_way(&where, s->root, node))
-		buf_clear(&where);
+	for (int i = 0; i < GRAMMAR_DEPTH && node && !find_way(&where, s->root, node); i++) {
+		node = origin(s, node);
+		key = NULL;
+	}
 	err_set(s->e, ERR_INPUT, "%.*s%s%s: %s", (int)where.n, where.p ? (const char *)where.p : "",
 	        key     ? "/" :
 	        where.n ? "" :
@@ -108,6 +130,9 @@ static const struct keyword {
 	{ "nullable", USE_KEPT },
 	{ "unevaluatedProperties", USE_KEPT },
 	{ "unevaluatedItems", USE_KEPT },
+	{ "dependentRequired", USE_KEPT },
+	{ "dependentSchemas", USE_KEPT },
+	{ "dependencies", USE_KEPT },
 	{ "if", USE_KEPT },
 	{ "then", USE_KEPT },
 	{ "else", USE_KEPT },
@@ -145,6 +170,11 @@ static enum use use_of(const char *name)
 	return strncmp(name, "x-", 2) ? USE_NEVER : USE_NOTE;
 }
 
+bool schema_note(const char *name)
+{
+	return use_of(name) == USE_NOTE;
+}
+
 int schema_check(struct schema *s, const cJSON *node)
 {
 	const cJSON *k;
@@ -156,8 +186,6 @@ int schema_check(struct schema *s, const cJSON *node)
 		                             json_kind(node));
 	if (node != s->root && cJSON_IsString(json_get(node, "$id")))
 		return schema_refuse(s, node, "$id", "only the whole schema may have a name");
-	if (json_get(node, "if") && (json_get(node, "then") || json_get(node, "else")))
-		return schema_refuse(s, node, "if", "conditions are not supported");
 	cJSON_ArrayForEach(k, node)
 	{
 		if (use_of(k->string) == USE_NEVER)
@@ -392,6 +420,7 @@ int schema_end(struct schema *s, int rc)
 	for (; rc == 0 && s->n_made < s->n_known; s->n_made++)
 		rc = make_rule(s, s->n_made);
 	arena_release(&s->m);
+	schema_made_release(s);
 	return rc ? -1 : 0;
 }
 

@@ -115,6 +115,64 @@ static const struct {
 	  "\"object\",\"array\",\"boolean\"]}}]}",
 	  { "1", "null", "\"x\"" },
 	  { "1.5", "{}", "true" } },
+	{ "{\"type\":\"object\",\"properties\":{\"kind\":{\"enum\":[\"card\",\"cash\"]}"
+	  ",\"number\":{\"type\":\"string\"}},\"required\":[\"kind\"],\"additionalPrope"
+	  "rties\":false,\"if\":{\"properties\":{\"kind\":{\"const\":\"card\"}}},\"then"
+	  "\":{\"required\":[\"number\"]},\"else\":{\"properties\":{\"number\":false}}}",
+	  { "{\"kind\":\"card\",\"number\":\"1\"}", "{\"kind\":\"cash\"}" },
+	  { "{\"kind\":\"card\"}", "{\"kind\":\"cash\",\"number\":\"1\"}", "{}", "{\"kind\":\"x\"}" } },
+	{ "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"t"
+	  "ype\":\"integer\"},\"c\":{\"type\":\"integer\"}},\"additionalProperties\":fa"
+	  "lse,\"dependentRequired\":{\"a\":[\"b\"],\"b\":[\"c\"]}}",
+	  { "{}", "{\"c\":1}", "{\"b\":1,\"c\":2}", "{\"a\":1,\"b\":2,\"c\":3}" },
+	  { "{\"a\":1}", "{\"b\":1}", "{\"a\":1,\"b\":2}", "{\"a\":1,\"c\":2}" } },
+	{ "{\"type\":\"object\",\"properties\":{\"a\":{}},\"dependentSchemas\":{\"a\":{"
+	  "\"minProperties\":2}}}",
+	  { "{}", "{\"b\":1}", "{\"a\":1,\"b\":2}" },
+	  { "{\"a\":1}" } },
+	{ "{\"type\":\"array\",\"items\":{\"type\":\"integer\"},\"contains\":{\"minimum"
+	  "\":10},\"minContains\":2,\"maxContains\":3}",
+	  { "[10,11]", "[1, 10, 2, 30, 40]" },
+	  { "[]", "[10]", "[1,2,10]", "[10,10,10,10]" } },
+	{ "{\"type\":\"array\",\"prefixItems\":[{\"const\":\"a\"}],\"contains\":{\"type"
+	  "\":\"null\"},\"maxItems\":3}",
+	  { "[\"a\",null]", "[\"a\",1,null]", "[\"a\",null,null]" },
+	  { "[\"a\"]", "[\"a\",1]", "[null]", "[\"a\",1,2,null]" } },
+	{ "{\"type\":\"array\",\"items\":{\"enum\":[\"a\",\"b\",\"c\"]},\"uniqueItems"
+	  "\":true,\"minItems\":1}",
+	  { "[\"a\"]", "[\"c\",\"a\"]", "[\"b\",\"c\",\"a\"]" },
+	  { "[]", "[\"a\",\"a\"]", "[\"a\",\"b\",\"a\"]", "[\"d\"]" } },
+	{ "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":1,\"maximum"
+	  "\":3},\"uniqueItems\":true,\"maxItems\":2}",
+	  { "[]", "[3]", "[2,1]" },
+	  { "[1,1]", "[1,2,3]", "[0]" } },
+	{ "{\"not\":{\"required\":[\"a\"]},\"type\":\"object\"}",
+	  { "{}", "{\"b\":1}" },
+	  { "{\"a\":1}", "{\"b\":1,\"a\":2}" } },
+	{ "{\"type\":\"string\",\"not\":{\"pattern\":\"^a\"}}",
+	  { "\"\"", "\"ba\"" },
+	  { "\"a\"", "\"ab\"" } },
+	{ "{\"type\":\"string\",\"not\":{\"enum\":[\"x\",\"yes\"]}}",
+	  { "\"xx\"", "\"ye\"", "\"\"" },
+	  { "\"x\"", "\"yes\"" } },
+	{ "{\"type\":\"number\",\"not\":{\"const\":3}}",
+	  { "2", "3.5", "33", "-3" },
+	  { "3", "3.0", "3.00" } },
+	{ "{\"type\":[\"number\",\"null\"],\"not\":{\"type\":\"integer\"}}",
+	  { "1.5", "null", "-0.25" },
+	  { "1", "1.0", "0" } },
+	{ "{\"type\":\"integer\",\"not\":{\"anyOf\":[{\"minimum\":10},{\"maximum\":3}]}"
+	  "}",
+	  { "4", "9" },
+	  { "3", "10", "-1" } },
+	{ "{\"oneOf\":[{\"type\":\"integer\"},{\"minimum\":2}]}",
+	  { "1", "2.5", "\"x\"" },
+	  { "3", "1.5" } },
+	{ "{\"type\":\"object\",\"allOf\":[{\"properties\":{\"a\":{\"type\":\"integer"
+	  "\"}}}],\"properties\":{\"b\":{\"type\":\"null\"}},\"unevaluatedProperties\":"
+	  "false}",
+	  { "{}", "{\"a\":1}", "{\"b\":null}", "{\"b\":null,\"a\":1}" },
+	  { "{\"c\":1}", "{\"a\":\"x\"}" } },
 };
 
 START_TEST(values)
@@ -141,11 +199,14 @@ static const struct {
 	const char *schema, *found;
 } refused[] = {
 	{ "{\"type\":\"array\",\"uniqueItems\":true}", "/uniqueItems: " },
-	{ "{\"properties\":{\"a/b\":{\"contains\":{}}}}", "/properties/a~1b/contains: " },
+	{ "{\"properties\":{\"a/b\":{\"uniqueItems\":true}}}", "/properties/a~1b/uniqueItems: " },
 	{ "{\"type\":\"strin\"}", "/type: no such type" },
-	{ "{\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"number\"}]}",
+	{ "{\"oneOf\":[{\"format\":\"date\"},{\"minLength\":1}]}",
 	  "/oneOf: a value may be of 0 and 1" },
-	{ "{\"if\":{},\"then\":{}}", "/if: " },
+	{ "{\"if\":{\"format\":\"date\"},\"then\":{\"minLength\":2}}", "/if/format: what this" },
+	{ "{\"type\":\"array\",\"items\":{\"enum\":[1,2]},\"uniqueItems\":true,\"contains\":"
+	  "{\"const\":1}}",
+	  "/uniqueItems: not beside contains" },
 	{ "{\"requird\":[\"a\"]}", "/requird: this keyword is not supported" },
 	{ "{\"$ref\":\"http://example.com/x\"}", "/$ref: no schema" },
 	{ "{\"$ref\":\"#/$defs/none\"}", "/$ref: no schema" },
@@ -156,15 +217,16 @@ static const struct {
 	{ "{\"maxLength\":1000000}", "/maxLength: " },
 	{ "{\"minLength\":-1}", "/minLength: expected a count" },
 	{ "{\"items\":[{}]}", "/items: " },
-	{ "{\"dependentRequired\":{}}", "/dependentRequired: " },
+	{ "{\"dependentRequired\":[]}", "/dependentRequired: expected an object" },
+	{ "{\"dependentSchemas\":{\"a\":[\"b\"]}}", "/dependentSchemas/a: expected a schema" },
 	{ "{\"multipleOf\":0.3}", "/multipleOf: " },
-	{ "{\"not\":{\"required\":[\"a\"]}}", "/not: " },
+	{ "{\"not\":{\"multipleOf\":2}}", "/not/multipleOf: what this leaves out" },
+	{ "{\"not\":{\"enum\":[[1]]}}", "/not: arrays and objects" },
 	{ "false", "no text at all would do" },
 	{ "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#\"}},\"required\":[\"a\"]}",
 	  "no text at all would do" },
 	{ "{\"type\":\"integer\",\"minimum\":2,\"maximum\":1}", "no text at all would do" },
-	{ "{\"unevaluatedProperties\":false,\"allOf\":[{}]}",
-	  "/unevaluatedProperties: not beside allOf" },
+	{ "{\"$dynamicRef\":\"#a\"}", "/$dynamicRef: this keyword" },
 	{ "{\"type\":\"array\",\"minItems\":900000,\"items\":{\"type\":\"array\",\"minItems\":"
 	  "900000}}",
 	  "counts of items" },

@@ -53,7 +53,8 @@ static int emit_number(struct schema *s, const struct form *h, uint32_t *out)
 {
 	struct lang l;
 
-	if (!h->low.set && !h->high.set && !h->multiple && !h->digits) {
+	if (!h->low.set && !h->high.set && !h->multiple && !h->digits && !h->n_without &&
+	    (h->types & T_WHOLE)) {
 		*out = json_any_number(s->g, !(h->types & T_FRACTION), GRAPH_END);
 		return 0;
 	}
@@ -82,50 +83,6 @@ static uint32_t string_of(struct schema *s, const struct lang *l, uint32_t next)
 static uint32_t emit_string(struct schema *s, const struct form *h)
 {
 	return h->is_text ? string_of(s, &h->text, GRAPH_END) : json_any_string(s->g, GRAPH_END);
-}
-
-/* ---- arrays: backwards, from how many there may be at most */
-
-static int emit_array(struct schema *s, const struct form *h, uint32_t *out)
-{
-	struct grammar *g = s->g;
-	uint32_t close = graph_bytes(g, ']', ']', GRAPH_END), end = json_space(g, close), rule = 0,
-		 at;
-	size_t most = h->n_first > h->min_items ? h->n_first : h->min_items;
-	bool any_more = h->max_items == SIZE_MAX;
-
-	most = any_more ? most : h->max_items;
-	*out = GRAPH_NONE;
-	if (h->min_items > h->max_items)
-		return 0;
-	at = end;
-	if (any_more) {
-		if (schema_rule(s, &h->rest, &rule))
-			return -1;
-		at = graph_loop(g);
-		graph_loop_set(g, at,
-		               graph_bytes(g, ',', ',', json_space(g, graph_call(g, rule, at))),
-		               end);
-	}
-	/* at: where `i` items have been */
-	for (size_t i = most; i-- > 0;) {
-		uint32_t item;
-
-		if (schema_rule(s, i < h->n_first ? &h->first[i] : &h->rest, &rule))
-			return -1;
-		item = graph_call(g, rule, at);
-		if (i)
-			item = graph_bytes(g, ',', ',', json_space(g, item));
-		at = i >= h->min_items ? graph_or(g, item, i ? end : close) : item;
-		if (g->failed)
-			return -1;
-	}
-	if (!most && any_more)
-		at = graph_or(g, graph_call(g, rule, at), close);
-	else if (!most)
-		at = close;
-	*out = graph_bytes(g, '[', '[', json_space(g, at));
-	return 0;
 }
 
 /* ---- objects */

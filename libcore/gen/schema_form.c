@@ -7,7 +7,7 @@
 
 #include "gen/schema.h"
 
-enum { MULTIPLE_MAX = 1000, FRACTION_DIGITS = 15, STRING_STEPS = 500 };
+enum { MULTIPLE_MAX = 1000, FRACTION_DIGITS = 15, STRING_STEPS = 500, FEW = 10 };
 
 /* ---- types and values */
 
@@ -43,25 +43,82 @@ int type_bits(struct schema *s, const cJSON *node, unsigned *out)
 	return 0;
 }
 
-/* Of not, what the types can tell: nothing at all, or a type alone. */
-static int take_not(struct schema *s, const cJSON *node, struct form *h)
-{
-	const cJSON *not = json_get(node, "not");
-	unsigned bits;
+static int and_text(struct schema *s, const cJSON *node, const char *key, struct form *h,
+                    const struct lang *l);
 
-	if (!not || cJSON_IsFalse(not ))
-		return 0;
-	if (cJSON_IsTrue(not ) || (cJSON_IsObject(not ) && !not ->child)) {
-		h->types = 0;
+/* A value that is none. */
+static int leave_value(struct schema *s, const cJSON *node, const cJSON *v, struct form *h)
+{
+	struct bytes word = bytes_of(cJSON_IsString(v) ? v->valuestring : "");
+	double *more;
+	struct lang l;
+
+	if (cJSON_IsNull(v) || cJSON_IsBool(v)) {
+		h->types &= ~(unsigned)(cJSON_IsNull(v) ? T_NULL : cJSON_IsTrue(v) ? T_TRUE : T_FALSE);
 		return 0;
 	}
-	if (!cJSON_IsObject(not ) || !json_get(not, "type") || not ->child->next)
-		return schema_refuse(s, node, "not", "only types can be left out");
-	if (type_bits(s, not, &bits))
+	if (cJSON_IsString(v))
+		return lang_words(&l, &word, 1, &s->m, s->e) || lang_not(&l, &l, &s->m, s->e) ?
+		               -1 :
+		               and_text(s, node, "not", h, &l);
+	if (!cJSON_IsNumber(v)) {
+		h->no_tree = node;
+		h->tree_types |= cJSON_IsArray(v) ? T_ARRAY : T_OBJECT;
+		return 0;
+	}
+	more = arena_new(&s->m, h->n_without + 1, sizeof *more, s->e);
+	if (!more)
 		return -1;
-	if (bits == T_WHOLE && (h->types & T_FRACTION))
-		return schema_refuse(s, node, "not", "whole numbers alone cannot be left out");
-	h->types &= ~bits;
+	if (h->n_without)
+		memcpy(more, h->without, h->n_without * sizeof *more);
+	more[h->n_without++] = v->valuedouble;
+	h->without = more;
+	return 0;
+}
+
+static int leave_pattern(struct schema *s, const cJSON *node, const cJSON *not, struct form *h)
+{
+	const cJSON *pattern = json_get(not, "pattern");
+	struct lang l;
+
+	if (!cJSON_IsString(pattern))
+		return schema_refuse(s, not, "pattern", "expected a string, found %s",
+		                     json_kind(pattern));
+	h->types &= T_STRING;
+	if (pattern_of(s, not, "pattern", pattern->valuestring, &l))
+		return -1;
+	if (lang_not(&l, &l, &s->m, s->e))
+		return s->e->kind == ERR_INPUT ? schema_refuse(s, node, "not", "%s", s->e->text) : -1;
+	return and_text(s, node, "not", h, &l);
+}
+
+/* Of not, what is taken out of the types; schema_all.c sees to the rest. */
+static int take_not(struct schema *s, const cJSON *node, struct form *h)
+{
+	const cJSON *not = json_get(node, "not"), *list = json_get(not, "enum"), *v;
+	unsigned bits;
+
+	if (cJSON_IsTrue(not ) || (cJSON_IsObject(not ) && !not ->child))
+		h->types = 0;
+	if (!schema_not_plain(not))
+		return 0;
+	if (json_get(not, "type")) {
+		if (type_bits(s, not, &bits))
+			return -1;
+		h->types &= ~bits;
+	} else if (json_get(not, "pattern")) {
+		return leave_pattern(s, node, not, h);
+	} else if (!list) {
+		return leave_value(s, node, json_get(not, "const"), h);
+	}
+	if (list && !cJSON_IsArray(list))
+		return schema_refuse(s, not, "enum", "expected an array, found %s",
+		                     json_kind(list));
+	cJSON_ArrayForEach(v, list)
+	{
+		if (leave_value(s, node, v, h))
+			return -1;
+	}
 	return 0;
 }
 
@@ -260,9 +317,63 @@ int schema_scalars(struct schema *s, const struct all *plain, struct form *h)
 	}
 	if (h->digits == 1)
 		h->types &= ~(unsigned)T_FRACTION;
-	if ((h->types & T_NUMBER) == T_FRACTION)
-		return schema_refuse(s, plain->of[0], NULL,
-		                     "whole numbers alone cannot be left out");
+	return 0;
+}
+
+/* Whole numbers between bounds. */
+static int list_numbers(struct schema *s, struct form *h)
+{
+	double low = ceil(h->low.at), high = floor(h->high.at);
+
+	low += h->low.open && low == h->low.at;
+	high -= h->high.open && high == h->high.at;
+	h->value = arena_new(&s->m, FEW + 1, sizeof *h->value, s->e);
+	if (!h->value)
+		return -1;
+	for (double v = low; v <= high && h->n_values <= FEW; v += 1) {
+		bool out = h->multiple && fmod(v, h->multiple) != 0;
+
+		for (size_t i = 0; i < h->n_without; i++)
+			out |= h->without[i] == v;
+		if (out)
+			continue;
+		if (!(h->value[h->n_values] =
+		              schema_keep(s, NULL, MADE_VALUE, cJSON_CreateNumber(v))))
+			return -1;
+		h->n_values++;
+	}
+	h->listed = true;
+	return 0;
+}
+
+int form_listed(struct schema *s, struct form *h)
+{
+	static const struct { unsigned bit; int type; } words[] = {
+		{ T_NULL, cJSON_NULL }, { T_TRUE, cJSON_True }, { T_FALSE, cJSON_False },
+	};
+
+	if (h->listed)
+		return 0;
+	if (h->types == T_WHOLE && h->low.set && h->high.set && h->high.at - h->low.at <= 100 &&
+	    fabs(h->low.at) < 1e15)
+		return list_numbers(s, h);
+	if (h->types & ~(unsigned)(T_NULL | T_BOOL))
+		return 0;
+	h->value = arena_new(&s->m, 3, sizeof *h->value, s->e);
+	if (!h->value)
+		return -1;
+	for (size_t i = 0; i < 3; i++) {
+		cJSON *v;
+
+		if (!(h->types & words[i].bit))
+			continue;
+		v = words[i].type == cJSON_NULL ? cJSON_CreateNull() :
+		                                  cJSON_CreateBool(words[i].type == cJSON_True);
+		if (!(h->value[h->n_values] = schema_keep(s, NULL, MADE_VALUE, v)))
+			return -1;
+		h->n_values++;
+	}
+	h->listed = true;
 	return 0;
 }
 
@@ -272,6 +383,9 @@ int schema_form(struct schema *s, const struct all *plain, struct form *h)
 		return -1;
 	if (h->listed)
 		return 0;
+	if (h->types & h->tree_types)
+		return schema_refuse(s, h->no_tree, "not",
+		                     "arrays and objects cannot be left out by their values");
 	if ((h->types & T_ARRAY) && form_items(s, h))
 		return -1;
 	return (h->types & T_OBJECT) ? form_members(s, h) : 0;

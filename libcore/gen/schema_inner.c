@@ -8,48 +8,85 @@
 
 enum { PATTERNS = 5 };
 
+/* Those of the schemas that hold which `node` itself applies in place, and so
+ * on: what they judge is judged for its unevaluated ones. What only may hold is
+ * left aside: then more is left to the node, which is safe. */
+struct inner { const cJSON *node[SCHEMA_ALL]; size_t n; };
+
+static bool among(const cJSON *const *list, size_t n, const cJSON *node)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i] == node)
+			return true;
+	return false;
+}
+
+static void gather(struct schema *s, const struct all *all, const cJSON *node, struct inner *in)
+{
+	static const char *const lists[] = { "allOf", "anyOf", "oneOf" };
+	const cJSON *k, *test = json_get(node, "if");
+	const cJSON *more[3] = { json_get(node, "$ref") ? schema_target(s, node) : NULL, test,
+		                 among(all->of, all->n, test) ? json_get(node, "then") : NULL };
+
+	for (size_t i = 0; i < 6; i++) {
+		k = i < 3 ? json_get(node, lists[i]) : more[i - 3];
+		for (k = k && i < 3 ? k->child : k; k; k = i < 3 ? k->next : NULL) {
+			if (!among(all->of, all->n, k) || among(in->node, in->n, k) ||
+			    in->n == SCHEMA_ALL)
+				continue;
+			in->node[in->n++] = k;
+			gather(s, all, k, in);
+		}
+	}
+}
+
 /* ---- arrays */
 
-/* A schema under one of two names, of which the second holds for what its
- * own node has not judged: known only where nothing else in it judges. */
-static int fallback(struct schema *s, const cJSON *node, const char *key, const char *loose,
-                    const cJSON **out)
+static int take_contains(struct schema *s, const cJSON *node, struct form *h)
 {
-	static const char *const judges[] = { "$ref", "allOf", "anyOf", "oneOf", "not", "if" };
+	const cJSON *contains = json_get(node, "contains");
+	struct counted k = { .yes = contains, .min = 1, .max = SIZE_MAX };
 
-	*out = json_get(node, key);
-	if (*out || !json_get(node, loose))
+	if (!contains)
 		return 0;
-	*out = json_get(node, loose);
-	for (size_t i = 0; i < 6 && !cJSON_IsTrue(*out); i++)
-		if (json_get(node, judges[i]))
-			return schema_refuse(s, node, loose, "not beside %s", judges[i]);
+	if (schema_count(s, node, "minContains", &k.min) < 0 ||
+	    schema_count(s, node, "maxContains", &k.max) < 0 || schema_check(s, contains))
+		return -1;
+	if (!k.min && k.max == SIZE_MAX)
+		return 0;
+	if (h->n_contains == SCHEMA_CONTAINS)
+		return schema_refuse(s, node, "contains", "over %d of them hold at once",
+		                     SCHEMA_CONTAINS);
+	if (k.max != SIZE_MAX && !(k.no = schema_not(s, contains)))
+		return -1;
+	if (k.min > k.max)
+		h->max_items = 0, h->min_items = 1; /* no array at all */
+	h->contains[h->n_contains++] = k;
 	return 0;
 }
 
-static int check_contains(struct schema *s, const cJSON *node)
+/* Is the item judged by the node: one in its place, or all the others? */
+static bool judges_item(const cJSON *node, size_t i)
 {
-	size_t min = 1, max = SIZE_MAX;
-
-	if (!json_get(node, "contains"))
-		return 0;
-	if (schema_count(s, node, "minContains", &min) < 0 ||
-	    schema_count(s, node, "maxContains", &max) < 0)
-		return -1;
-	return min || max != SIZE_MAX ?
-	               schema_refuse(s, node, "contains", "this keyword is not supported") :
-	               0;
+	return json_get(node, "items") || json_get(node, "unevaluatedItems") ||
+	       i < (size_t)cJSON_GetArraySize(json_get(node, "prefixItems"));
 }
 
-static int take_item(struct schema *s, const cJSON *node, size_t i, struct all *out)
+static int take_item(struct schema *s, const struct form *h, const cJSON *node, size_t i,
+                     struct all *out)
 {
-	const cJSON *list = json_get(node, "prefixItems"), *rest,
+	const cJSON *list = json_get(node, "prefixItems"), *loose = NULL,
 		    *own = cJSON_GetArrayItem(list, i < 100000 ? (int)i : 100000);
+	struct inner in = { .n = 0 };
 
-	if (fallback(s, node, "items", "unevaluatedItems", &rest))
-		return -1;
 	if (!own)
-		own = rest;
+		own = json_get(node, "items");
+	if (!own && (loose = json_get(node, "unevaluatedItems")))
+		gather(s, h->all, node, &in);
+	for (size_t k = 0; k < in.n; k++)
+		if (judges_item(in.node[k], i))
+			loose = NULL;
+	own = own ? own : loose;
 	return own ? schema_check(s, own) || all_add(s, out, own) ? -1 : 0 : 0;
 }
 
@@ -58,7 +95,7 @@ static int take_counts(struct schema *s, const cJSON *node, struct form *h)
 	const cJSON *list = json_get(node, "prefixItems"), *unique = json_get(node, "uniqueItems");
 	size_t min = 0, max = SIZE_MAX, n;
 
-	if (check_contains(s, node) || schema_count(s, node, "minItems", &min) < 0 ||
+	if (schema_count(s, node, "minItems", &min) < 0 ||
 	    schema_count(s, node, "maxItems", &max) < 0)
 		return -1;
 	if (list && (!cJSON_IsArray(list) || !list->child))
@@ -66,8 +103,10 @@ static int take_counts(struct schema *s, const cJSON *node, struct form *h)
 	if (cJSON_IsArray(json_get(node, "items")))
 		return schema_refuse(s, node, "items",
 		                     "expected a schema, found an array; see prefixItems");
-	if (unique && !cJSON_IsFalse(unique) && !(max <= 1))
-		return schema_refuse(s, node, "uniqueItems", "this keyword is not supported");
+	if (unique && !cJSON_IsBool(unique))
+		return schema_refuse(s, node, "uniqueItems", "expected true or false");
+	if (cJSON_IsTrue(unique))
+		h->unique = node;
 	n = (size_t)cJSON_GetArraySize(list);
 	h->n_first = n > h->n_first ? n : h->n_first;
 	h->min_items = min > h->min_items ? min : h->min_items;
@@ -81,6 +120,9 @@ int form_items(struct schema *s, struct form *h)
 	for (size_t i = 0; i < h->all->n; i++)
 		if (take_counts(s, h->all->of[i], h))
 			return -1;
+	for (size_t i = 0; i < h->all->n; i++)
+		if (take_contains(s, h->all->of[i], h))
+			return -1;
 	if (h->n_first > GRAMMAR_STATES / 8 || h->min_items > GRAMMAR_STATES / 8 ||
 	    (h->max_items != SIZE_MAX && h->max_items > GRAMMAR_STATES / 8))
 		return schema_refuse(s, h->all->of[0], NULL, "expected counts of items up to %d",
@@ -90,9 +132,9 @@ int form_items(struct schema *s, struct form *h)
 		return -1;
 	for (size_t i = 0; i < h->all->n; i++) {
 		for (size_t k = 0; k < h->n_first; k++)
-			if (take_item(s, h->all->of[i], k, &h->first[k]))
+			if (take_item(s, h, h->all->of[i], k, &h->first[k]))
 				return -1;
-		if (take_item(s, h->all->of[i], h->n_first, &h->rest))
+		if (take_item(s, h, h->all->of[i], h->n_first, &h->rest))
 			return -1;
 	}
 	return 0;
@@ -169,30 +211,49 @@ static int take_names(struct schema *s, const cJSON *node, struct patterns *p)
 	return 0;
 }
 
+/* Of the node's own patterns those that have the name: the next after *k. */
+static bool next_pattern(const struct patterns *p, const cJSON *node, const char *name,
+                         unsigned bits, size_t *k)
+{
+	for (; *k < p->n; ++*k)
+		if (p->of[*k].node == node &&
+		    (name ? lang_takes(&p->of[*k].names, bytes_of(name)) : bits >> *k & 1))
+			return true;
+	return false;
+}
+
+static bool judges_member(const struct patterns *p, const cJSON *node, const char *name,
+                          unsigned bits)
+{
+	size_t k = 0;
+
+	return (name && json_get(json_get(node, "properties"), name)) ||
+	       json_get(node, "additionalProperties") || json_get(node, "unevaluatedProperties") ||
+	       next_pattern(p, node, name, bits, &k);
+}
+
 /* What holds for the member `name`; or, name NULL, for one of whose name the
  * bits say which patterns have it. */
 static int value_of(struct schema *s, const struct form *h, const struct patterns *p,
                     const char *name, unsigned bits, struct all *out)
 {
 	for (size_t i = 0; i < h->all->n; i++) {
-		const cJSON *node = h->all->of[i], *rest,
+		const cJSON *node = h->all->of[i], *rest = json_get(node, "additionalProperties"),
 			    *own = name ? json_get(json_get(node, "properties"), name) : NULL;
 		bool judged = own;
+		struct inner in = { .n = 0 };
 
 		if (own && (schema_check(s, own) || all_add(s, out, own)))
 			return -1;
-		for (size_t k = 0; k < p->n; k++) {
-			bool has = name ? lang_takes(&p->of[k].names, bytes_of(name)) :
-			                  bits >> k & 1;
-
-			if (p->of[k].node != node || !has)
-				continue;
+		for (size_t k = 0; next_pattern(p, node, name, bits, &k); k++) {
 			judged = true;
 			if (schema_check(s, p->of[k].value) || all_add(s, out, p->of[k].value))
 				return -1;
 		}
-		if (fallback(s, node, "additionalProperties", "unevaluatedProperties", &rest))
-			return -1;
+		if (!rest && (rest = json_get(node, "unevaluatedProperties")) && !judged)
+			gather(s, h->all, node, &in);
+		for (size_t k = 0; k < in.n; k++)
+			judged |= judges_member(p, in.node[k], name, bits);
 		if (!judged && rest && (schema_check(s, rest) || all_add(s, out, rest)))
 			return -1;
 	}

@@ -189,6 +189,38 @@ static int multiples(struct lang *out, uint32_t of, struct arena *m, struct err 
 	return rc;
 }
 
+/* But for those that are whole, however they are spelled. */
+static int no_whole(struct lang *l, struct arena *m, struct err *e)
+{
+	struct lang f;
+
+	return lang_pattern_whole(&f, "-?[0-9]+\\.[0-9]*[1-9][0-9]*", m, e) ||
+	                       lang_and(l, l, &f, m, e) ?
+	               -1 :
+	               0;
+}
+
+/* But for one number, however it is spelled. */
+static int no_number(struct lang *l, double v, struct buf *b, struct arena *m, struct err *e)
+{
+	struct decimal d;
+	struct lang f;
+
+	if (fabs(v) >= 1e63)
+		return 0; /* none so long is made */
+	decimal(&d, fabs(v));
+	buf_clear(b);
+	buf_printf(b, "%s%s", v < 0 ? "-" : v == 0 ? "-?" : "", d.whole);
+	if (d.part[0])
+		buf_printf(b, "\\.%s0*", d.part);
+	else
+		buf_printf(b, "(\\.0*)?");
+	return buf_check(b, e) || lang_pattern_whole(&f, (const char *)b->p, m, e) ||
+	                       lang_not(&f, &f, m, e) || lang_and(l, l, &f, m, e) ?
+	               -1 :
+	               0;
+}
+
 int number_lang(struct lang *out, const struct form *h, struct arena *m, struct err *e)
 {
 	struct buf b = { .ceiling = 1 << 20 };
@@ -206,6 +238,10 @@ int number_lang(struct lang *out, const struct form *h, struct arena *m, struct 
 		rc = bound_high(out, h->high, &b, m, e);
 	if (rc == 0 && h->multiple)
 		rc = multiples(&l, h->multiple, m, e) || lang_and(out, out, &l, m, e) ? -1 : 0;
+	if (rc == 0 && !(h->types & T_WHOLE))
+		rc = no_whole(out, m, e);
+	for (size_t i = 0; rc == 0 && i < h->n_without; i++)
+		rc = no_number(out, h->without[i], &b, m, e);
 	buf_release(&b);
 	return rc;
 }

@@ -19,7 +19,7 @@ static unsigned value_type(const cJSON *v)
 	                           T_OBJECT;
 }
 
-static bool value_equal(const cJSON *a, const cJSON *b)
+bool schema_equal(const cJSON *a, const cJSON *b)
 {
 	const cJSON *k, *other;
 
@@ -36,7 +36,7 @@ static bool value_equal(const cJSON *a, const cJSON *b)
 	{
 		if (cJSON_IsObject(a))
 			other = json_get(b, k->string);
-		if (!other || !value_equal(k, other))
+		if (!other || !schema_equal(k, other))
 			return false;
 		other = other->next;
 	}
@@ -50,9 +50,9 @@ static bool listed(const cJSON *node, const cJSON *v)
 
 	cJSON_ArrayForEach(k, list)
 	{
-		found |= value_equal(k, v);
+		found |= schema_equal(k, v);
 	}
-	return found && (!one || value_equal(one, v));
+	return found && (!one || schema_equal(one, v));
 }
 
 /* What can be told of a number or a string. */
@@ -82,6 +82,36 @@ static int scalar(struct schema *s, const cJSON *node, const cJSON *v)
 		return fabs(unit - round(unit)) < 1e-9 * (1 + fabs(unit));
 	}
 	return 1;
+}
+
+static int differ(const cJSON *v)
+{
+	for (const cJSON *a = v->child; a; a = a->next)
+		for (const cJSON *b = a->next; b; b = b->next)
+			if (schema_equal(a, b))
+				return 0;
+	return 1;
+}
+
+static int contained(struct schema *s, const cJSON *node, const cJSON *v)
+{
+	const cJSON *contains = json_get(node, "contains"), *k;
+	size_t min = 1, max = SIZE_MAX, n = 0;
+
+	if (!contains)
+		return 1;
+	if (schema_count(s, node, "minContains", &min) < 0 ||
+	    schema_count(s, node, "maxContains", &max) < 0)
+		return -1;
+	cJSON_ArrayForEach(k, v)
+	{
+		int holds = schema_value(s, contains, k);
+
+		if (holds < 0)
+			return -1;
+		n += (size_t)holds;
+	}
+	return n >= min && n <= max;
 }
 
 static int items(struct schema *s, const cJSON *node, const cJSON *v)
@@ -141,13 +171,19 @@ static int held(struct schema *s, const cJSON *node, const cJSON *v)
 {
 	static const char *const never[] = {
 		"patternProperties", "propertyNames", "unevaluatedProperties",
-		"unevaluatedItems",  "contains",      "uniqueItems"
+		"unevaluatedItems"
 	};
+	int holds;
 
 	for (size_t i = 0; i < sizeof never / sizeof *never; i++)
 		if (json_get(node, never[i]))
 			return schema_refuse(s, node, never[i], "not beside lists of values");
-	return cJSON_IsArray(v) ? items(s, node, v) : members(s, node, v);
+	if (!cJSON_IsArray(v))
+		return members(s, node, v);
+	if (cJSON_IsTrue(json_get(node, "uniqueItems")) && !differ(v))
+		return 0;
+	holds = contained(s, node, v);
+	return holds == 1 ? items(s, node, v) : holds;
 }
 
 /* Of how many branches the value is one; -1. */
@@ -167,11 +203,41 @@ static int count(struct schema *s, const cJSON *list, const cJSON *v)
 	return n;
 }
 
+/* Of the members that ask for others, and of a condition. */
+static int conditions(struct schema *s, const cJSON *node, const cJSON *v)
+{
+	static const char *const keys[] = { "dependentRequired", "dependentSchemas",
+		                            "dependencies" };
+	const cJSON *k, *name, *test = json_get(node, "if"), *then;
+	int holds = 1;
+
+	for (size_t i = 0; cJSON_IsObject(v) && i < 3; i++)
+		cJSON_ArrayForEach(k, json_get(node, keys[i]))
+		{
+			if (!json_get(v, k->string))
+				continue;
+			name = cJSON_IsArray(k) ? k->child : NULL;
+			for (; name; name = name->next)
+				if (!cJSON_IsString(name) || !json_get(v, name->valuestring))
+					return 0;
+			if (!cJSON_IsArray(k) && (holds = schema_value(s, k, v)) != 1)
+				return holds;
+		}
+	if (!test || (holds = schema_value(s, test, v)) < 0)
+		return test ? -1 : 1;
+	then = json_get(node, holds ? "then" : "else");
+	return then ? schema_value(s, then, v) : 1;
+}
+
 static int combined(struct schema *s, const cJSON *node, const cJSON *v)
 {
 	const cJSON *all = json_get(node, "allOf"), *any = json_get(node, "anyOf"),
-		    *one = json_get(node, "oneOf"), *to;
+		    *one = json_get(node, "oneOf"), *not = json_get(node, "not"), *to;
 	int n, holds = 1;
+
+	if (not && (holds = schema_value(s, not, v)) != 0)
+		return holds < 0 ? -1 : 0;
+	holds = 1;
 
 	if (json_get(node, "$ref") &&
 	    (!(to = schema_target(s, node)) || (holds = schema_value(s, to, v)) != 1))
@@ -208,6 +274,8 @@ int schema_value_but(struct schema *s, const cJSON *node, const cJSON *v)
 		holds = held(s, node, v);
 	if (holds == 1)
 		holds = combined(s, node, v);
+	if (holds == 1)
+		holds = conditions(s, node, v);
 	s->deep--;
 	return holds;
 }
