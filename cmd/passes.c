@@ -16,6 +16,7 @@ struct passes {
 	struct model *m;
 	struct kv_seq *seq[BENCH_BATCH];
 	struct model_work work[BENCH_BATCH];
+	struct ask ask[BENCH_BATCH];
 	size_t n_seqs;         /* open */
 	int32_t id[ROWS];
 	struct depth before;
@@ -94,7 +95,7 @@ static int prompt_run(void *arg, double *seconds, struct err *e)
 static int decode_run(void *arg, double *seconds, struct err *e)
 {
 	struct passes *p = arg;
-	const int32_t *ids;
+	const struct answer *best;
 	double begin;
 
 	if (settle(p, e))
@@ -105,10 +106,11 @@ static int decode_run(void *arg, double *seconds, struct err *e)
 			int32_t id = depth_id(&p->before);
 
 			p->work[k] = (struct model_work){ p->seq[k], 1, WANT_LAST };
+			p->ask[k] = (struct ask){ .what = ASK_BEST };
 			if (kv_append(p->seq[k], &id, 1, e))
 				return -1;
 		}
-		if (model_run_best(p->m, p->work, p->batch, &ids, e))
+		if (model_run_asked(p->m, p->work, p->batch, p->ask, &best, e))
 			return -1;
 	}
 	*seconds = cli_seconds() - begin;

@@ -86,7 +86,7 @@ static double time_step(struct record *r, size_t n, int32_t pos, bool ids)
 	const int32_t *list[1] = { pages };
 	struct step s = { .n_rows = n, .n_out = 1, .n_seqs = 1, .token = row_token, .pos = row_pos,
 	                  .seq = row_seq, .out = out_row, .pages = list, .n_pages = &n_pages,
-	                  .best = ids };
+	                  .ask = ids ? asks_of(1) : NULL };
 
 	out_row[0] = (int32_t)n - 1;
 	for (size_t i = 0; i < n; i++) {
@@ -103,7 +103,7 @@ static double time_streams(struct record *r, size_t n)
 	size_t sizes[STREAMS];
 	struct step s = { .n_rows = n, .n_out = n, .n_seqs = n, .token = row_token, .pos = row_pos,
 	                  .seq = row_seq, .out = out_row, .pages = list, .n_pages = sizes,
-	                  .best = true };
+	                  .ask = asks_of(n) };
 
 	for (size_t i = 0; i < n; i++) {
 		row_pos[i] = PAGE_POSITIONS + 1;
@@ -275,7 +275,7 @@ static struct record *model_record(const struct model *m, struct exec_kv *kv, si
 	op_norm_rms(r, last, last, m->norm, 1e-5f);
 	op_matmul(r, &(struct op_product){ logits, m->head, 0 }, 1, last, false);
 	record_result(r, logits);
-	record_best(r);
+	record_asks(r);
 	ck_assert_msg(record_end(r, &e) == 0, "%s", e.text);
 	return r;
 }

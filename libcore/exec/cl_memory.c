@@ -149,8 +149,21 @@ int device_rooms(struct opencl *d, size_t n_scratch, size_t n_table, size_t n_re
 	return 0;
 }
 
+int device_found(struct opencl *d, const size_t n_bytes[N_FOUND], struct err *e)
+{
+	if (device_idle(d, e) != 0)
+		return -1;
+	for (size_t i = 0; i < N_FOUND; i++)
+		if (room_grow(d, &d->found[i], &d->n_found[i], n_bytes[i], e) != 0)
+			return -1;
+	return pinned_grow(d, &d->back, d->n_found[FOUND_HEAD] + d->n_found[FOUND_FEW], e);
+}
+
 void device_rooms_close(struct opencl *d)
 {
+	for (size_t i = 0; i < N_FOUND; i++)
+		buffer_close(d, d->found[i]);
+	pinned_close(d, &d->back);
 	pinned_close(d, &d->stage);
 	pinned_close(d, &d->result);
 	buffer_close(d, d->scratch);

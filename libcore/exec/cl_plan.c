@@ -48,6 +48,9 @@ static int plan_table(struct record *r, struct cl_plan *p, struct err *e)
 	p->adapter_at = at;
 	if (r->n_adapters != INT32_MAX)
 		at += r->max_rows;
+	p->ask_at = at;
+	if (r->asks)
+		at += r->max_out * ASK_WORDS;
 	p->end_at = at;
 	return 0;
 }
@@ -137,7 +140,7 @@ void opencl_plan_end(struct record *r)
 			clReleaseMemObject(p->place[i]);
 	if (p) {
 		persist_end(r->x->device, &p->persist);
-		best_end(r->x->device, &p->best);
+		best_end(&p->best);
 	}
 	r->plan = NULL;
 }

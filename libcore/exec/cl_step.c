@@ -206,10 +206,12 @@ static void fill_table(int32_t *t, const struct record *r, const struct cl_plan 
 	memcpy(t + p->pos_at, s->pos, s->n_rows * sizeof *t);
 	if (s->n_out)
 		memcpy(t + p->out_at, s->out, s->n_out * sizeof *t);
-	if (p->adapter_at < p->end_at && s->adapter)
+	if (p->adapter_at < p->ask_at && s->adapter)
 		memcpy(t + p->adapter_at, s->adapter, s->n_rows * sizeof *t);
-	else if (p->adapter_at < p->end_at)
+	else if (p->adapter_at < p->ask_at)
 		memset(t + p->adapter_at, 0, s->n_rows * sizeof *t);
+	if (s->ask)
+		best_table(t + p->ask_at, s);
 	for (size_t i = 0; i < r->n_ropes; i++)
 		memcpy(t + p->angle_at[i], angles[i], s->n_rows * r->rope[i].dims * sizeof(float));
 	fill_pages(t, r, p, s);
@@ -276,23 +278,31 @@ static int run_persist(struct opencl *d, struct cl_plan *p, const struct live *l
 	return persist_run(d, &p->persist, e);
 }
 
-/* The result of n bytes, or the best ids, and behind it whether the groups have met. */
-static int read_result(struct opencl *d, const struct record *r, const struct cl_plan *p, size_t n,
-                       const cl_mem *ids, bool persist, bool *met, struct err *e)
+/* The result, or what was found of it, and beside it whether the groups have met. */
+static int read_result(struct record *r, const struct step *s, bool asked, bool persist, bool *met,
+                       struct err *e)
 {
-	cl_uint *flag = (cl_uint *)((char *)d->result.p + n);
+	struct opencl *d = r->x->device;
+	const struct cl_plan *p = r->plan;
+	size_t row = r->result->n * sizeof(float), n = s->n_out * row;
+	cl_uint *flag = (cl_uint *)((char *)d->result.p + r->max_out * row);
 	cl_int status = CL_SUCCESS;
 
 	*flag = 0;
 	if (persist)
 		status = clEnqueueReadBuffer(d->queue, p->persist.sync, CL_FALSE, sizeof *flag,
 		                             sizeof *flag, flag, 0, NULL, NULL);
-	if (!status)
-		status = clEnqueueReadBuffer(d->queue, ids ? *ids : d->scratch, CL_TRUE,
-		                             ids ? 0 : r->result->offset, n, d->result.p, 0, NULL, NULL);
-	d->x->n_waits++;
-	d->x->n_read += n + (persist ? sizeof *flag : 0);
-	d->busy = false;
+	d->x->n_read += persist ? sizeof *flag : 0;
+	if (asked && !status) {
+		if (best_read(r, s, e) != 0)
+			return -1;
+	} else if (!status) {
+		status = clEnqueueReadBuffer(d->queue, d->scratch, CL_TRUE, r->result->offset, n,
+		                             d->result.p, 0, NULL, NULL);
+		d->x->n_waits++;
+		d->x->n_read += n;
+		d->busy = false;
+	}
 	*met = *flag == 0;
 	return status ? cl_fail(e, status, "reading %s", r->result->name) : 0;
 }
@@ -313,22 +323,18 @@ static int start(struct record *r, const struct step *s, const float *const *ang
 	return write_table(d, words, e) != 0 || bind(d, r, p, e) != 0 ? -1 : 0;
 }
 
-/* The launches, or the one; then the best ids of what they gave, or all of it. */
+/* The launches, or the one; then what is asked of what they gave, or all of it. */
 static int run_and_read(struct record *r, const struct step *s, const struct live *live,
                         enum launch_when when, bool persist, bool *met, struct err *e)
 {
 	struct opencl *d = r->x->device;
 	struct cl_plan *p = r->plan;
-	bool best = s->best && best_here(r);
-	size_t n = s->n_out * (best ? sizeof *r->best : r->result->n * sizeof(float));
+	bool asked = s->ask && best_here(r);
 
 	if ((persist ? run_persist(d, p, live, e) : run_launches(d, p, live, when, e)) != 0 ||
-	    (best && best_run(r, s->n_out, e) != 0) ||
-	    read_result(d, r, p, n, best ? &p->best.ids : NULL, persist, met, e) != 0)
+	    (asked && best_run(r, s, e) != 0))
 		return -1;
-	if (best)
-		memcpy(r->best, d->result.p, n);
-	return 0;
+	return read_result(r, s, asked, persist, met, e);
 }
 
 int opencl_run(struct record *r, const struct step *s, const float *const *angles, struct err *e)

@@ -206,6 +206,17 @@ static inline struct step rows_of(size_t first, size_t n)
 	                      .pos = counting + first, .seq = zeros, .out = counting };
 }
 
+/* ---- what may be asked */
+static inline const struct ask *asks_of(size_t n)
+{
+	static struct ask ask[MAX_ROWS];
+
+	ck_assert_uint_le(n, MAX_ROWS);
+	for (size_t i = 0; i < n; i++)
+		ask[i] = (struct ask){ .what = ASK_BEST };
+	return ask;
+}
+
 static inline void compare(const float *got, const float *want, const float *bound, size_t n,
                     const char *what)
 {

@@ -12,6 +12,7 @@
 #ifndef CLM_EXEC_H
 #define CLM_EXEC_H
 
+#include "exec/ask.h"
 #include "exec/tap.h"
 #include "tensor/tensor.h"
 #include "util/buf.h"
@@ -124,13 +125,15 @@ struct step {
 	const int32_t *adapter;           /* [n_rows]: whose gains; NULL: 0 for all */
 	const int32_t *const *pages;      /* [g * n_seqs + s][pos / PAGE_POSITIONS] */
 	const size_t *n_pages;            /* [n_groups * n_seqs] */
-	bool best;                        /* of the result only the best ids are wanted */
+	const struct ask *ask;            /* [n_out], of a record of record_asks(); NULL: the result */
 };
 NEED int record_run(struct record *r, const struct step *s, struct err *e);
-/* The result of the last run, [n_out][n]; until the next run on this device. */
+/* The result of the last run, [n_out][n]; until the next run on this device. With step.ask only
+ * those rows are there that were asked for. */
 const float *record_output(const struct record *r);
-/* Of the last run, one with `best`, of a record of record_best(): the index of each output row's
- * largest value, the lowest on ties, -1 where none is above -inf. The result is then not there. */
-const int32_t *record_ids(const struct record *r);
+/* Of the last run, one with step.ask: [n_out]. A device may give the row all the same. */
+const struct answer *record_answers(const struct record *r);
+/* An output row of that run that was not asked for; the device is waited for once more. */
+NEED int record_row(struct record *r, size_t i, const float **row, struct err *e);
 
 #endif

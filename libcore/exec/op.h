@@ -147,7 +147,7 @@ void op_experts(struct record *r, const struct op_product *part, size_t n_parts,
 /* dst += sum over j of weight[j] * src[j] */
 void op_mix(struct record *r, struct slot *dst, struct slot *src, struct slot *chosen);
 void record_result(struct record *r, struct slot *s); /* an out slot: read after each run */
-void record_best(struct record *r);  /* steps may want the best ids of its rows in its place */
+void record_asks(struct record *r);  /* steps may ask of its rows in their place (ask.h) */
 NEED int record_end(struct record *r, struct err *e);
 
 #endif

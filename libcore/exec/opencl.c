@@ -287,7 +287,8 @@ const struct backend backend_opencl = {
 	.plan = opencl_plan,
 	.plan_end = opencl_plan_end,
 	.run = opencl_run,
-	.finds_best = best_here,
+	.answers = best_here,
+	.row = best_row,
 	.output = opencl_output,
 	.limit = opencl_limit,
 };

@@ -38,6 +38,8 @@ struct slab {
 };
 enum repack { REPACK_4, REPACK_8, REPACK_16, REPACK_SCALES, N_REPACKS };
 enum { N_RAW = 3 };
+enum found { FOUND_PART, FOUND_LANE, FOUND_BOUND, FOUND_N_LIST, FOUND_LIST, FOUND_MASS, FOUND_HEAD,
+             FOUND_FEW, N_FOUND };
 struct opencl {
 	struct exec *x;
 	cl_platform_id platform;
@@ -60,6 +62,9 @@ struct opencl {
 	size_t n_rooms;            /* counts the changes of either */
 	struct pinned stage;       /* the table as the host fills it */
 	struct pinned result;      /* of the last run */
+	cl_mem found[N_FOUND];     /* what is asked in place of a result, and found for it */
+	size_t n_found[N_FOUND];
+	struct pinned back;        /* what of that came back */
 	cl_mem probe;              /* what limits read; NULL before the first measure */
 	struct slab slab[MAX_SLABS];
 	cl_kernel repack[N_REPACKS];
@@ -88,6 +93,8 @@ NEED int buffer_read(struct opencl *d, cl_mem m, size_t at, void *p, size_t n_by
 /* Grows what all records share, in bytes. */
 NEED int device_rooms(struct opencl *d, size_t n_scratch, size_t n_table, size_t n_result,
                       struct err *e);
+/* Grows what is found, in bytes. */
+NEED int device_found(struct opencl *d, const size_t n_bytes[N_FOUND], struct err *e);
 void device_rooms_close(struct opencl *d);
 /* Waits until nothing reads the host's memory. */
 NEED int device_idle(struct opencl *d, struct err *e);
@@ -231,10 +238,10 @@ struct persist {
 	cl_uint met;               /* what the counter of the groups has come to */
 	bool half;                 /* slots between products hold f16 */
 };
-/* The best id of each output row (cl_best.c); no kernels: the host looks. */
+/* What is asked of output rows (cl_best.c); no kernels: the host looks. */
+enum { BEST_STAGES = 5, ASK_WORDS = 4 };
 struct best {
-	cl_kernel kernel[2];
-	cl_mem parts, ids;
+	cl_kernel kernel[BEST_STAGES];
 };
 struct cl_plan {
 	struct persist persist;
@@ -246,6 +253,7 @@ struct cl_plan {
 	 * word where its pages begin, then the pages */
 	size_t token_at, pos_at, out_at, row_pages_at, row_pages_step, *angle_at, end_at;
 	size_t adapter_at;         /* used where some op asks for adapters */
+	size_t ask_at;             /* what is asked of output rows, where it may be */
 	size_t run_at, run_rows;   /* where runs of at most so many rows of a sequence begin */
 	size_t part_at;            /* floats into the scratch: spans of attention */
 	size_t n_parts;            /* rows * heads * spans that have room there */
@@ -273,12 +281,18 @@ void persist_end(struct opencl *d, struct persist *o);
 NEED int persist_bind(struct opencl *d, struct persist *o, struct err *e);
 NEED int persist_run(struct opencl *d, struct persist *o, struct err *e);
 
-/* ---- cl_best.c: of a step's result only ids */
+/* ---- cl_best.c: what is asked of output rows */
 bool best_here(const struct record *r);
 /* Fills the plan's, where the device does it; dry: only asks for the program. */
 NEED int best_make(struct record *r, bool dry, struct err *e);
-void best_end(struct opencl *d, struct best *b);
-NEED int best_run(struct record *r, size_t n_out, struct err *e);
+void best_end(struct best *b);
+/* What the step asks, in ASK_WORDS a row of the step table. */
+void best_table(int32_t *t, const struct step *s);
+NEED int best_run(struct record *r, const struct step *s, struct err *e);
+/* Waits for what was found, and for the rows that are wanted whole. */
+NEED int best_read(struct record *r, const struct step *s, struct err *e);
+/* Brings one more row. */
+NEED int best_row(struct record *r, size_t i, struct err *e);
 
 /* ---- cl_plan.c: the step table's layout, and all that a record needs before
  * its first step */

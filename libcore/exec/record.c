@@ -105,9 +105,9 @@ struct slot *record_slot_out(struct record *r, const char *name, size_t n)
 	return new_slot(r, name, n, true);
 }
 
-void record_best(struct record *r)
+void record_asks(struct record *r)
 {
-	r->bests = true;
+	r->asks = true;
 }
 
 void record_result(struct record *r, struct slot *s)
@@ -232,14 +232,14 @@ static int plan_angles(struct record *r, struct err *e)
 	return 0;
 }
 
-static int plan_best(struct record *r, struct err *e)
+static int plan_answers(struct record *r, struct err *e)
 {
-	if (!r->bests)
+	if (!r->asks)
 		return 0;
 	if (!r->result || !r->result->out)
-		return err_set(e, ERR_MISUSE, "the best of a result that has no output rows");
-	r->best = arena_new(&r->arena, r->max_out, sizeof *r->best, e);
-	return r->best ? 0 : -1;
+		return err_set(e, ERR_MISUSE, "asks of a result that has no output rows");
+	r->answer = arena_new(&r->arena, r->max_out, sizeof *r->answer, e);
+	return r->answer ? 0 : -1;
 }
 
 int record_end(struct record *r, struct err *e)
@@ -248,7 +248,7 @@ int record_end(struct record *r, struct err *e)
 		*e = r->err;
 		return -1;
 	}
-	if (plan_slots(r, e) || plan_windows(r, e) || plan_angles(r, e) || plan_best(r, e) ||
+	if (plan_slots(r, e) || plan_windows(r, e) || plan_angles(r, e) || plan_answers(r, e) ||
 	    r->x->backend->plan(r, e))
 		return err_in(e, "planning a step of %zu rows", r->max_rows);
 	r->ended = true;
@@ -286,26 +286,53 @@ static int32_t best_of(const float *x, size_t n)
 	return from < n ? (int32_t)from : -1;
 }
 
+/* The host looks for the best itself; of what else is asked it gives the row. */
+static struct answer look(const struct ask *ask, const float *row, size_t n)
+{
+	struct answer a = { .row = row };
+
+	if (ask->what != ASK_BEST)
+		return a;
+	a.best = best_of(row, n);
+	a.max = a.best < 0 ? 0 : row[a.best];
+	a.row = NULL;
+	return a;
+}
+
+static bool device_answers(const struct record *r)
+{
+	return r->x->backend->answers && r->x->backend->answers(r);
+}
+
 int record_run(struct record *r, const struct step *s, struct err *e)
 {
 	if (!r->ended)
 		return err_set(e, ERR_MISUSE, "a record that has not ended cannot run");
 	if (step_check(r, s, e) != 0)
 		return -1;
-	if (s->best && !r->best)
-		return err_set(e, ERR_MISUSE, "a record that was not told of best ids has none");
+	if (s->ask && !r->answer)
+		return err_set(e, ERR_MISUSE, "a record that was not told of asks has no answers");
 	step_angles(r, s);
 	if (r->x->backend->run(r, s, r->angles, e) != 0)
 		return -1;
-	if (s->best && !(r->x->backend->finds_best && r->x->backend->finds_best(r)))
+	if (s->ask && !device_answers(r))
 		for (size_t i = 0; i < s->n_out; i++)
-			r->best[i] = best_of(record_output(r) + i * r->result->n, r->result->n);
+			r->answer[i] = look(&s->ask[i], record_output(r) + i * r->result->n,
+			                    r->result->n);
 	return 0;
 }
 
-const int32_t *record_ids(const struct record *r)
+const struct answer *record_answers(const struct record *r)
 {
-	return r->best;
+	return r->answer;
+}
+
+int record_row(struct record *r, size_t i, const float **row, struct err *e)
+{
+	if (device_answers(r) && r->x->backend->row(r, i, e) != 0)
+		return -1;
+	*row = record_output(r) + i * r->result->n;
+	return 0;
 }
 
 const float *record_output(const struct record *r)

@@ -55,8 +55,8 @@ struct record {
 	size_t n_ropes, room_ropes;
 	struct slot *result;
 	size_t max_rows, max_out;
-	bool bests;            /* steps may want the best ids alone */
-	int32_t *best;         /* [max_out], of the last such step */
+	bool asks;             /* steps may ask */
+	struct answer *answer; /* [max_out], of the last step that did */
 	size_t n_adapters;     /* adapters below this are known to every op_gain() */
 	size_t n_tokens;       /* ids below this are known to every op_embed() */
 	size_t n_positions;    /* ... and to op_embed_position() */
@@ -97,9 +97,10 @@ struct backend {
 	               void *keys, void *values, struct err *e);
 	int (*plan)(struct record *r, struct err *e);        /* choose rows, build, scratch */
 	void (*plan_end)(struct record *r);
-	/* A step that wants the best ids: the backend fills r->best and says so, or leaves a result. */
+	/* A step that asks: the backend fills r->answer and says so, or leaves a result. */
 	int (*run)(struct record *r, const struct step *s, const float *const *angles, struct err *e);
-	bool (*finds_best)(const struct record *r);          /* NULL: never */
+	bool (*answers)(const struct record *r);             /* NULL: never */
+	int (*row)(struct record *r, size_t i, struct err *e); /* ... then brings a row to the result */
 	const float *(*output)(const struct record *r);
 	int (*limit)(struct exec *x, enum limit what, double *value, struct err *e);
 };

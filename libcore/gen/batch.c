@@ -42,8 +42,7 @@ int batch_open(struct batch **out, struct model *m, const struct tokenizer *t,
 		goto fail;
 	}
 	if (sessions_open(&b->talk, m, t, o, ev, e) ||
-	    (o->draw_threads > 1 &&
-	     draws_open(&b->draws, o->draw_threads, b->max_sessions, b->talk.vocab, e)))
+	    outputs_open(&b->outputs, m, b->max_sessions, o->draw_threads, e))
 		goto fail;
 	*out = b;
 	return 0;
@@ -83,7 +82,7 @@ void batch_close(struct batch *b)
 	while (b->first)
 		retire(dequeue(b));
 	talk_close_masks(t);
-	draws_close(b->draws);
+	outputs_close(b->outputs);
 	sessions_close(t);
 	free(b->running);
 	free(b->worker);
@@ -244,51 +243,10 @@ static void end_prompts(struct batch *b)
 			session_end(b->running[i], END_LENGTH, NULL);
 }
 
-/* Where all who want logits take the best, only ids come back. */
-static bool greedy(const struct batch *b)
-{
-	for (size_t i = 0; i < b->n_work; i++)
-		if (b->work[i].want == WANT_ALL ||
-		    (b->work[i].want == WANT_LAST && !session_greedy(b->worker[i])))
-			return false;
-	return true;
-}
-
-static void take_outputs(struct batch *b, const int32_t *ids, const float *logits)
-{
-	size_t vocab = b->talk.vocab;
-
-	if (b->draws && logits)
-		draws_run(b->draws, b->worker, b->work, b->n_work, logits);
-	for (size_t i = 0, out = 0; i < b->n_work; i++) {
-		const struct model_work *w = &b->work[i];
-		float logprob;
-		int32_t id;
-
-		if (w->want == WANT_NONE)
-			continue;
-		if (b->worker[i]->cancelled)
-			;
-		else if (ids)
-			session_take_id(b->worker[i], ids[out], 0);
-		else if (w->want == WANT_ALL)
-			session_score(b->worker[i], kv_computed(w->seq) - w->n, w->n,
-			              logits + out * vocab);
-		else if (b->draws && draws_take(b->draws, i, &id, &logprob))
-			session_take_id(b->worker[i], id, logprob);
-		else
-			session_take(b->worker[i], logits + out * vocab);
-		out += w->want == WANT_ALL ? w->n : 1;
-	}
-}
-
 int batch_step(struct batch *b, struct err *e)
 {
 	double began = pace_clock(), took;
-	const float *logits = NULL;
-	const int32_t *ids = NULL;
 	size_t n_ran;
-	bool best;
 
 	sweep(b);
 	while (b->first && b->n_running < b->latency.limit)
@@ -296,14 +254,11 @@ int batch_step(struct batch *b, struct err *e)
 			break;
 	batch_plan(b);
 	n_ran = b->n_running;
-	best = greedy(b);
-	if (b->n_work && (best ? model_run_best(b->talk.model, b->work, b->n_work, &ids, e) :
-	                         model_run(b->talk.model, b->work, b->n_work, &logits, e))) {
+	if (b->n_work && outputs_run(b->outputs, b->worker, b->work, b->n_work, e)) {
 		for (size_t i = 0; i < b->n_work; i++)
 			kv_rewind(b->work[i].seq, kv_computed(b->work[i].seq));
 		return -1;
 	}
-	take_outputs(b, ids, logits);
 	end_prompts(b);
 	sweep(b);
 	took = pace_clock() - began;

@@ -3,8 +3,8 @@
 #ifndef CLM_GEN_BATCH_H
 #define CLM_GEN_BATCH_H
 
-#include "gen/draws.h"
 #include "gen/latency.h"
+#include "gen/outputs.h"
 #include "gen/pace.h"
 #include "gen/session.h"
 
@@ -23,7 +23,7 @@ struct batch {
 	bool closing, paced;
 	struct pace pace;
 	struct latency latency;
-	struct draws *draws;   /* NULL: sessions draw for themselves */
+	struct outputs *outputs;
 	size_t n_decoding;     /* rows of the pass */
 	struct pace_load load; /* what its prompts are */
 	size_t n_preempted;

@@ -49,6 +49,12 @@ int session_constrain(struct session *s, struct err *e)
 	return 0;
 }
 
+int session_allows(struct session *s, int32_t id, float logit, bool *out, struct err *e)
+{
+	*out = false;
+	return logit > -3.4e38f ? guard_allows(&s->guard, id, out, e) : 0;
+}
+
 /* 1 the best token will do, 0 a draw is needed, -1 an error. */
 int session_draw_allowed(struct session *s, const float *logits, int32_t *id, struct err *e)
 {
@@ -59,9 +65,9 @@ int session_draw_allowed(struct session *s, const float *logits, int32_t *id, st
 		return 0;
 	if (!s->r.logprobs && sampler_greedy(s->sampler)) {
 		*id = (int32_t)pick_best(logits, s->talk->vocab);
-		if (guard_allows(&s->guard, *id, &allowed, e))
+		if (session_allows(s, *id, logits[*id], &allowed, e))
 			return -1;
-		if (allowed && logits[*id] > -3.4e38f)
+		if (allowed)
 			return 1;
 	}
 	if (guard_bits(&s->guard, &bits, e))

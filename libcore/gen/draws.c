@@ -81,17 +81,15 @@ static bool apart(const struct session *s)
 	return !s->cancelled && !s->guard.mask && (s->r.logprobs <= 1 || s->r.plain_logprobs);
 }
 
-void draws_run(struct draws *d, struct session *const *worker, const struct model_work *work,
-               size_t n, const float *logits)
+void draws_run(struct draws *d, struct session *const *worker, const float *const *row, size_t n)
 {
-	size_t drawn = 0, out = 0;
+	size_t drawn = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		bool here = work[i].want == WANT_LAST && apart(worker[i]);
+		bool here = row[i] && apart(worker[i]);
 
-		d->draw[i] = (struct draw){ worker[i], here ? logits + out * d->vocab : NULL, 0, 0 };
+		d->draw[i] = (struct draw){ worker[i], here ? row[i] : NULL, 0, 0 };
 		drawn += here;
-		out += work[i].want == WANT_ALL ? work[i].n : work[i].want == WANT_LAST;
 	}
 	d->n = drawn * d->vocab >= WORTH_IT ? n : 0;
 	pool_for(d->pool, d->n, 1, draw_some, d);

@@ -13,11 +13,10 @@ struct draws;
 /* For at most `most` sessions a pass. */
 NEED int draws_open(struct draws **out, size_t threads, size_t most, size_t vocab, struct err *e);
 void draws_close(struct draws *d);
-/* Draws for those of the sessions that others' draws cannot disturb; logits
- * are of all outputs of the pass, in its order. */
-void draws_run(struct draws *d, struct session *const *worker, const struct model_work *work,
-               size_t n, const float *logits);
-/* The token of work i; false: it was left to its session. */
+/* Draws for those of the n sessions that have a row to draw from (not NULL) and
+ * that others' draws cannot disturb. */
+void draws_run(struct draws *d, struct session *const *worker, const float *const *row, size_t n);
+/* The token of the i-th; false: it was left to its session. */
 bool draws_take(const struct draws *d, size_t i, int32_t *id, float *logprob);
 
 #endif

@@ -9,7 +9,8 @@
 struct sampler_room {
 	size_t vocab;
 	float *logit; /* the processed copy, where there is one */
-	float *weight;
+	float *laid;     /* logits of what may be drawn */
+	uint64_t *block; /* their masses */
 	struct cand *cand;
 	uint32_t *seen;    /* the walk that counted this id last */
 	uint32_t *count;   /* and how often */

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { LANES = 32, STRIDE = 1024 };
+enum { LANES = 16, STRIDE = 1024 };
 
 /* ---- best */
 
@@ -48,100 +48,7 @@ size_t pick_best(const float *x, size_t n)
 	return 0;
 }
 
-/* ---- weights */
-
-#define INSIDE static inline __attribute__((always_inline))
-
-/* exp(x) of LANES values at most 0: x = k ln 2 + r, |r| <= ln 2 / 2, and the
- * series of exp(r) to degree 7; 0 below the normal numbers. NaN gives 0. */
-INSIDE void exp_block(float *w, const float *x)
-{
-	const float round = 0x1.8p23f; /* adding it leaves the integer in the low bits */
-	float t[LANES], r[LANES], p[LANES];
-	uint32_t k[LANES];
-
-	for (size_t j = 0; j < LANES; j++)
-		r[j] = x[j] > -87.0f ? x[j] : -87.0f;
-	for (size_t j = 0; j < LANES; j++)
-		t[j] = r[j] * 0x1.715476p+0f + round;
-	memcpy(k, t, sizeof k);
-	for (size_t j = 0; j < LANES; j++)
-		t[j] -= round;
-	for (size_t j = 0; j < LANES; j++)
-		r[j] = (r[j] - t[j] * 0x1.62e4p-1f) - t[j] * 0x1.7f7d1cp-20f;
-	for (size_t j = 0; j < LANES; j++) {
-		float q = 1.0f / 5040;
-
-		q = q * r[j] + 1.0f / 720;
-		q = q * r[j] + 1.0f / 120;
-		q = q * r[j] + 1.0f / 24;
-		q = q * r[j] + 1.0f / 6;
-		q = q * r[j] + 0.5f;
-		q = q * r[j] + 1.0f;
-		p[j] = q * r[j] + 1.0f;
-	}
-	for (size_t j = 0; j < LANES; j++)
-		k[j] = (k[j] + 127) << 23;
-	memcpy(t, k, sizeof t);
-	for (size_t j = 0; j < LANES; j++)
-		w[j] = x[j] > -87.0f ? p[j] * t[j] : 0.0f;
-}
-
-INSIDE double weights(float *w, const float *x, size_t n, float max, float scale)
-{
-	double sum[LANES] = { 0 }, all = 0;
-
-	for (size_t i = 0; i < n; i += LANES) {
-		size_t m = n - i < LANES ? n - i : LANES;
-		float in[LANES], out[LANES];
-
-		if (m == LANES) {
-			memcpy(in, x + i, sizeof in);
-		} else {
-			for (size_t j = 0; j < LANES; j++)
-				in[j] = j < m ? x[i + j] : -INFINITY;
-		}
-		for (size_t j = 0; j < LANES; j++)
-			in[j] = (in[j] - max) * scale;
-		exp_block(out, in);
-		for (size_t j = 0; j < LANES; j++)
-			sum[j] += (double)out[j];
-		if (m == LANES)
-			memcpy(w + i, out, sizeof out);
-		else
-			memcpy(w + i, out, m * sizeof *out);
-	}
-	for (size_t j = 0; j < LANES; j++)
-		all += sum[j];
-	return all;
-}
-
-/* Wider vectors where there are any: no product is fused with a sum, so their
- * bits are the same. */
-#ifdef __x86_64__
-__attribute__((target("avx512f"))) static double weights_64(float *w, const float *x, size_t n,
-                                                            float max, float scale)
-{
-	return weights(w, x, n, max, scale);
-}
-
-__attribute__((target("avx2"))) static double weights_32(float *w, const float *x, size_t n,
-                                                         float max, float scale)
-{
-	return weights(w, x, n, max, scale);
-}
-#endif
-
-double pick_weights(float *w, const float *x, size_t n, float max, float scale)
-{
-#ifdef __x86_64__
-	if (__builtin_cpu_supports("avx512f"))
-		return weights_64(w, x, n, max, scale);
-	if (__builtin_cpu_supports("avx2"))
-		return weights_32(w, x, n, max, scale);
-#endif
-	return weights(w, x, n, max, scale);
-}
+/* ---- sums */
 
 double pick_logsumexp(const float *x, size_t n)
 {
@@ -176,11 +83,11 @@ size_t pick_select(struct cand *c, size_t n, double mass, int by_count)
 {
 	size_t from = 0, to = n;
 	uint32_t chance = 1;
-	double above = 0;
+	uint64_t above = 0;
 
 	while (from < to) {
 		size_t at = from;
-		double part = 0;
+		uint64_t part = 0;
 		struct cand pivot;
 
 		chance = chance * 1664525u + 1013904223u;
@@ -188,14 +95,14 @@ size_t pick_select(struct cand *c, size_t n, double mass, int by_count)
 		pivot = c[to - 1];
 		for (size_t i = from; i + 1 < to; i++)
 			if (before(&c[i], &pivot)) {
-				part += by_count ? 1 : c[i].weight;
+				part += by_count ? 1 : c[i].mass;
 				swap(&c[i], &c[at++]);
 			}
 		swap(&c[at], &c[to - 1]);
-		if (above + part >= mass) {
+		if ((double)(above + part) >= mass) {
 			to = at;
 		} else {
-			above += part + (by_count ? 1 : pivot.weight);
+			above += part + (by_count ? 1 : pivot.mass);
 			from = at + 1;
 		}
 	}
@@ -231,28 +138,4 @@ void pick_sort_best(struct cand *c, size_t n)
 void pick_sort_id(struct cand *c, size_t n)
 {
 	sort(c, n, lower_id);
-}
-
-size_t pick_at(const float *w, size_t n, double at)
-{
-	double sum = 0;
-	size_t i = 0;
-
-	for (; i + LANES <= n; i += LANES) {
-		double part = 0;
-
-		for (size_t j = 0; j < LANES; j++)
-			part += w[i + j];
-		if (sum + part > at)
-			break;
-		sum += part;
-	}
-	for (; i < n; i++) {
-		sum += w[i];
-		if (sum > at)
-			return i;
-	}
-	while (i > 1 && !(w[i - 1] > 0))
-		i--;
-	return i - 1;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* pick.h - the numeric pieces of sampling: best, weights, selection.
+/* pick.h - the numeric pieces of sampling: best, sum, selection.
  *
  * All of them pass over a row of logits in fixed blocks, allocate nothing,
  * and take NaN for the least of all values. Private to gen/. */
@@ -12,15 +12,13 @@
 /* The index of the largest value, the lowest one on ties; 0 when there is no
  * number at all. n >= 1. */
 size_t pick_best(const float *x, size_t n);
-/* w[i] = exp((x[i] - max) * scale), 0 for NaN and -inf, to 2 ulp or so.
- * Gives the sum. x[i] <= max < inf. w may be x. */
-double pick_weights(float *w, const float *x, size_t n, float max, float scale);
 /* ln of the sum of exp(x[i]), in f64. */
 double pick_logsumexp(const float *x, size_t n);
 
 struct cand {
-	float logit, weight; /* weight: exp(logit - max), of temperature 1 */
+	float logit;
 	int32_t id;
+	uint64_t mass; /* of its logit, by util/mass.h at scale 1 */
 };
 /* Puts first those candidates of which the mass before them, by falling
  * logit and rising id, is less than `mass`; the rest follows in no order.
@@ -29,8 +27,5 @@ size_t pick_select(struct cand *c, size_t n, double mass, int by_count);
 /* For a few hundred at most. */
 void pick_sort_best(struct cand *c, size_t n); /* by falling logit, rising id */
 void pick_sort_id(struct cand *c, size_t n);
-/* The first index at which the sum of w up to it exceeds `at`; the last with
- * any weight if none does. */
-size_t pick_at(const float *w, size_t n, double at);
 
 #endif

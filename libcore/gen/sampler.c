@@ -5,20 +5,30 @@
  * penalties; log-probabilities of what that gives; then on un-tempered
  * values top-p, min-p, XTC and top-k; the temperature last. Penalties see
  * the whole history, prompt included. Temperature 0 takes the best token
- * that the processors leave, in one pass. */
+ * that the processors leave, in one pass.
+ *
+ * Probabilities are integers (util/mass.h), so that a device that draws, or
+ * gives the best alone and the sum of all, comes to the same token. */
 #include "gen/sampler.h"
 
+#include "gen/filters.h"
 #include "gen/penalties.h"
-#include "gen/pick.h"
-#include "gen/rng.h"
+#include "util/mass.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-	FEW = 256, /* candidates that are worth sorting */
-	NEAR = 8,  /* below the best logit: where top-p looks first */
+	NEAR = 2, FAR = 16, /* below the best logit: where top-p looks first and last */
+};
+
+/* Of what a draw was made. */
+struct told {
+	const float *row;      /* NULL: the few */
+	const struct few *few;
+	size_t n_few;
+	double lse;            /* ln of the sum of exponentials of all; NAN: not yet known */
 };
 
 struct sampler {
@@ -30,7 +40,7 @@ struct sampler {
 	struct rng rng;
 	struct sampler_room *room;
 	bool own_room;
-	const float *last; /* the logits of the last draw, processed or not */
+	struct told last;  /* logits processed or not */
 	const uint64_t *allowed; /* of the next draw; NULL: all */
 };
 
@@ -44,12 +54,14 @@ int sampler_room_open(struct sampler_room **out, size_t vocab, struct err *e)
 		return err_memory(e, sizeof *r);
 	r->vocab = vocab;
 	r->logit = calloc(vocab, sizeof *r->logit);
-	r->weight = calloc(vocab, sizeof *r->weight);
+	r->laid = calloc(vocab, sizeof *r->laid);
+	r->block = calloc(vocab / MASS_BLOCK + 1, sizeof *r->block);
 	r->cand = calloc(vocab, sizeof *r->cand);
 	r->seen = calloc(vocab, sizeof *r->seen);
 	r->count = calloc(vocab, sizeof *r->count);
 	r->distinct = calloc(vocab, sizeof *r->distinct);
-	if (!r->logit || !r->weight || !r->cand || !r->seen || !r->count || !r->distinct) {
+	if (!r->logit || !r->laid || !r->block || !r->cand || !r->seen || !r->count ||
+	    !r->distinct) {
 		sampler_room_close(r);
 		return err_memory(e, vocab * (sizeof(struct cand) + 20));
 	}
@@ -62,7 +74,8 @@ void sampler_room_close(struct sampler_room *r)
 	if (!r)
 		return;
 	free(r->logit);
-	free(r->weight);
+	free(r->laid);
+	free(r->block);
 	free(r->cand);
 	free(r->seen);
 	free(r->count);
@@ -112,191 +125,129 @@ static const float *process(struct sampler *s, const float *logits, const int32_
 	return l;
 }
 
-/* ---- filters: candidates in, fewer candidates out, un-tempered */
-
-struct cands {
-	struct cand *c;
-	size_t n;
-	float max;
-	double mass; /* of the whole vocabulary, in units of exp(max) */
-};
-
-static bool has_top_p(const struct request *r)
-{
-	return r->top_p > 0 && r->top_p < 1;
-}
-
-static bool has_min_p(const struct request *r)
-{
-	return r->min_p > 0;
-}
-
-static bool has_xtc(const struct request *r)
-{
-	return r->xtc_probability > 0;
-}
-
-static bool has_top_k(const struct request *r)
-{
-	return r->top_k > 0;
-}
-
-/* The fewest best whose mass reaches top_p, and all that tie with the last. */
-static void filter_top_p(struct sampler *s, struct cands *c)
-{
-	size_t kept = pick_select(c->c, c->n, s->r.top_p * c->mass, 0);
-	float least = INFINITY;
-
-	for (size_t i = 0; i < kept; i++)
-		least = c->c[i].logit < least ? c->c[i].logit : least;
-	for (size_t i = kept; i < c->n; i++)
-		if (c->c[i].logit == least)
-			c->c[kept++] = c->c[i];
-	c->n = kept;
-}
-
-static float min_p_floor(const struct sampler *s, float max)
-{
-	return max + (float)log(s->r.min_p);
-}
-
-/* Those with at least min_p times the best one's probability, and in any
- * case the min_keep best. */
-static void filter_min_p(struct sampler *s, struct cands *c)
-{
-	float floor = min_p_floor(s, c->max);
-	size_t keep = s->r.min_keep > 1 ? pick_select(c->c, c->n, (double)s->r.min_keep, 1) : 0;
-
-	for (size_t i = keep; i < c->n; i++)
-		if (!(c->c[i].logit < floor))
-			c->c[keep++] = c->c[i];
-	c->n = keep;
-}
-
-static bool is_exempt(const struct sampler *s, int32_t id)
-{
-	for (size_t i = 0; i < s->n_exempt; i++)
-		if (s->exempt[i] == id)
-			return true;
-	return false;
-}
-
-/* Exclude top choices: of the tokens above the threshold only the least
- * probable stays, with the given chance a step. */
-static void filter_xtc(struct sampler *s, struct cands *c)
-{
-	double mass = 0, least = INFINITY;
-	size_t kept = 0;
-
-	if (rng_uniform(&s->rng) > s->r.xtc_probability)
-		return;
-	for (size_t i = 0; i < c->n; i++)
-		mass += c->c[i].weight;
-	for (size_t i = 0; i < c->n; i++)
-		if (c->c[i].weight > s->r.xtc_threshold * mass && c->c[i].weight < least)
-			least = c->c[i].weight;
-	for (size_t i = 0; i < c->n; i++)
-		if (!(c->c[i].weight > least) || is_exempt(s, c->c[i].id))
-			c->c[kept++] = c->c[i];
-	c->n = kept;
-}
-
-static void filter_top_k(struct sampler *s, struct cands *c)
-{
-	if (s->r.top_k < c->n)
-		c->n = pick_select(c->c, c->n, (double)s->r.top_k, 1);
-}
-
-static const struct filter {
-	bool (*on)(const struct request *r);
-	void (*run)(struct sampler *s, struct cands *c);
-} filters[] = {
-	{ has_top_p, filter_top_p },
-	{ has_min_p, filter_min_p },
-	{ has_xtc, filter_xtc },
-	{ has_top_k, filter_top_k },
-};
-enum { N_FILTERS = sizeof filters / sizeof *filters };
-
 /* ---- the draw */
 
-/* The tokens at or above the floor; gives their mass. */
-static double gather_from(struct sampler *s, const float *l, float floor, struct cands *c)
+static float scale_of(const struct sampler *s)
 {
-	const float *weight = s->room->weight;
-	double mass = 0;
+	double scale = 1 / s->r.temp;
+
+	return (float)(scale < 1e30 ? scale : 1e30);
+}
+
+static uint32_t chance_of(struct rng *rng)
+{
+	return (uint32_t)(rng_uniform(rng) * 0x1p32f);
+}
+
+/* One of n logits. */
+static size_t draw_at(struct sampler *s, const float *l, size_t n, float max)
+{
+	float scale = scale_of(s);
+	uint64_t *block = s->room->block, mass = mass_sum(block, l, n, max, scale);
+
+	return mass_find(block, l, n, max, scale, mass_share(mass, chance_of(&s->rng)));
+}
+
+static void weigh(struct cand *c, size_t n, float max)
+{
+	enum { SOME = 64 };
+	float l[SOME];
+	uint64_t mass[SOME];
+
+	for (size_t i = 0; i < n; i += SOME) {
+		size_t m = n - i < SOME ? n - i : SOME;
+
+		for (size_t k = 0; k < m; k++)
+			l[k] = c[i + k].logit;
+		mass_each(mass, l, m, max, 1);
+		for (size_t k = 0; k < m; k++)
+			c[i + k].mass = mass[k];
+	}
+}
+
+/* The tokens at or above the floor; gives their mass where it is wanted. */
+static uint64_t gather_from(const struct sampler *s, const float *l, float floor, struct cands *c)
+{
+	uint64_t mass = 0;
 
 	c->n = 0;
 	for (size_t i = 0; i < s->room->vocab; i++)
-		if (l[i] >= floor && l[i] > -INFINITY) {
-			c->c[c->n++] = (struct cand){ l[i], weight[i], (int32_t)i };
-			mass += weight[i];
-		}
+		if (l[i] >= floor && l[i] > -INFINITY)
+			c->c[c->n++] = (struct cand){ l[i], (int32_t)i, 0 };
+	if (!filters_weigh(&s->r))
+		return 0;
+	weigh(c->c, c->n, c->max);
+	for (size_t i = 0; i < c->n; i++)
+		mass += c->c[i].mass;
 	return mass;
 }
 
 /* Every token that can be drawn, less what the first filter drops anyway:
  * most vocabularies have all of top-p's mass in a few tokens. */
-static void gather(struct sampler *s, const float *l, struct cands *c)
+static void gather(const struct sampler *s, const float *l, struct cands *c)
 {
-	struct sampler_room *room = s->room;
+	bool top_p = s->r.top_p > 0 && s->r.top_p < 1;
 
-	c->c = room->cand;
-	c->mass = pick_weights(room->weight, l, room->vocab, c->max, 1);
-	if (has_top_p(&s->r)) {
-		if (gather_from(s, l, c->max - NEAR, c) < s->r.top_p * c->mass)
-			gather_from(s, l, -INFINITY, c);
-	} else {
-		bool floor = has_min_p(&s->r) && s->r.min_keep <= 1;
-
-		gather_from(s, l, floor ? min_p_floor(s, c->max) : -INFINITY, c);
-	}
-}
-
-/* The draw itself: w gets the tempered weights of the logits, and may be they. */
-static size_t draw_at(struct sampler *s, float *w, const float *logits, size_t n, float max)
-{
-	double steep = 1 / s->r.temp;
-	double mass = pick_weights(w, logits, n, max, (float)(steep < 1e30 ? steep : 1e30));
-
-	return pick_at(w, n, rng_uniform(&s->rng) * mass);
+	c->c = s->room->cand;
+	if (filters_weigh(&s->r))
+		c->mass = mass_sum(NULL, l, s->room->vocab, c->max, 1);
+	for (float near = NEAR; top_p && near <= FAR; near *= 2)
+		if ((double)gather_from(s, l, c->max - near, c) >= s->r.top_p * (double)c->mass)
+			return;
+	gather_from(s, l, filters_floor(&s->r, c->max), c);
 }
 
 /* One of the candidates, in the order of their ids: few are sorted, many are
  * laid out over the vocabulary. */
 static int32_t draw_of(struct sampler *s, const struct cands *c)
 {
-	float *w = s->room->weight, max = -INFINITY;
+	float *l = s->room->laid, max = -INFINITY;
 
 	for (size_t i = 0; i < c->n; i++)
 		max = c->c[i].logit > max ? c->c[i].logit : max;
 	if (c->n > FEW) {
 		for (size_t i = 0; i < s->room->vocab; i++)
-			w[i] = -INFINITY;
+			l[i] = -INFINITY;
 		for (size_t i = 0; i < c->n; i++)
-			w[c->c[i].id] = c->c[i].logit;
-		return (int32_t)draw_at(s, w, w, s->room->vocab, max);
+			l[c->c[i].id] = c->c[i].logit;
+		return (int32_t)draw_at(s, l, s->room->vocab, max);
 	}
 	pick_sort_id(c->c, c->n);
 	for (size_t i = 0; i < c->n; i++)
-		w[i] = c->c[i].logit;
-	return c->c[draw_at(s, w, w, c->n, max)].id;
+		l[i] = c->c[i].logit;
+	return c->c[draw_at(s, l, c->n, max)].id;
+}
+
+static struct filtering filtering(struct sampler *s)
+{
+	return (struct filtering){ &s->r, &s->rng, s->exempt, s->n_exempt };
 }
 
 static int32_t draw(struct sampler *s, const float *l, float max)
 {
+	struct filtering f = filtering(s);
 	struct cands c = { .max = max };
-	bool any = false;
 
-	for (size_t i = 0; i < N_FILTERS; i++)
-		any |= filters[i].on(&s->r);
-	if (!any)
-		return (int32_t)draw_at(s, s->room->weight, l, s->room->vocab, max);
+	if (!filters_set(&s->r))
+		return (int32_t)draw_at(s, l, s->room->vocab, max);
 	gather(s, l, &c);
-	for (size_t i = 0; i < N_FILTERS; i++)
-		if (filters[i].on(&s->r))
-			filters[i].run(s, &c);
+	if (!filters_run(&f, &c))
+		return -1; /* all were there */
 	return draw_of(s, &c);
+}
+
+/* ln of the sum of exponentials of what the last draw was made of */
+static double lse_of(struct sampler *s)
+{
+	const float *row = s->last.row;
+	size_t n = s->room->vocab;
+	float max;
+
+	if (!isnan(s->last.lse))
+		return s->last.lse;
+	max = row[pick_best(row, n)];
+	s->last.lse = isfinite(max) ? mass_log(mass_sum(NULL, row, n, max, 1), max) : (double)max;
+	return s->last.lse;
 }
 
 int32_t sampler_draw(struct sampler *s, const float *logits, const int32_t *history,
@@ -306,14 +257,83 @@ int32_t sampler_draw(struct sampler *s, const float *logits, const int32_t *hist
 	size_t best = pick_best(l, s->room->vocab);
 	int32_t id = (int32_t)best;
 
-	s->last = s->r.plain_logprobs ? logits : l;
+	s->last = (struct told){ .row = s->r.plain_logprobs ? logits : l, .lse = NAN };
 	if (isnan(l[best]) || l[best] == -INFINITY)
 		return -1;
 	if (s->r.temp > 0 && isfinite(l[best]))
 		id = draw(s, l, l[best]);
 	if (logprob)
-		*logprob = (float)(s->last[id] - pick_logsumexp(s->last, s->room->vocab));
+		*logprob = (float)(s->last.row[id] - lse_of(s));
 	return id;
+}
+
+/* ---- by a device */
+
+void sampler_ask(const struct sampler *s, size_t n_top, struct ask *out)
+{
+	struct rng rng = s->rng; /* the draw that is yet to be made */
+	bool draws = s->r.temp > 0, filters = draws && filters_set(&s->r);
+
+	*out = (struct ask){ .what = ASK_BEST };
+	if (processes(s) || n_top > FEW) {
+		out->what = 0;
+		return;
+	}
+	if (filters || n_top)
+		out->what |= ASK_FEW;
+	if (!draws || filters)
+		return;
+	out->what |= ASK_DRAW;
+	out->scale = scale_of(s);
+	out->chance = chance_of(&rng);
+}
+
+/* What the filters leave of the few, and the draw; -1: others may be left too. */
+static int32_t draw_few(struct sampler *s, const struct answer *a)
+{
+	struct filtering f = filtering(s);
+	struct cands c = { .c = s->room->cand, .n = a->n_few, .max = a->max, .mass = a->mass,
+		           .more = a->n_few == FEW };
+	struct rng before = s->rng;
+
+	for (size_t i = 0; i < c.n; i++)
+		c.c[i] = (struct cand){ a->few[i].logit, a->few[i].id, 0 };
+	if (filters_weigh(&s->r))
+		weigh(c.c, c.n, c.max);
+	if (filters_run(&f, &c))
+		return draw_of(s, &c);
+	s->rng = before;
+	return -1;
+}
+
+static float logit_of(const struct answer *a, int32_t id)
+{
+	for (size_t i = 0; i < a->n_few; i++)
+		if (a->few[i].id == id)
+			return a->few[i].logit;
+	return a->logit;
+}
+
+bool sampler_take(struct sampler *s, const struct answer *a, int32_t *id, float *logprob)
+{
+	*id = a->best;
+	if (a->best < 0 || (!isfinite(a->max) && !logprob))
+		return true;
+	if (!isfinite(a->max))
+		return false;
+	if (s->r.temp > 0 && filters_set(&s->r)) {
+		*id = draw_few(s, a);
+		if (*id < 0)
+			return false;
+	} else if (s->r.temp > 0) {
+		chance_of(&s->rng);
+		*id = a->drawn;
+	}
+	s->last = (struct told){ .few = a->few, .n_few = a->n_few,
+		                 .lse = logprob ? mass_log(a->mass, a->max) : NAN };
+	if (logprob)
+		*logprob = (float)(logit_of(a, *id) - s->last.lse);
+	return true;
 }
 
 int32_t sampler_draw_in(struct sampler *s, struct sampler_room *room, const float *logits,
@@ -331,28 +351,29 @@ int32_t sampler_draw_in(struct sampler *s, struct sampler_room *room, const floa
 size_t sampler_top_of(struct sampler *s, const float *logits, size_t n, int32_t *id,
                       float *logprob)
 {
-	s->last = logits;
+	s->last = (struct told){ .row = logits, .lse = pick_logsumexp(logits, s->room->vocab) };
 	return sampler_top(s, n, id, logprob);
 }
 
 size_t sampler_top(struct sampler *s, size_t n, int32_t *id, float *logprob)
 {
-	struct sampler_room *room = s->room;
-	double lse;
+	const struct told *last = &s->last;
+	struct cand *c = s->room->cand;
+	size_t all = last->row ? s->room->vocab : last->n_few;
 
-	if (!s->last || !n)
+	if (!all || !n || (!last->row && !last->few))
 		return 0;
-	lse = pick_logsumexp(s->last, room->vocab);
-	for (size_t i = 0; i < room->vocab; i++)
-		room->cand[i] = (struct cand){ isnan(s->last[i]) ? -INFINITY : s->last[i], 0,
-			                       (int32_t)i };
-	n = pick_select(room->cand, room->vocab, (double)n, 1);
-	pick_sort_best(room->cand, n);
-	while (n && room->cand[n - 1].logit == -INFINITY)
+	for (size_t i = 0; i < all; i++)
+		c[i] = last->row ? (struct cand){ isnan(last->row[i]) ? -INFINITY : last->row[i],
+			                          (int32_t)i, 0 } :
+		                   (struct cand){ last->few[i].logit, last->few[i].id, 0 };
+	n = pick_select(c, all, (double)n, 1);
+	pick_sort_best(c, n);
+	while (n && c[n - 1].logit == -INFINITY)
 		n--; /* what cannot be has no place among them */
 	for (size_t i = 0; i < n; i++) {
-		id[i] = room->cand[i].id;
-		logprob[i] = (float)(room->cand[i].logit - lse);
+		id[i] = c[i].id;
+		logprob[i] = (float)(c[i].logit - lse_of(s));
 	}
 	return n;
 }

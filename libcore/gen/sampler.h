@@ -20,6 +20,12 @@ bool sampler_greedy(const struct sampler *s);
 NEED int sampler_open_in(struct sampler **out, const struct request *r, struct sampler_room *room,
                          const int32_t *exempt, size_t n_exempt, struct err *e);
 
+/* What a device must tell for the next draw, of which log-probabilities are
+ * wanted of the n_top best, the drawn one among them; 0: none. */
+void sampler_ask(const struct sampler *s, size_t n_top, struct ask *out);
+/* The token that sampler_draw() would give for the row. false: that is not
+ * certain, and nothing is drawn. The answer stays for sampler_top(). */
+bool sampler_take(struct sampler *s, const struct answer *a, int32_t *id, float *logprob);
 /* As sampler_draw(), in another room. */
 int32_t sampler_draw_in(struct sampler *s, struct sampler_room *room, const float *logits,
                         const int32_t *history, size_t n_history, float *logprob);

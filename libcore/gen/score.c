@@ -272,7 +272,7 @@ static int take_top(struct scorer *s, struct score_text *t, const float *row, st
 	if (!s->cand)
 		return err_memory(e, s->vocab * sizeof *s->cand);
 	for (size_t i = 0; i < s->vocab; i++)
-		s->cand[i] = (struct cand){ isnan(row[i]) ? -INFINITY : row[i], 1, (int32_t)i };
+		s->cand[i] = (struct cand){ isnan(row[i]) ? -INFINITY : row[i], (int32_t)i, 0 };
 	t->n_top = least(t->o.top, s->vocab);
 	if (t->n_top < s->vocab)
 		pick_select(s->cand, s->vocab, (double)t->n_top, 1);

@@ -325,9 +325,24 @@ void session_take(struct session *s, const float *logits)
 	session_take_id(s, id, logprob);
 }
 
-bool session_greedy(const struct session *s)
+void session_ask(const struct session *s, struct ask *out)
 {
-	return !s->r.logprobs && !s->guard.mask && sampler_greedy(s->sampler);
+	sampler_ask(s->sampler, s->r.logprobs, out);
+	if (s->guard.mask && out->what != ASK_BEST)
+		out->what = 0; /* what is allowed may be any */
+}
+
+bool session_settle(struct session *s, const struct answer *a, int32_t *id, float *logprob)
+{
+	bool allowed;
+	struct err e;
+
+	if (s->guard.mask) {
+		*id = a->best;
+		*logprob = 0;
+		return *id >= 0 && !session_allows(s, *id, a->max, &allowed, &e) && allowed;
+	}
+	return sampler_take(s->sampler, a, id, s->r.logprobs ? logprob : NULL);
 }
 
 void session_take_id(struct session *s, int32_t id, float logprob)

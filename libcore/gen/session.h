@@ -68,6 +68,8 @@ void session_close(struct session *s);
 /* ---- constrain.c: within the request's grammar, where it has one */
 void talk_close_masks(struct talk *t);
 NEED int session_constrain(struct session *s, struct err *e);
+/* Whether the best token, of this logit, may be taken as it is. */
+NEED int session_allows(struct session *s, int32_t id, float logit, bool *out, struct err *e);
 /* 1: *id, the best one, is allowed and taken as it is; 0: the sampler knows
  * what its next draw may give; -1. */
 NEED int session_draw_allowed(struct session *s, const float *logits, int32_t *id, struct err *e);
@@ -79,8 +81,10 @@ size_t session_pending(const struct session *s);
 /* Draws the next token from logits, gives the event, and ends the session
  * where it must. */
 void session_take(struct session *s, const float *logits);
-/* Whether it takes the best id, whatever else the logits say; and it is given. */
-bool session_greedy(const struct session *s);
+/* What its next token takes of them, and that token, where an answer to this settles it. */
+void session_ask(const struct session *s, struct ask *out);
+bool session_settle(struct session *s, const struct answer *a, int32_t *id, float *logprob);
+/* The token is this. */
 void session_take_id(struct session *s, int32_t id, float logprob);
 /* ---- places.c: of a prompt whose tokens are told */
 bool session_scores(const struct session *s);

@@ -82,7 +82,7 @@ static void head(struct pass *p, bool hidden)
 	if (c->final_softcap > 0)
 		op_scale(p->r, logits, 1, c->final_softcap);
 	record_result(p->r, logits);
-	record_best(p->r);
+	record_asks(p->r);
 }
 
 int forward_record(struct record **out, struct exec *x, struct exec_kv *kv, const struct config *c,

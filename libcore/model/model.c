@@ -21,6 +21,7 @@ struct model {
 	struct sides *sides; /* NULL: no adapters */
 	struct kv_pool *pool;
 	struct record *record[N_BUCKETS]; /* by rising row count */
+	struct record *ran;               /* the last one that gave outputs */
 	size_t rows[N_BUCKETS];
 	size_t n_buckets;
 	size_t max_rows, max_out, n_groups;
@@ -311,8 +312,8 @@ static void add_tables(struct model *m, const struct model_work *work, size_t n_
 			                                    &m->n_pages[g * n_work + i]);
 }
 
-static int run(struct model *m, const struct model_work *work, size_t n_work, bool best,
-               const struct record **ran, struct err *e)
+static int run(struct model *m, const struct model_work *work, size_t n_work,
+               const struct ask *ask, struct err *e)
 {
 	struct step s = { .token = m->token,
 		          .pos = m->pos,
@@ -321,7 +322,7 @@ static int run(struct model *m, const struct model_work *work, size_t n_work, bo
 		          .adapter = m->sides ? m->adapter : NULL,
 		          .pages = m->pages,
 		          .n_pages = m->n_pages,
-		          .best = best };
+		          .ask = ask };
 	size_t bucket = 0;
 
 	for (size_t i = 0; i < n_work; i++)
@@ -334,29 +335,30 @@ static int run(struct model *m, const struct model_work *work, size_t n_work, bo
 		return -1;
 	for (size_t i = 0; i < n_work; i++)
 		kv_done(work[i].seq, work[i].n);
-	*ran = s.n_out ? m->record[bucket] : NULL;
+	m->ran = s.n_out ? m->record[bucket] : NULL;
 	return 0;
 }
 
 int model_run(struct model *m, const struct model_work *work, size_t n_work, const float **logits,
               struct err *e)
 {
-	const struct record *r;
-
-	if (run(m, work, n_work, false, &r, e))
+	if (run(m, work, n_work, NULL, e))
 		return -1;
 	if (logits)
-		*logits = r ? record_output(r) : NULL;
+		*logits = m->ran ? record_output(m->ran) : NULL;
 	return 0;
 }
 
-int model_run_best(struct model *m, const struct model_work *work, size_t n_work,
-                   const int32_t **ids, struct err *e)
+int model_run_asked(struct model *m, const struct model_work *work, size_t n_work,
+                    const struct ask *ask, const struct answer **answers, struct err *e)
 {
-	const struct record *r;
-
-	if (run(m, work, n_work, true, &r, e))
+	if (run(m, work, n_work, ask, e))
 		return -1;
-	*ids = r ? record_ids(r) : NULL;
+	*answers = m->ran ? record_answers(m->ran) : NULL;
 	return 0;
+}
+
+int model_row(struct model *m, size_t i, const float **row, struct err *e)
+{
+	return record_row(m->ran, i, row, e);
 }

@@ -124,9 +124,11 @@ struct model_work {
  * in order, until the next run. On success the positions are computed (kv_done() was called). */
 NEED int model_run(struct model *m, const struct model_work *work, size_t n_work,
                    const float **logits, struct err *e);
-/* The same, for who only wants each output's best id, the lowest on ties, -1 where no logit is a
- * number: a device then gives these alone. Not for hidden states. */
-NEED int model_run_best(struct model *m, const struct model_work *work, size_t n_work,
-                        const int32_t **ids, struct err *e);
+/* The same, for who asks less than the row of each output (exec/ask.h): a device then gives that
+ * alone. Not for hidden states. */
+NEED int model_run_asked(struct model *m, const struct model_work *work, size_t n_work,
+                         const struct ask *ask, const struct answer **answers, struct err *e);
+/* A row of that run all the same. */
+NEED int model_row(struct model *m, size_t i, const float **row, struct err *e);
 
 #endif

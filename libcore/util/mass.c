@@ -1,99 +1,83 @@
 /* SPDX-License-Identifier: MIT */
 /* mass.c - exponentials as integers
  *
- * Inner loops run over LANES values, the form that compilers turn into vector
- * code without being asked; no product is fused with a sum, here or on a
- * device, so that the bits are the same. */
+ * No product is fused with a sum, here or on a device, so that the bits are
+ * the same whatever the vectors. */
 #include "util/mass.h"
 
 #include <math.h>
 #include <string.h>
 
-/* A mass as two 32-bit parts: what vectors of any kind can make and add up */
-enum { LANES = 16, HIGH_BITS = 20, LOW_BITS = MASS_BITS - HIGH_BITS };
+enum { LANES = 16 };
+/* A mass in two parts of 32 bits: what vectors of any kind can make and add up. */
+enum { HIGH_BITS = 20, LOW_BITS = MASS_BITS - HIGH_BITS };
 
-#define INLINE static inline __attribute__((always_inline))
+typedef float floats __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t ints __attribute__((vector_size(LANES * sizeof(int32_t))));
+#define INSIDE static inline __attribute__((always_inline))
 
-/* exp(x) of LANES values at most 0: x = k ln 2 + r, |r| <= ln 2 / 2, and the
- * series of exp(r) to degree 7; 0 below the normal numbers. NaN gives 0. */
-INLINE void exp_lanes(float *w, const float *x)
+/* exp((x - max) * scale), that of at most 0: it is k ln 2 + r, |r| <= ln 2 / 2,
+ * and the series of exp(r) to degree 7; 0 below the normal numbers. NaN gives 0. */
+INSIDE void add_masses(ints *high, ints *low, const float *from, float max, float scale)
 {
 	const float round = 0x1.8p23f; /* adding it leaves the integer in the low bits */
-	float t[LANES], r[LANES], p[LANES];
-	uint32_t k[LANES];
+	floats x, r, t, p;
+	ints k, kept, h;
 
-	for (size_t j = 0; j < LANES; j++)
-		r[j] = x[j] > -87.0f ? x[j] : -87.0f;
-	for (size_t j = 0; j < LANES; j++)
-		t[j] = r[j] * 0x1.715476p+0f + round;
-	memcpy(k, t, sizeof k);
-	for (size_t j = 0; j < LANES; j++)
-		t[j] -= round;
-	for (size_t j = 0; j < LANES; j++)
-		r[j] = (r[j] - t[j] * 0x1.62e4p-1f) - t[j] * 0x1.7f7d1cp-20f;
-	for (size_t j = 0; j < LANES; j++) {
-		float q = 1.0f / 5040;
-
-		q = q * r[j] + 1.0f / 720;
-		q = q * r[j] + 1.0f / 120;
-		q = q * r[j] + 1.0f / 24;
-		q = q * r[j] + 1.0f / 6;
-		q = q * r[j] + 0.5f;
-		q = q * r[j] + 1.0f;
-		p[j] = q * r[j] + 1.0f;
-	}
-	for (size_t j = 0; j < LANES; j++)
-		k[j] = (k[j] + 127) << 23;
-	memcpy(t, k, sizeof t);
-	for (size_t j = 0; j < LANES; j++)
-		w[j] = x[j] > -87.0f ? p[j] * t[j] : 0.0f;
+	memcpy(&x, from, sizeof x);
+	x = (x - max) * scale;
+	kept = x > -87.0f;
+	r = (floats)(((ints)x & kept) | ((ints)((floats){ 0 } - 87.0f) & ~kept));
+	t = r * 0x1.715476p+0f + round;
+	k = (ints)t;
+	t -= round;
+	r = (r - t * 0x1.62e4p-1f) - t * 0x1.7f7d1cp-20f;
+	p = r * (1.0f / 5040) + 1.0f / 720;
+	p = p * r + 1.0f / 120;
+	p = p * r + 1.0f / 24;
+	p = p * r + 1.0f / 6;
+	p = p * r + 0.5f;
+	p = p * r + 1.0f;
+	p = p * r + 1.0f;
+	k = (k + 127) << 23;
+	p = (floats)((ints)(p * (floats)k) & kept) * (float)(1 << HIGH_BITS);
+	h = __builtin_convertvector(p, ints);
+	*high += h;
+	p = (p - __builtin_convertvector(h, floats)) * (float)(1 << LOW_BITS);
+	*low += __builtin_convertvector(p, ints);
 }
 
-INLINE void mass_lanes(int32_t *high, int32_t *low, const float *x, float max, float scale)
+/* Fewer than LANES, and then nothing. */
+INSIDE void fill_up(float *out, const float *x, size_t n)
 {
-	float w[LANES];
-
 	for (size_t j = 0; j < LANES; j++)
-		w[j] = (x[j] - max) * scale;
-	exp_lanes(w, w);
-	for (size_t j = 0; j < LANES; j++) {
-		float v = w[j] * (float)(1 << HIGH_BITS);
-
-		high[j] = (int32_t)v;
-		low[j] = (int32_t)((v - (float)high[j]) * (float)(1 << LOW_BITS));
-	}
+		out[j] = j < n ? x[j] : -INFINITY;
 }
 
-INLINE uint64_t sum_block(const float *x, size_t n, float max, float scale)
+INSIDE uint64_t whole(int32_t high, int32_t low)
 {
-	int32_t high[LANES] = { 0 }, low[LANES] = { 0 }, h[LANES], l[LANES];
+	return ((uint64_t)high << LOW_BITS) + (uint64_t)low;
+}
+
+INSIDE uint64_t sum_block(const float *x, size_t n, float max, float scale)
+{
+	ints high = { 0 }, low = { 0 };
 	uint64_t sum = 0;
+	float rest[LANES];
 	size_t i = 0;
 
-	for (; i + LANES <= n; i += LANES) {
-		mass_lanes(h, l, x + i, max, scale);
-		for (size_t j = 0; j < LANES; j++)
-			high[j] += h[j];
-		for (size_t j = 0; j < LANES; j++)
-			low[j] += l[j];
-	}
+	for (; i + LANES <= n; i += LANES)
+		add_masses(&high, &low, x + i, max, scale);
 	if (i < n) {
-		float rest[LANES];
-
-		for (size_t j = 0; j < LANES; j++)
-			rest[j] = i + j < n ? x[i + j] : -INFINITY;
-		mass_lanes(h, l, rest, max, scale);
-		for (size_t j = 0; j < LANES; j++)
-			high[j] += h[j];
-		for (size_t j = 0; j < LANES; j++)
-			low[j] += l[j];
+		fill_up(rest, x + i, n - i);
+		add_masses(&high, &low, rest, max, scale);
 	}
 	for (size_t j = 0; j < LANES; j++)
-		sum += ((uint64_t)high[j] << LOW_BITS) + (uint64_t)low[j];
+		sum += whole(high[j], low[j]);
 	return sum;
 }
 
-INLINE uint64_t sum_blocks(uint64_t *block, const float *x, size_t n, float max, float scale)
+INSIDE uint64_t sum_blocks(uint64_t *block, const float *x, size_t n, float max, float scale)
 {
 	uint64_t sum = 0;
 
@@ -107,9 +91,16 @@ INLINE uint64_t sum_blocks(uint64_t *block, const float *x, size_t n, float max,
 	return sum;
 }
 
-#if defined __x86_64__
-__attribute__((target("avx2"))) static uint64_t
-sum_wide(uint64_t *block, const float *x, size_t n, float max, float scale)
+/* Wider vectors where there are any. */
+#ifdef __x86_64__
+__attribute__((target("avx512f"))) static uint64_t sum_64(uint64_t *block, const float *x, size_t n,
+                                                          float max, float scale)
+{
+	return sum_blocks(block, x, n, max, scale);
+}
+
+__attribute__((target("avx2"))) static uint64_t sum_32(uint64_t *block, const float *x, size_t n,
+                                                       float max, float scale)
 {
 	return sum_blocks(block, x, n, max, scale);
 }
@@ -117,26 +108,27 @@ sum_wide(uint64_t *block, const float *x, size_t n, float max, float scale)
 
 uint64_t mass_sum(uint64_t *block, const float *x, size_t n, float max, float scale)
 {
-#if defined __x86_64__
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx512f"))
+		return sum_64(block, x, n, max, scale);
 	if (__builtin_cpu_supports("avx2"))
-		return sum_wide(block, x, n, max, scale);
+		return sum_32(block, x, n, max, scale);
 #endif
 	return sum_blocks(block, x, n, max, scale);
 }
 
 void mass_each(uint64_t *mass, const float *x, size_t n, float max, float scale)
 {
-	int32_t high[LANES], low[LANES];
 	float in[LANES];
 
 	for (size_t i = 0; i < n; i += LANES) {
 		size_t m = n - i < LANES ? n - i : LANES;
+		ints high = { 0 }, low = { 0 };
 
-		for (size_t j = 0; j < LANES; j++)
-			in[j] = j < m ? x[i + j] : -INFINITY;
-		mass_lanes(high, low, in, max, scale);
+		fill_up(in, x + i, m);
+		add_masses(&high, &low, in, max, scale);
 		for (size_t j = 0; j < m; j++)
-			mass[i + j] = ((uint64_t)high[j] << LOW_BITS) + (uint64_t)low[j];
+			mass[i + j] = whole(high[j], low[j]);
 	}
 }
 
