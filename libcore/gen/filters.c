@@ -145,9 +145,35 @@ bool filters_weigh(const struct request *r)
 	return any;
 }
 
-float filters_floor(const struct request *r, float max)
+/* The top_k-th of the largest of each few: no fewer logits are as large. */
+static float top_k_floor(const struct request *r, const float *logit, size_t n, struct cand *room)
 {
-	return has_min_p(r) && !has_top_p(r) && r->min_keep <= 1 ? min_p_floor(r, max) : -INFINITY;
+	enum { SOME = 16 };
+
+	if (r->top_k * 4 > n / SOME || r->min_keep > r->top_k)
+		return -INFINITY;
+	for (size_t i = 0; i < n / SOME; i++) {
+		float most = -INFINITY;
+
+		for (size_t k = i * SOME; k < (i + 1) * SOME; k++)
+			most = logit[k] > most ? logit[k] : most;
+		room[i] = (struct cand){ most, (int32_t)i, 0 };
+	}
+	return least_of(room, pick_select(room, n / SOME, (double)r->top_k, 1));
+}
+
+float filters_floor(const struct request *r, const float *logit, size_t n, float max,
+                    struct cand *room)
+{
+	float floor = -INFINITY;
+
+	if (filters_weigh(r))
+		return floor;
+	if (has_min_p(r) && r->min_keep <= 1)
+		floor = min_p_floor(r, max);
+	if (has_top_k(r))
+		floor = fmaxf(floor, top_k_floor(r, logit, n, room));
+	return floor;
 }
 
 bool filters_run(const struct filtering *f, struct cands *c)

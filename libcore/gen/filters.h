@@ -25,8 +25,10 @@ struct filtering {
 bool filters_set(const struct request *r);
 /* Whether they read masses. */
 bool filters_weigh(const struct request *r);
-/* Logits below this are dropped in any case. */
-float filters_floor(const struct request *r, float max);
+/* Of the n logits of a vocabulary those below this are dropped in any case, and without a look at
+ * their mass. room: [n] */
+float filters_floor(const struct request *r, const float *logit, size_t n, float max,
+                    struct cand *room);
 /* Leaves those that may be drawn; false: that depends on others. */
 bool filters_run(const struct filtering *f, struct cands *c);
 

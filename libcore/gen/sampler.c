@@ -169,11 +169,13 @@ static void weigh(struct cand *c, size_t n, float max)
 static uint64_t gather_from(const struct sampler *s, const float *l, float floor, struct cands *c)
 {
 	uint64_t mass = 0;
+	size_t n = 0;
 
-	c->n = 0;
-	for (size_t i = 0; i < s->room->vocab; i++)
-		if (l[i] >= floor && l[i] > -INFINITY)
-			c->c[c->n++] = (struct cand){ l[i], (int32_t)i, 0 };
+	for (size_t i = 0; i < s->room->vocab; i++) { /* without a branch that would be guessed */
+		c->c[n] = (struct cand){ l[i], (int32_t)i, 0 };
+		n += l[i] >= floor && l[i] > -INFINITY;
+	}
+	c->n = n;
 	if (!filters_weigh(&s->r))
 		return 0;
 	weigh(c->c, c->n, c->max);
@@ -194,7 +196,7 @@ static void gather(const struct sampler *s, const float *l, struct cands *c)
 	for (float near = NEAR; top_p && near <= FAR; near *= 2)
 		if ((double)gather_from(s, l, c->max - near, c) >= s->r.top_p * (double)c->mass)
 			return;
-	gather_from(s, l, filters_floor(&s->r, c->max), c);
+	gather_from(s, l, filters_floor(&s->r, l, s->room->vocab, c->max, c->c), c);
 }
 
 /* One of the candidates, in the order of their ids: few are sorted, many are
