@@ -17,7 +17,7 @@ enum { ANY, ROW, BEFORE, OUT };
 enum { UNIT = 1024, EXACT = 8, SOON = 4, STALE = 64, FEW = 4, MANY = 16, FIT_MOST = 1 << 20 };
 /* aim: times of a pass alone that one with prompts may take; least: of one with
  * the smallest piece, where that is more. */
-static const double aim = 1.7, least = 1.25;
+static const double aim = 1.6, least = 1.25;
 /* Of what a pass takes, and what costs walk in one. */
 static const double noise = 0.1, walk = 0.01;
 
