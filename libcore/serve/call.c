@@ -137,6 +137,7 @@ void call_close(struct call *c)
 		c->release_own(c->own);
 	free(c->name);
 	buf_release(&c->out);
+	buf_release(&c->head);
 	request_release(&c->r);
 	cJSON_Delete(c->body);
 	exchange_drop(c->x);

@@ -90,6 +90,7 @@ struct call {
 	struct choice *choice;     /* [n_prompts * n] */
 	size_t n_choices, n_ended;
 	struct buf out;
+	struct buf head;           /* what each event of a stream begins with, once it is told */
 	struct fault fault;        /* status 0: none */
 	double came, admitted, first, done, last_token;
 	_Atomic bool cancelled;

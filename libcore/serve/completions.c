@@ -15,11 +15,7 @@ static const struct param own[] = { { "max_tokens", "max_tokens", 0, 0 } };
 
 static void head(struct call *c)
 {
-	buf_printf(&c->out, "{\"id\":\"cmpl-%s\",\"object\":\"text_completion\",\"created\":%lld,"
-	           "\"model\":",
-	           c->id, (long long)c->created);
-	json_add_string(&c->out, bytes_of(c->name));
-	openai_fingerprint(c);
+	openai_head(c, "cmpl", "text_completion");
 }
 
 static size_t points(struct bytes b)

@@ -9,10 +9,20 @@ const char *openai_reason(enum end_reason r)
 	return r == END_STOP ? "stop" : "length";
 }
 
-void openai_fingerprint(struct call *c)
+void openai_head(struct call *c, const char *prefix, const char *object)
 {
-	buf_printf(&c->out, ",\"system_fingerprint\":\"clm-%s-%.8s\"",
-	           c->x->serve->o.version ? c->x->serve->o.version : "0", c->model->m.facts.digest);
+	struct buf *b = &c->head;
+
+	if (!b->n) {
+		buf_printf(b, "{\"id\":\"%s-%s\",\"object\":\"%s\",\"created\":%lld,\"model\":",
+		           prefix, c->id, object, (long long)c->created);
+		json_add_string(b, bytes_of(c->name));
+		buf_printf(b, ",\"system_fingerprint\":\"clm-%s-%.8s\"",
+		           c->x->serve->o.version ? c->x->serve->o.version : "0",
+		           c->model->m.facts.digest);
+	}
+	buf_add(&c->out, b->p, b->n);
+	c->out.failed |= b->failed;
 }
 
 void openai_usage(struct call *c)

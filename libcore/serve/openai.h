@@ -6,7 +6,8 @@
 #include "serve/call.h"
 
 const char *openai_reason(enum end_reason r);
-void openai_fingerprint(struct call *c); /* ,"system_fingerprint":"..." */
+/* What each object of an answer begins with, up to its choices: {"id":"...", ... */
+void openai_head(struct call *c, const char *prefix, const char *object);
 void openai_usage(struct call *c);       /* the object */
 void openai_timings(struct call *c);     /* ,"timings":{...} */
 void openai_logprob(struct buf *b, double logprob); /* NaN: null */

@@ -22,10 +22,7 @@ static const char *reason(const struct choice *k)
 
 static void head(struct call *c, const char *object)
 {
-	buf_printf(&c->out, "{\"id\":\"chatcmpl-%s\",\"object\":\"%s\",\"created\":%lld,\"model\":",
-	           c->id, object, (long long)c->created);
-	json_add_string(&c->out, bytes_of(c->name));
-	openai_fingerprint(c);
+	openai_head(c, "chatcmpl", object);
 	buf_add_text(&c->out, ",\"choices\":[");
 }
 

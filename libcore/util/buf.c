@@ -90,21 +90,35 @@ int buf_add_zeros(struct buf *b, size_t n)
 	return 0;
 }
 
+/* Bytes more, with the NUL, that need no more memory. */
+static size_t spare(const struct buf *b)
+{
+	size_t room = b->ceiling && b->ceiling < b->room ? b->ceiling + 1 : b->room;
+
+	return b->p && !b->failed ? room - b->n : 0;
+}
+
 int buf_printf(struct buf *b, const char *fmt, ...)
 {
+	size_t room = spare(b);
 	va_list args, again;
 	int n, rc = -1;
 
 	va_start(args, fmt);
 	va_copy(again, args);
-	n = vsnprintf(NULL, 0, fmt, args);
-	if (n < 0)
+	n = vsnprintf(room ? (char *)b->p + b->n : NULL, room, fmt, args);
+	if (n < 0) {
 		b->failed = true;
-	else if (grow(b, (size_t)n) == 0) {
+	} else if ((size_t)n < room) {
+		rc = 0;
+	} else if (grow(b, (size_t)n) == 0) {
 		vsnprintf((char *)b->p + b->n, (size_t)n + 1, fmt, again);
-		b->n += (size_t)n;
 		rc = 0;
 	}
+	if (rc == 0)
+		b->n += (size_t)n;
+	else if (room)
+		b->p[b->n] = '\0';
 	va_end(again);
 	va_end(args);
 	return rc;

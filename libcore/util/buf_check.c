@@ -49,6 +49,10 @@ START_TEST(past_the_ceiling_it_stays_as_it_was)
 	buf_clear(&b);
 	ck_assert_int_eq(buf_printf(&b, "%s", "abcde"), -1);
 	ck_assert_str_eq((char *)b.p, "");
+	buf_clear(&b);
+	ck_assert_int_eq(buf_printf(&b, "%d", 1234), 0);
+	ck_assert_int_eq(buf_printf(&b, "%d", 5), -1);
+	ck_assert_str_eq((char *)b.p, "1234");
 	buf_release(&b);
 }
 END_TEST
