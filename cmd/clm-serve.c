@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "limits.h"
 #include "serving.h"
 #include "status.h"
 
@@ -23,8 +24,9 @@ struct args {
 	bool any_model, registry, admin, status;
 	int log_format;
 	const char *metrics_alias;
-	size_t batch, chunk, context, cache_tokens, memory, keep_alive, queue, connections, drain;
+	size_t batch, chunk, context, cache_tokens, memory, keep_alive, drain;
 	size_t target_latency;
+	struct serve_limits limits;
 };
 #define AT(member) offsetof(struct args, member)
 
@@ -55,8 +57,6 @@ static const struct cli_option sockets[] = {
 	  .help = "a further name of this server; may be repeated" },
 	{ 0, "allow-origin", "ORIGIN", CLI_TEXTS, AT(origins),
 	  .help = "pages from there may ask; may be repeated" },
-	{ 0, "connections", "N", CLI_SIZE, AT(connections), .min = 1, .max = 65536,
-	  .help = "connections at once (512)" },
 };
 static const struct cli_option operation[] = {
 	{ 0, "status", NULL, CLI_FLAG, AT(status), .once = true,
@@ -71,7 +71,7 @@ static const struct cli_option operation[] = {
 static const struct cli_option memory[] = {
 	{ 0, "batch", "N", CLI_SIZE, AT(batch), .env = true, .min = 1, .max = 4096,
 	  .help = "requests that run at once (64)" },
-	{ 0, "queue", "N", CLI_SIZE, AT(queue), .env = true, .min = 1, .max = 1 << 20,
+	{ 0, "queue", "N", CLI_SIZE, AT(limits.queue), .env = true, .min = 1, .max = 1 << 20,
 	  .help = "requests that may wait (512)" },
 	{ 0, "chunk", "N", CLI_SIZE, AT(chunk), .env = true, .min = 1, .max = 65536,
 	  .help = "tokens of prompts computed in one pass (512)" },
@@ -90,6 +90,7 @@ static const struct cli_option memory[] = {
 static const struct cli_group groups[] = {
 	{ .title = "Models", .option = models, .n = N(models) },
 	{ .title = "Sockets", .option = sockets, .n = N(sockets) },
+	{ .title = "Limits", .option = limits_table, .n = LIMITS_N, .base = AT(limits) },
 	{ .title = "Memory", .option = memory, .n = N(memory) },
 	{ .title = "Operation", .option = operation, .n = N(operation) },
 	{ .title = "Device", .option = open_device_table, .n = OPEN_DEVICE_N, .base = AT(open) },
@@ -228,7 +229,8 @@ static int reload(struct service *v, struct err *e)
 	rc = cli_read(v->argc, v->argv, &command, &fresh, e);
 	if (rc == 0) {
 		struct serve_options o = { .key_file = fresh.key_file, .memory = fresh.memory,
-			                   .keep_alive = keep_alive(&fresh) };
+			                   .keep_alive = keep_alive(&fresh),
+			                   .limits = fresh.limits };
 
 		old->common = v->a.common;
 		v->a = fresh;
@@ -289,8 +291,7 @@ static int serve(struct service *v, struct err *e)
 	const struct args *a = &v->a;
 	struct serve_options o = { .key_file = a->key_file,
 		                   .any_model = a->any_model,
-		                   .queue = a->queue,
-		                   .max_connections = a->connections,
+		                   .limits = a->limits,
 		                   .memory = a->memory,
 		                   .models_dir = a->models_dir,
 		                   .registered = a->registry,

@@ -255,7 +255,7 @@ fail:
 /* What the model is to have where a request says nothing. */
 static char *settings_of(const cJSON *o, struct fault *f)
 {
-	static const char *const kept[] = { "parameters", "system", "license" };
+	static const char *const kept[] = { "parameters", "system", "license", "messages" };
 	cJSON *s = cJSON_CreateObject();
 	char *text;
 
@@ -274,8 +274,7 @@ static char *settings_of(const cJSON *o, struct fault *f)
 
 static int check_create(const cJSON *o, struct fault *f)
 {
-	static const char *const not_yet[] = { "template", "adapters", "quantize", "messages" };
-	const cJSON *p = json_get(o, "parameters"), *system = json_get(o, "system");
+	static const char *const not_yet[] = { "template", "adapters", "quantize" };
 
 	for (size_t i = 0; i < sizeof not_yet / sizeof *not_yet; i++) {
 		const cJSON *v = json_get(o, not_yet[i]);
@@ -285,11 +284,7 @@ static int check_create(const cJSON *o, struct fault *f)
 			return fault_param(f, not_yet[i], "unsupported_parameter",
 			                   "%s is not supported", not_yet[i]);
 	}
-	if (p && !cJSON_IsNull(p) && !cJSON_IsObject(p))
-		return fault_param(f, "parameters", "invalid_type", "parameters: expected an object");
-	if (system && !cJSON_IsNull(system) && !cJSON_IsString(system))
-		return fault_param(f, "system", "invalid_type", "system: expected a string");
-	return 0;
+	return settings_check(o, f);
 }
 
 static int create(struct exchange *x, const cJSON *o, bool *streams, struct fault *f)

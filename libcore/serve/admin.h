@@ -23,5 +23,11 @@ void admin_status(struct exchange *x, bool streams, const char *fmt, ...) PRINTF
 void admin_end(struct exchange *x, bool streams, const struct fault *f);
 /* What the model was created with goes where the request says nothing. */
 void settings_apply(struct call *c);
+/* Adds the messages that it was created with. */
+void settings_messages(const struct call *c, cJSON *all);
+/* Their sound copy goes in; what settings tell to Ollama's clients comes out,
+ * members after "license" of /api/show. */
+NEED int settings_check(const cJSON *o, struct fault *f);
+void settings_show(struct buf *b, const char *settings, const char *name);
 
 #endif

@@ -46,6 +46,7 @@ static int find_model(struct call *c, struct fault *f)
 		                   c->model->m.name);
 	if (set_adapter(c, f))
 		return -1;
+	c->context = c->model->context;
 	c->name = strdup(name ? name : c->model->m.name);
 	c->x->model = c->model->m.name;
 	return c->name ? 0 : fault_memory(f);
@@ -167,7 +168,7 @@ struct call *call_ask(struct exchange *x, const struct voice *v,
 /* A prompt must fit, and leave room for a token where one is wanted. */
 static int check_fit(const struct call *c, struct fault *f)
 {
-	size_t most = c->model->context - (c->r.max_tokens > 0);
+	size_t most = c->context - (c->r.max_tokens > 0);
 
 	for (size_t i = 0; i < c->n_prompts; i++) {
 		size_t n = c->prompt[i].n;
@@ -180,9 +181,9 @@ static int check_fit(const struct call *c, struct fault *f)
 		            "context_length_exceeded",
 		            "This model's maximum context length is %zu tokens. However, your messages "
 		            "resulted in %zu tokens. Please reduce the length of the messages.",
-		            c->model->context, n);
+		            c->context, n);
 		f->n_prompt = n;
-		f->n_ctx = c->model->context;
+		f->n_ctx = c->context;
 		return -1;
 	}
 	return 0;
@@ -247,7 +248,7 @@ static void limit(struct call *c)
 	for (size_t i = 0; i < c->n_choices; i++) {
 		struct choice *k = &c->choice[i];
 		size_t n = c->prompt[k->prompt].n,
-		       left = c->model->context > n ? c->model->context - n : 0;
+		       left = c->context > n ? c->context - n : 0;
 
 		if (k->r.max_tokens > left)
 			k->r.max_tokens = left;

@@ -67,6 +67,7 @@ struct voice {
 struct call {
 	struct exchange *x;        /* held */
 	const struct served *model;
+	size_t context;            /* positions it may fill */
 	const struct voice *voice;
 	cJSON *body;               /* the request */
 	char id[48];

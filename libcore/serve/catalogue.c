@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "serve/admin.h"
 #include "serve/api.h"
 #include "serve/call.h"
 
@@ -229,7 +230,9 @@ static void add_shown(struct buf *b, const struct served *d)
 {
 	const struct slot *t = d->slot;
 
-	buf_add_text(b, "{\"license\":\"\",\"modelfile\":\"\",\"parameters\":\"\",\"template\":");
+	buf_add_byte(b, '{');
+	settings_show(b, t->settings, t->name);
+	buf_add_text(b, ",\"template\":");
 	json_add_string(b, d->m.chat ? template_text(chat_template_of(d->m.chat, false)) :
 	                               (struct bytes){ 0 });
 	buf_add_text(b, ",\"details\":");

@@ -106,22 +106,22 @@ static bool crowds(const struct door *d, const struct sockaddr_storage *from)
 
 	for (const struct caller *c = d->callers; c; c = c->next)
 		n += !c->answered && same_host(&c->from, from);
-	return n >= PER_ADDRESS;
+	return n >= d->s->limits.per_address;
 }
 
 static void greet(struct door *d, struct listener *l, int fd, const struct sockaddr_storage *from,
                   socklen_t n)
 {
-	const struct serve_options *o = &d->s->o;
-	size_t most = o->max_connections ? o->max_connections : DEFAULT_CONNECTIONS;
+	const struct limits *most = &d->s->limits;
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET };
-	struct caller *c = d->n_callers < most && !crowds(d, from) ? calloc(1, sizeof *c) : NULL;
+	bool room = d->n_callers < most->connections && !crowds(d, from);
+	struct caller *c = room ? calloc(1, sizeof *c) : NULL;
 
 	if (!c) {
 		close(fd);
 		return;
 	}
-	*c = (struct caller){ .fd = fd, .l = l, .by = http_seconds() + HEAD_SECONDS,
+	*c = (struct caller){ .fd = fd, .l = l, .by = http_seconds() + (double)most->head_seconds,
 		              .from = *from, .n_from = n, .next = d->callers, .at = &d->callers };
 	if (c->next)
 		c->next->at = &c->next;

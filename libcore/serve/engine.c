@@ -13,7 +13,7 @@
 #include "serve/engine.h"
 #include "serve/metrics.h"
 
-enum { DEFAULT_QUEUE = 512, NAP_MS = 5 };
+enum { NAP_MS = 5 };
 
 /* ---- what the batches tell */
 
@@ -339,7 +339,6 @@ int engine_open(struct engine **out, struct serve *s, struct err *e)
 	if (!g)
 		return err_memory(e, sizeof *g);
 	g->serve = s;
-	g->queue = s->o.queue ? s->o.queue : DEFAULT_QUEUE;
 	g->arrived_end = &g->arrived;
 	pthread_mutex_init(&g->lock, NULL);
 	pthread_cond_init(&g->news, NULL);

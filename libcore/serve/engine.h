@@ -20,7 +20,7 @@ struct engine {
 	pthread_t thread;
 	bool started, stop, woken, refuse;
 	double stop_by;            /* > 0: when what runs is cut off */
-	size_t queue, waiting;     /* reserved and not admitted */
+	size_t waiting;            /* reserved and not admitted */
 	size_t n_running;
 	struct call *arrived, **arrived_end;
 	struct task *tasks, **tasks_end;

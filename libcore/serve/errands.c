@@ -10,7 +10,7 @@ int engine_reserve(struct engine *g, struct fault *f)
 	pthread_mutex_lock(&g->lock);
 	if (g->refuse)
 		rc = fault_set(f, 503, "shutting_down", "the server is shutting down");
-	else if (g->waiting >= g->queue)
+	else if (g->waiting >= g->serve->limits.queue)
 		rc = fault_set(f, 503, "queue_full", "%zu requests wait already", g->waiting);
 	else
 		g->waiting++;

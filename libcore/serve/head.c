@@ -371,6 +371,7 @@ int head_check(struct exchange *x, struct MHD_Connection *c, const struct listen
                struct fault *f)
 {
 	const struct serve_options *o = &x->serve->o;
+	size_t most;
 	const char *origin = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Origin"),
 	           *accept = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Accept");
 	struct head_count n = { 0 };
@@ -400,7 +401,8 @@ int head_check(struct exchange *x, struct MHD_Connection *c, const struct listen
 		return fault_set(f, 401, "invalid_api_key", "a key is needed");
 	if (admin_route(x->route) && !o->admin)
 		return fault_set(f, 403, "forbidden", "clients may not manage the models");
-	if (n.length > BODY_BYTES && !upload_route(x->route))
-		return fault_set(f, 413, "request_too_large", "a body of over %d bytes", BODY_BYTES);
+	most = x->serve->limits.body_bytes;
+	if (n.length > most && !upload_route(x->route))
+		return fault_set(f, 413, "request_too_large", "a body of over %zu bytes", most);
 	return 0;
 }

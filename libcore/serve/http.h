@@ -53,6 +53,7 @@ struct exchange {
 	bool waits;                /* suspended until there is more */
 	struct exchange *in_bell;  /* the next that is to be woken */
 	bool gone;                 /* the peer left before the end */
+	_Atomic bool late;         /* it was cut off: its time was over */
 	double began, last_out;    /* seconds; when bytes were last added */
 	/* Told, once, that the peer left; under the lock. */
 	void (*left)(void *arg);

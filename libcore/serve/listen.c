@@ -60,7 +60,7 @@ static void *begin(void *arg, const char *uri, struct MHD_Connection *c)
 	log_peer(x->peer, x->fd, x->local);
 	x->began = http_seconds();
 	x->dialect = route_dialect(x->uri ? x->uri : "");
-	buf_init(&x->body, BODY_BYTES);
+	buf_init(&x->body, s->limits.body_bytes);
 	fresh_id(x->id);
 	pthread_mutex_lock(&s->lock);
 	x->next = s->exchanges;
@@ -79,6 +79,7 @@ static void completed(void *arg, struct MHD_Connection *c, void **con_cls,
 	struct exchange *x = *con_cls;
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
 		c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	const struct limits *most = &l->serve->limits;
 	struct link *k = info ? info->socket_context : NULL;
 
 	*con_cls = NULL;
@@ -89,7 +90,8 @@ static void completed(void *arg, struct MHD_Connection *c, void **con_cls,
 	if (x->next)
 		x->next->at = x->at;
 	if (k)
-		k->head_by = http_seconds() + IDLE_SECONDS + HEAD_SECONDS;
+		k->head_by = http_seconds() +
+		             (double)(most->idle_seconds + most->head_seconds);
 	pthread_mutex_unlock(&l->serve->lock);
 	pthread_mutex_lock(&x->lock);
 	x->connection = NULL;
@@ -153,7 +155,8 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *c, const char *u
 	if (!x->ran && !x->status) {
 		x->ran = true;
 		if (x->body.failed) {
-			fault_set(&f, 413, "request_too_large", "a body of over %d bytes", BODY_BYTES);
+			fault_set(&f, 413, "request_too_large", "a body of over %zu bytes",
+			          x->body.ceiling);
 			respond_fault(x, &f);
 		} else {
 			route_run(x);
@@ -178,7 +181,7 @@ static void connection(void *arg, struct MHD_Connection *c, void **context,
 		if (!k || !info)
 			return;
 		k->fd = info->connect_fd;
-		k->head_by = http_seconds() + HEAD_SECONDS;
+		k->head_by = http_seconds() + (double)l->serve->limits.head_seconds;
 		if (!l->local)
 			setsockopt(k->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 		pthread_mutex_lock(&l->serve->lock);
@@ -219,9 +222,7 @@ static void quiet(void *arg, const char *fmt, va_list ap)
 
 static int start(struct listener *l, struct err *e)
 {
-	const struct serve_options *o = &l->serve->o;
-	unsigned most = (unsigned)(o->max_connections ? o->max_connections :
-	                                             DEFAULT_CONNECTIONS);
+	const struct limits *most = &l->serve->limits;
 
 	l->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
@@ -229,8 +230,9 @@ static int start(struct listener *l, struct err *e)
 		0, NULL, NULL, handle, l, MHD_OPTION_EXTERNAL_LOGGER, quiet, NULL,
 		MHD_OPTION_URI_LOG_CALLBACK, begin, l, MHD_OPTION_UNESCAPE_CALLBACK, as_it_is, NULL,
 		MHD_OPTION_NOTIFY_COMPLETED, completed, l, MHD_OPTION_NOTIFY_CONNECTION, connection, l,
-		MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-		(unsigned)PER_ADDRESS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned)most->connections,
+		MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)most->per_address,
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)most->idle_seconds,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
 		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 	if (!l->daemon)

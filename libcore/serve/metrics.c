@@ -29,7 +29,8 @@ struct metrics {
 	pthread_mutex_t lock;
 	struct tally { char api[48]; int code; uint64_t n; } request[APIS];
 	size_t n_requests;
-	uint64_t left, shut, prompt_tokens, cached_tokens, made_tokens, steps, rows, preempted, failed;
+	uint64_t left, late, shut, prompt_tokens, cached_tokens, made_tokens, steps, rows, preempted,
+		failed;
 	double prefill_s, decode_s;
 	struct histogram first, next, whole, queue, prefill, decode, batch, stall;
 };
@@ -102,7 +103,8 @@ void metrics_call(struct serve *s, const struct call *c)
 	double now = http_seconds();
 
 	pthread_mutex_lock(&m->lock);
-	m->left += c->cancelled;
+	m->left += c->cancelled && !c->x->late;
+	m->late += c->cancelled && c->x->late;
 	m->shut += !c->cancelled && c->fault.code && !strcmp(c->fault.code, "shutting_down");
 	m->prompt_tokens += call_prompt_tokens(c);
 	m->cached_tokens += call_cached_tokens(c);
@@ -270,8 +272,10 @@ static void calls(struct serve *s, struct buf *b)
 	family(b, "clm_requests_cancelled_total", "counter",
 	       "Requests that were not answered to the end.");
 	buf_printf(b, "clm_requests_cancelled_total{reason=\"disconnect\"} %llu\n"
-	           "clm_requests_cancelled_total{reason=\"shutdown\"} %llu\n",
-	           (unsigned long long)m->left, (unsigned long long)m->shut);
+	           "clm_requests_cancelled_total{reason=\"shutdown\"} %llu\n"
+	           "clm_requests_cancelled_total{reason=\"timeout\"} %llu\n",
+	           (unsigned long long)m->left, (unsigned long long)m->shut,
+	           (unsigned long long)m->late);
 	one(b, "clm_preemptions_total", "counter", "Caches that were taken to be computed again.",
 	    (double)m->preempted);
 	if (s->o.alias_llamacpp)

@@ -8,7 +8,7 @@
 
 #include "serve/server.h"
 
-enum { DEFAULT_QUEUE = 512, SLOTS_MAX = 4096 };
+enum { SLOTS_MAX = 4096 };
 #define RETRY_S 1 /* after a failure, before another try */
 
 int models_open(struct serve *s, struct err *e)
@@ -328,7 +328,7 @@ static bool park(struct serve *s, struct slot *t, struct exchange *x)
 {
 	struct parked *p, **at = &t->parked;
 
-	if (s->models.n_parked >= (s->o.queue ? s->o.queue : DEFAULT_QUEUE))
+	if (s->models.n_parked >= s->limits.queue)
 		return false;
 	p = malloc(sizeof *p);
 	if (!p)

@@ -191,7 +191,7 @@ static const struct voice voice = {
 static int set_options(struct call *c, struct fault *f)
 {
 	const cJSON *o = json_get(c->body, "options");
-	int64_t n = -1, seed = -1, last = 64, top = 0;
+	int64_t n = -1, seed = -1, last = 64, top = 0, context = 0;
 	bool logprobs = false;
 
 	c->stream = true;
@@ -206,6 +206,7 @@ static int set_options(struct call *c, struct fault *f)
 	    param_int(o, "num_predict", -2, 1 << 30, &n, f) < 0 ||
 	    param_int(o, "seed", INT64_MIN, INT64_MAX, &seed, f) < 0 ||
 	    param_int(o, "repeat_last_n", -1, 1 << 30, &last, f) < 0 ||
+	    param_int(o, "num_ctx", 1, 1 << 30, &context, f) < 0 ||
 	    param_bool(c->body, "logprobs", &logprobs, f) < 0 ||
 	    param_int(c->body, "top_logprobs", INT64_MIN, INT64_MAX, &top, f) < 0)
 		return -1;
@@ -215,6 +216,9 @@ static int set_options(struct call *c, struct fault *f)
 		return -1;
 	if (n >= 0)
 		c->r.max_tokens = (size_t)n;
+	/* as Ollama has it, more than the model has is what it has */
+	if (context && (size_t)context < c->context)
+		c->context = (size_t)context;
 	if (seed >= 0) {
 		c->r.seed = (uint64_t)seed;
 		c->r.has_seed = true;
@@ -398,6 +402,8 @@ static int templated(struct call *c, const char *prompt, const char *system, str
 
 	if (all && system && *system)
 		cJSON_AddItemToArray(all, chat_message("system", strdup(system)));
+	if (all)
+		settings_messages(c, all);
 	if (!all || !cJSON_AddItemToArray(all, chat_message("user", strdup(prompt)))) {
 		cJSON_Delete(all);
 		return fault_memory(f);

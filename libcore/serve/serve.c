@@ -12,6 +12,25 @@
 #include "serve/library.h"
 #include "serve/metrics.h"
 
+static size_t or_else(size_t n, size_t otherwise)
+{
+	return n ? n : otherwise;
+}
+
+static void set_limits(struct limits *l, const struct serve_limits *o, bool runs)
+{
+	l->queue = or_else(o->queue, 512);
+	l->body_bytes = or_else(o->body_bytes, 32 << 20);
+	l->head_seconds = or_else(o->head_seconds, 10);
+	l->body_seconds = or_else(o->body_seconds, 30);
+	l->stall_seconds = or_else(o->stall_seconds, 60);
+	l->per_address = or_else(o->per_address, 64);
+	if (runs)
+		return; /* the HTTP library keeps to the others as it began */
+	l->connections = or_else(o->connections, 512);
+	l->idle_seconds = or_else(o->idle_seconds, 75);
+}
+
 int serve_open(struct serve **out, const struct serve_options *o, struct err *e)
 {
 	struct serve *s = calloc(1, sizeof *s);
@@ -21,6 +40,7 @@ int serve_open(struct serve **out, const struct serve_options *o, struct err *e)
 	if (!s)
 		return err_memory(e, sizeof *s);
 	s->o = *o;
+	set_limits(&s->limits, &o->limits, false);
 	s->started_at = (int64_t)time(NULL);
 	snprintf(s->server, sizeof s->server, "clm/%s", o->version ? o->version : "0");
 	pthread_mutex_init(&s->lock, NULL);
@@ -82,6 +102,7 @@ int serve_reload(struct serve *s, const struct serve_options *o, const char *con
 		keys_chain(k, s->keys);
 		s->keys = k;
 	}
+	set_limits(&s->limits, &o->limits, true);
 	pthread_mutex_lock(&s->models.lock);
 	s->o.memory = o->memory;
 	s->o.keep_alive = o->keep_alive;

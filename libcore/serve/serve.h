@@ -62,6 +62,18 @@ struct serve_entry {
  * "adapter" of a request. The n-th of a model is its adapter n, from 1. */
 struct serve_adapter { const char *model, *name; };
 
+/* What clients may take; 0 is what stands behind each. */
+struct serve_limits {
+	size_t queue;              /* requests that may wait: 512 */
+	size_t connections;        /* 512 */
+	size_t per_address;        /* of them from one: 64 */
+	size_t body_bytes;         /* of a request: 32 MiB; uploads have no end */
+	size_t head_seconds;       /* until its head is there: 10 */
+	size_t body_seconds;       /* until its body is, and one per 64 KiB: 30 */
+	size_t stall_seconds;      /* that a stream may stand still: 60 */
+	size_t idle_seconds;       /* between requests: 75 */
+};
+
 struct serve_options {
 	/* "unix:PATH" or a path with a "/"; "HOST:PORT", ":PORT" (loopback). */
 	const char *listen[SERVE_LISTEN_MAX];
@@ -70,8 +82,7 @@ struct serve_options {
 	const char *allow_host[SERVE_HOSTS_MAX], *allow_origin[SERVE_HOSTS_MAX];
 	size_t n_allow_host, n_allow_origin;
 	bool any_model;            /* any name means the only model */
-	size_t queue;              /* requests that may wait; 0: 512 */
-	size_t max_connections;    /* 0: 512 */
+	struct serve_limits limits;
 	size_t memory;             /* bytes that open models may hold; 0: no ceiling */
 	struct serve_opener opener;
 	const struct serve_adapter *adapter; /* [n_adapters] */
@@ -105,7 +116,8 @@ NEED int serve_preloaded(struct serve *s, struct err *e);
 NEED int serve_listen(struct serve *s, struct err *e);
 /* Reads the keys again, and takes over what may change: memory, keep_alive,
  * and which models there are beside those of the directory and the registry
- * (`name`). On failure the keys stay as they were. */
+ * (`name`), and of the limits all but connections and idle_seconds. On failure
+ * the keys stay as they were. */
 NEED int serve_reload(struct serve *s, const struct serve_options *o, const char *const *name,
                       size_t n, struct err *e);
 /* To the log: what is open, what runs. */

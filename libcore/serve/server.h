@@ -13,10 +13,14 @@ struct engine;
 struct keys;
 struct registry;
 
-enum { DESKS = 2, DEFAULT_CONNECTIONS = 512, PER_ADDRESS = 64, HEAD_BYTES = 16384,
-       HEAD_FIELDS = 100, BODY_BYTES = 32 << 20, HEAD_SECONDS = 10,
-       IDLE_SECONDS = 75, BODY_SECONDS = 30, BODY_RATE = 65536, PING_SECONDS = 15,
-       STALL_SECONDS = 60, STALL_BYTES = 1 << 20 };
+enum { DESKS = 2, HEAD_BYTES = 16384, HEAD_FIELDS = 100, BODY_RATE = 65536,
+       PING_SECONDS = 15, STALL_BYTES = 1 << 20 };
+
+/* As in struct serve_limits; they may change while the server runs. */
+struct limits {
+	_Atomic size_t queue, connections, per_address, body_bytes, head_seconds, body_seconds,
+		stall_seconds, idle_seconds;
+};
 
 struct listener {
 	struct serve *serve;
@@ -37,6 +41,7 @@ struct link {
 
 struct serve {
 	struct serve_options o;
+	struct limits limits;
 	char server[80];
 	struct keys *_Atomic keys; /* with those that were before them */
 	struct metrics *metrics;

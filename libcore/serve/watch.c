@@ -29,11 +29,13 @@ static bool in_flight(const struct exchange *x)
 /* A slow peer is cut off; x is locked. */
 static bool too_slow(const struct exchange *x, double now)
 {
+	const struct limits *l = &x->serve->limits;
+
 	if (!x->connection || x->fresh)
 		return false;
 	if (!x->ran)
-		return now > x->began + BODY_SECONDS + (double)x->n_body / BODY_RATE;
-	return x->streams && x->out.n > x->sent && now > x->taken_at + STALL_SECONDS;
+		return now > x->began + (double)l->body_seconds + (double)x->n_body / BODY_RATE;
+	return x->streams && x->out.n > x->sent && now > x->taken_at + (double)l->stall_seconds;
 }
 
 static void ping(struct exchange *x)
@@ -54,6 +56,7 @@ static void look_at(struct watched *w, struct exchange *x, double now)
 			fault_set(&f, 408, NULL, "the body comes too slowly");
 			door_answer(x->serve, x->fd, x->id, x->dialect, &f);
 		}
+		x->late = x->ran;
 		shutdown(x->fd, SHUT_RDWR);
 	} else if (in_flight(x)) {
 		if (x->streams && (now > x->last_out + PING_SECONDS ||

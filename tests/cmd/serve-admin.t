@@ -60,9 +60,28 @@ is($said->{message}{content}, $same->{message}{content}, 'with what it was creat
 is($said->{prompt_eval_count}, $same->{prompt_eval_count}, 'the system message too');
 is_deeply(json($sock, 'POST', '/api/create', { model => 'again:v2', from => 'team/mine', stream => JSON::PP::false }),
 	{ status => 'success' }, 'from another, in one answer');
+my @before = ({ role => 'user', content => 'Hi' }, { role => 'assistant', content => 'Hello.' });
+is(ask($sock, 'POST', '/api/create', { model => 'told', from => 'own', messages => \@before, system => 'Be brief.',
+	parameters => { stop => ['a', 'b'], temperature => 0, num_predict => 5 }, license => ['one', 'two'] })->{status}, 200,
+	'messages of its own');
+my $with = json($sock, 'POST', '/api/chat', { model => 'told', stream => JSON::PP::false,
+	messages => [{ role => 'user', content => 'Hello' }] });
+my $plain = json($sock, 'POST', '/api/chat', { model => 'own', stream => JSON::PP::false, options => { temperature => 0,
+	num_predict => 5, stop => ['a', 'b'] }, messages => [{ role => 'system', content => 'Be brief.' }, @before,
+	{ role => 'user', content => 'Hello' }] });
+is_deeply([@$with{qw(prompt_eval_count message)}], [@$plain{qw(prompt_eval_count message)}], 'go before the others');
+is(json($sock, 'POST', '/api/generate', { model => 'told', stream => JSON::PP::false, prompt => 'Hello' })->{response},
+	$plain->{message}{content}, 'and before a prompt');
+my $show = json($sock, 'POST', '/api/show', { model => 'told' });
+is("$show->{system}|$show->{license}", "Be brief.|one\ntwo", 'shown: system and license');
+is_deeply([sort split /\n/, $show->{parameters}], [map { sprintf '%-30s %s', @$_ } ['num_predict', 5], ['stop', '"a"'],
+	['stop', '"b"'], ['temperature', 0]], 'parameters');
+is_deeply($show->{messages}, \@before, 'messages');
+like($show->{modelfile}, qr/^FROM told\n(PARAMETER .*\n){4}SYSTEM """Be brief."""\nMESSAGE user """Hi"""\n/, 'a Modelfile');
+is(ask($sock, 'DELETE', '/api/delete', { model => 'told' })->{status}, 200, 'gone');
 is(ask($sock, 'POST', '/api/create', { %create, @$_ })->{status}, 400, "no creation: $_->[0]")
 	for [files => { '../x' => digest('config.json') }], [files => { x => 'sha256:1' }], [files => {}],
-	[model => '../mine'], [model => '/mine'], [model => 'a/b/c/d'], [template => 'x'], [parameters => [1]], [model => 'own'];
+	[model => '../mine'], [model => '/mine'], [model => 'a/b/c/d'], [template => 'x'], [messages => [{ role => 'x' }]], [license => 1], [parameters => [1]], [model => 'own'];
 is(ask($sock, 'POST', '/api/create', { model => 'x', files => { x => digest('config.json') } })->{status}, 400,
 	'files that are no model');
 is(ask($sock, 'POST', '/api/copy', { source => 'team/mine', destination => 'copy' })->{status}, 200, 'a copy');
