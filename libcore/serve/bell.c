@@ -10,7 +10,7 @@
 
 #include "serve/server.h"
 
-enum { FEW = 4 }; /* that are woken sooner than a thread is */
+enum { WOKEN_HERE = 4 }; /* that are woken sooner than a thread is */
 
 struct bell {
 	pthread_mutex_t lock; /* of the next four */
@@ -103,7 +103,7 @@ void bell_ring(struct bell *b)
 
 	if (!x)
 		return;
-	if (b->n_held > FEW) {
+	if (b->n_held > WOKEN_HERE) {
 		pthread_mutex_lock(&b->lock);
 		*b->rung_end = x;
 		b->rung_end = b->held_end;
