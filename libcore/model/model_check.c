@@ -208,7 +208,7 @@ END_TEST
  * the same bits however a text longer than a span is cut. */
 START_TEST(demo_bits)
 {
-	enum { N = 530, FEW = 100, ONES = 30, VOCAB = 4096 };
+	enum { N = 530, SHORT = 100, ONES = 30, VOCAB = 4096 };
 	static const size_t chunks[] = { 7, 30, 200 };
 	const char *device = backends[4 + _i].device;
 	int32_t id[N];
@@ -236,8 +236,8 @@ START_TEST(demo_bits)
 	rig_close(&r);
 	ck_assert(rig_open(&r, "models/demo", "ref", EXEC_EXACT));
 	s = seq_of(&r);
-	feed(&r, s, id, FEW, 64, have);
-	double kl = mean_kl(have, plain, FEW, VOCAB);
+	feed(&r, s, id, SHORT, 64, have);
+	double kl = mean_kl(have, plain, SHORT, VOCAB);
 
 	if (getenv("CLM_CHECK_VERBOSE"))
 		fprintf(stderr, "demo on %s: KL %.3g\n", device, kl);
