@@ -7,6 +7,8 @@
  * 7 of the 32; or GROUPED (group.clh): [i][row % 8][t], pairs i of these. With
  * GROUP also the sums of each group of columns, as tile.clh adds them: [k /
  * GROUP][stride] f32.
+ * EXPERTS: row i is that of the run in slot i, as experts.cl sorted them, of
+ * whose runs `share` have one row of x; nothing where the slot has none.
  * A group of LANES does 8 columns a lane of one row. */
 #include "../common.clh"
 #include "../reduce.clh"
@@ -60,18 +62,35 @@ void block_put(global uint *to, int row, int t, uint4 v)
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1)))
 void prepare(global const int *restrict table, global float *act, ulong x_at, ulong other_at,
              ulong to_at, ulong sum_at, int stride, int count_at, int k, float eps,
-             global const float *restrict gain)
+             global const float *restrict gain
+#ifdef EXPERTS
+             , ulong list_at, ulong slots_at, int pad, int share
+#endif
+             )
 {
 	local float tmp[LANES];
-	int row = get_group_id(1), id = get_local_id(0);
-	int base = get_group_id(0) * LANES * 8, i = base + id * 8;
+#ifdef EXPERTS
+	int row = get_group_id(0), part = get_group_id(1);
+#else
+	int row = get_group_id(1), part = get_group_id(0);
+#endif
+	int from = row, id = get_local_id(0), base = part * LANES * 8, i = base + id * 8;
 	struct eight v = { (float4)(0.0f), (float4)(0.0f) };
-	global const float *x = act + x_at + (size_t)row * k;
 	global uint *to = (global uint *)(act + to_at) + (size_t)row / 8 * k * 4;
 	global float *sums = act + sum_at + row;
 
+#ifdef EXPERTS
+	if (!table[count_at] || row >= *(global const int *)(act + list_at) * pad)
+		return;
+	from = ((global const int *)(act + slots_at))[row];
+	if (from < 0)
+		return;
+	from /= share;
+#else
 	if (row >= table[count_at])
 		return;
+#endif
+	global const float *x = act + x_at + (size_t)from * k;
 #ifdef NORM
 	float scale = norm_scale(x, k, eps, tmp);
 #endif
@@ -85,7 +104,7 @@ void prepare(global const int *restrict table, global float *act, ulong x_at, ul
 		v.hi = v.hi * scale * g.hi;
 #endif
 #ifdef GLU
-		struct eight up = eight_at(act + other_at + (size_t)row * k + i);
+		struct eight up = eight_at(act + other_at + (size_t)from * k + i);
 		v.lo = (float4)(gated(v.lo.x, up.lo.x), gated(v.lo.y, up.lo.y),
 		                gated(v.lo.z, up.lo.z), gated(v.lo.w, up.lo.w));
 		v.hi = (float4)(gated(v.hi.x, up.hi.x), gated(v.hi.y, up.hi.y),

@@ -12,7 +12,12 @@
  * tile.clh, each with its own columns, and meet after each. GROUPED: four
  * warps multiply together (group.clh), 16 rows each, and weights come to the
  * second cache FETCH tiles earlier. Groups along tiles of tokens first, so
- * that those in flight share the weights. */
+ * that those in flight share the weights.
+ *
+ * EXPERTS: w, s and b are matrices first .. first + width - 1 of a stack of
+ * such of n rows, and of x the rows, as of y, are the slots that experts.cl's
+ * sort gave to runs: a group does a tile of them, all of one matrix. y:
+ * [runs][n]. */
 #include "../common.clh"
 #include "tokens.clh"
 
@@ -132,7 +137,7 @@ INLINE void unit_sums(float (*acc)[NT][4], const struct unit *u, local const uin
 
 /* The lane's quads of rows r0 + 16 i + g, + 8 and tokens t0 + 8 j + 2t, + 1. */
 INLINE void quads_put(global float *y, global const float *b, const total_t *total, int r0, int n,
-                      int t0, int count, int width, int add)
+                      int t0, int count, int width, int add, global const int *slots)
 {
 	int lane = get_local_id(0) % TEAM, own = get_local_id(0) / SET * EACH;
 
@@ -144,8 +149,13 @@ INLINE void quads_put(global float *y, global const float *b, const total_t *tot
 		for (int k = 0; k < 4; k++) {
 			int row = r0 + (own + e) / NT * 16 + k / 2 * 8 + lane / 4;
 			int t = t0 + (own + e) % NT * 8 + lane % 4 * 2 + k % 2;
-			global float *to = y + (size_t)t * width + row;
 			float sum = k == 0 ? v.x : k == 1 ? v.y : k == 2 ? v.z : v.w;
+#ifdef EXPERTS
+			t = slots[t];
+			if (t < 0)
+				continue;
+#endif
+			global float *to = y + (size_t)t * width + row;
 
 			if (row >= n || t >= count)
 				continue;
@@ -180,7 +190,11 @@ INLINE void stage_wait(local uint4 (*room)[STAGE * PLANES], local float (*sum_ro
 
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1)))
 void tokens(global const int *restrict table, global float *act, ulong x_at, ulong sum_at,
-            int stride, int count_at, int k, int add PART(0)
+            int stride, int count_at, int k, int add
+#ifdef EXPERTS
+            , ulong list_at, ulong slots_at
+#endif
+            PART(0)
 #if PARTS > 1
             PART(1)
 #endif
@@ -221,8 +235,20 @@ void tokens(global const int *restrict table, global float *act, ulong x_at, ulo
 	local uint4 (*room)[STAGE * PLANES] = rooms[set];
 	local float (*sum_room)[SUMS * TOKENS] = sum_rooms[set];
 
+#ifdef EXPERTS
+	global const int *list = (global const int *)(act + list_at);
+	global const int *slots = (global const int *)(act + slots_at);
+
+	if (count == 0 || (int)get_group_id(0) >= list[0])
+		return;
+	int matrix = list[LIST_HEAD + get_group_id(0)];
+	count = INT_MAX; /* a slot says itself whether it has a run */
+#else
+	global const int *slots = 0;
+
 	if (t0 >= count)
 		return;
+#endif
 	TAKE(0);
 #if PARTS > 1
 	NEXT(1)
@@ -232,6 +258,18 @@ void tokens(global const int *restrict table, global float *act, ulong x_at, ulo
 #endif
 #if PARTS > 3
 	NEXT(3)
+#endif
+#ifdef EXPERTS
+	matrix -= first;
+	if (matrix < 0 || matrix >= width)
+		return;
+	if (b)
+		b += (size_t)(matrix + first) * n;
+	uint strip0 = (uint)matrix * (n / 16) * tiles;
+	first = 0;
+	width = n;
+#else
+	uint strip0 = 0;
 #endif
 	int r0 = tile * ROWS + warp / WARPS_N * (MT * 16), own = warp % WARPS_N * (NT * 8);
 	struct task o = { w, (global const uint4 *)(act + x_at) + (size_t)t0 / 8 * k, scale,
@@ -247,7 +285,7 @@ void tokens(global const int *restrict table, global float *act, ulong x_at, ulo
 
 #pragma unroll
 	for (int i = 0; i < MT; i++)
-		o.strip[i] = min(r0 / 16 + i, (n + 15) / 16 - 1) * tiles;
+		o.strip[i] = strip0 + min(r0 / 16 + i, (n + 15) / 16 - 1) * tiles;
 #pragma unroll
 	for (int i = 0; i < AHEAD; i++)
 		units_step(u, next, &o, &far);
@@ -287,5 +325,6 @@ void tokens(global const int *restrict table, global float *act, ulong x_at, ulo
 #endif
 		sums_join(total, acc, meeting, part == set, min(WARPS_K, o.parts - part + set));
 	}
-	quads_put(act + y_at + first, b ? b + first : b, total, r0, n, t0 + own, count, width, add);
+	quads_put(act + y_at + first, b ? b + first : b, total, r0, n, t0 + own, count, width, add,
+	          slots);
 }

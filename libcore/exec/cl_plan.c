@@ -104,7 +104,7 @@ int opencl_plan(struct record *r, struct err *e)
 {
 	struct opencl *d = r->x->device;
 	struct cl_plan *p = arena_new(&r->arena, 1, sizeof *p, e);
-	size_t n_parts, n_inputs, n_result;
+	size_t n_parts, n_inputs = 0, n_result;
 
 	if (!p || plan_table(r, p, e) != 0)
 		return -1;
@@ -112,7 +112,10 @@ int opencl_plan(struct record *r, struct err *e)
 	/* never at the same time: both lie behind the slots */
 	n_parts = plan_parts(r, p);
 	p->input_at = p->part_at;
-	n_inputs = d->can & NEED_CPU ? cpu_inputs(r) : d->can & NEED_NVIDIA ? tokens_inputs(r) : 0;
+	if (d->can & NEED_CPU)
+		n_inputs = cpu_inputs(r);
+	else if (d->can & NEED_NVIDIA)
+		n_inputs = tokens_inputs(r) > experts_inputs(r) ? tokens_inputs(r) : experts_inputs(r);
 	n_inputs *= sizeof(float);
 	n_parts = n_inputs > n_parts ? n_inputs : n_parts;
 	n_result = r->result ? r->max_out * r->result->n * sizeof(float) : 0;

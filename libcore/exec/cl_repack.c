@@ -37,8 +37,8 @@ bool repack_takes(const struct opencl *d, const struct weight_desc *w)
 {
 	bool half = w->dtype == DT_F16 || w->dtype == DT_BF16;
 
-	if (!(d->can & NEED_NVIDIA) || d->x->flags & EXEC_EXACT || w->n_out < 2 || w->n_stack ||
-	    w->n_in % TILE_COLUMNS || weight_row_bytes(w) * TILE_ROWS > PIECE_BYTES)
+	if (!(d->can & NEED_NVIDIA) || d->x->flags & EXEC_EXACT || w->n_out < 2 ||
+	    (w->n_stack && w->n_out / w->n_stack % TILE_ROWS) || w->n_in % TILE_COLUMNS || weight_row_bytes(w) * TILE_ROWS > PIECE_BYTES)
 		return false;
 	return half && (w->form == FORM_FLOAT || ((w->bits == 4 || w->bits == 8) && w->group >= 32));
 }
@@ -112,6 +112,22 @@ static int turn(struct opencl *d, enum repack what, cl_mem out, size_t at, const
 	return status ? cl_fail(e, status, "kernel %s", rows[what].entry) : 0;
 }
 
+/* Rows from row `first` on, each of row_bytes, in one of the weight's arrays
+ * or in that of a piece. */
+static const char *rows_at(const struct weight_desc *w, enum side side, size_t first,
+                           size_t row_bytes)
+{
+	struct weight_piece whole = { w->data, w->scales, w->biases };
+	const struct weight_piece *p = &whole;
+
+	if (w->piece) {
+		p = w->piece + first / (w->n_out / w->n_stack);
+		first %= w->n_out / w->n_stack;
+	}
+	return (const char *)(side == SIDE_DATA   ? p->data :
+	                      side == SIDE_SCALES ? p->scales : p->biases) + first * row_bytes;
+}
+
 /* Rows first .. first + n - 1 of the weight, which begin at row `to` of the
  * chunk. */
 static int piece(struct opencl *d, const struct weight_desc *w, const struct chunk *c,
@@ -124,14 +140,14 @@ static int piece(struct opencl *d, const struct weight_desc *w, const struct chu
 	                          (cl_int)(w->group ? TILE_COLUMNS / w->group : 0) };
 	enum repack what = w->form == FORM_FLOAT ? REPACK_16 : w->bits == 4 ? REPACK_4 : REPACK_8;
 
-	if (put(d, 0, (const char *)w->data + first * row, n * row, e) != 0 ||
+	if (put(d, 0, rows_at(w, SIDE_DATA, first, row), n * row, e) != 0 ||
 	    turn(d, what, c->data, to / TILE_ROWS * words, number, tiles * words, e) != 0)
 		return -1;
 	if (!groups)
 		return 0;
 	words = TILE_ROWS * groups;
-	if (put(d, 1, (const char *)w->scales + first * scale, n * scale, e) != 0 ||
-	    put(d, 2, (const char *)w->biases + first * scale, n * scale, e) != 0)
+	if (put(d, 1, rows_at(w, SIDE_SCALES, first, scale), n * scale, e) != 0 ||
+	    put(d, 2, rows_at(w, SIDE_BIASES, first, scale), n * scale, e) != 0)
 		return -1;
 	return turn(d, REPACK_SCALES, c->scales, to / TILE_ROWS * words, number, tiles * words, e);
 }
@@ -139,14 +155,17 @@ static int piece(struct opencl *d, const struct weight_desc *w, const struct chu
 int repack_chunk(struct opencl *d, const struct weight_desc *w, struct chunk *c, struct err *e)
 {
 	size_t row = weight_row_bytes(w), most = PIECE_BYTES / row / TILE_ROWS * TILE_ROWS;
+	size_t matrix = w->n_stack ? w->n_out / w->n_stack : w->n_out;
 	size_t rows_up = (c->n + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
 
 	if (stage_open(d, e) != 0 || !(c->data = part_open(d, rows_up * row, e)))
 		return -1;
 	if (w->group && !(c->scales = part_open(d, rows_up * 2 * weight_scale_bytes(w), e)))
 		return -1;
-	for (size_t at = 0; at < c->n; at += most) {
-		size_t n = c->n - at < most ? c->n - at : most;
+	for (size_t at = 0, n; at < c->n; at += n) {
+		n = c->n - at < most ? c->n - at : most;
+		if (w->piece && n > matrix - (c->first + at) % matrix) /* each from its own place */
+			n = matrix - (c->first + at) % matrix;
 
 		if (piece(d, w, c, c->first + at, at, n, e) != 0)
 			return -1;

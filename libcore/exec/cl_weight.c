@@ -9,8 +9,6 @@
 #include "exec/opencl.h"
 
 /* Parts of a buffer from the pieces of a stack, each of `size` bytes. */
-enum side { SIDE_DATA, SIDE_SCALES, SIDE_BIASES };
-
 static cl_mem gather(struct opencl *d, const struct weight_piece *piece, size_t n, enum side side,
                      size_t size, struct err *e)
 {
@@ -111,6 +109,7 @@ int opencl_weight(struct weight *w, struct err *e)
 {
 	struct opencl *d = w->x->device;
 	size_t row = weight_row_bytes(&w->d), most = d->max_alloc / row;
+	size_t least = w->d.n_stack ? w->d.n_out / w->d.n_stack : TILE_ROWS;
 	bool vector = w->d.form == FORM_FLOAT && w->d.n_out == 1;
 	struct cl_weight *c = arena_new(&w->arena, 1, sizeof *c, e);
 
@@ -118,7 +117,7 @@ int opencl_weight(struct weight *w, struct err *e)
 		return -1;
 	if (w->d.form == FORM_AFFINE && d->max_alloc / weight_scale_bytes(&w->d) < most)
 		most = d->max_alloc / weight_scale_bytes(&w->d);
-	c->tiled = most >= 2 * TILE_ROWS && repack_takes(d, &w->d);
+	c->tiled = most / 2 >= least && repack_takes(d, &w->d);
 	if (c->tiled)
 		most = most / 2 / TILE_ROWS * TILE_ROWS; /* scales lie beside their biases */
 	if (w->d.n_stack) /* whole matrices */

@@ -14,6 +14,10 @@
 /* Tiles on their way to the second cache. */
 #define GROUPED " -DGROUPED -DFETCH=2"
 
+/* The same over runs that are sorted by their matrix; max_tokens are runs a matrix. */
+#define HEAD "-DLIST_HEAD=16"
+#define RUNS " -DEXPERTS " HEAD
+
 static const struct kernel_row rows[] = {
 	/* op        step  needs  max_tokens  text  entry  options  lanes  rows  tokens */
 	{ OP_EMBED, EMBED_TILES, NEED_NVIDIA, 0, "nvidia/embed.cl", "embed", "", 128, 1024, 1 },
@@ -107,6 +111,20 @@ static const struct kernel_row rows[] = {
 	{ OP_EXPERTS, EXPERTS_EACH, 0, 0, "experts.cl", "experts", "-DROWS=4", 128, 16, 1 },
 	{ OP_EXPERTS, EXPERTS_GROUPED, 0, 0, "experts.cl", "experts_grouped",
 	  "-DROWS=4 -DTOKENS=8", 128, 16, 8 },
+	{ OP_EXPERTS, EXPERTS_FEW, NV, 0, "nvidia/experts.cl", "experts_few", "", 512, 16, 1 },
+	{ OP_EXPERTS, EXPERTS_FEW_SHORT, NV, 0, "nvidia/experts.cl", "experts_few", "", 256, 16, 1 },
+	{ OP_EXPERTS, EXPERTS_SORT, NV, 0, "nvidia/experts.cl", "experts_sort", "-DSORT " HEAD, 512,
+	  1, 1 },
+	{ OP_EXPERTS, EXPERTS_PREPARE, NV, 0, "nvidia/prepare.cl", "prepare", RUNS, 256, 2048, 1 },
+	{ OP_EXPERTS, EXPERTS_PREPARE_SHORT, NV, 0, "nvidia/prepare.cl", "prepare", RUNS, 128, 1024,
+	  1 },
+	{ OP_EXPERTS, EXPERTS_AFFINE, NV, 8, TOKENS(2, 1, 4, 2, 2, 3, 64, 4) RUNS, 256, 64, 16 },
+	{ OP_EXPERTS, EXPERTS_AFFINE, NV, 24, TOKENS(4, 1, 1, 2, 4, 4, 64, 2) RUNS, 128, 128, 32 },
+	{ OP_EXPERTS, EXPERTS_AFFINE, NV, 0, TOKENS(4, 1, 1, 2, 8, 2, 64, 1) RUNS, 128, 128, 64 },
+	{ OP_EXPERTS, EXPERTS_WIDE, NV, 0, TOKENS(4, 1, 1, 2, 4, 2, 128, 1) RUNS, 128, 128, 32 },
+	{ OP_EXPERTS, EXPERTS_FLOAT, NV, 8, TOKENS(2, 1, 4, 2, 2, 3, 32, 4) RUNS, 256, 64, 16 },
+	{ OP_EXPERTS, EXPERTS_FLOAT, NV, 24, TOKENS(4, 1, 1, 2, 4, 4, 64, 4) RUNS, 128, 128, 32 },
+	{ OP_EXPERTS, EXPERTS_FLOAT, NV, 0, TOKENS(4, 1, 1, 2, 8, 2, 64, 2) RUNS, 128, 128, 64 },
 	{ OP_MIX, 0, 0, 0, "mix.cl", "mix_runs", "", 128, 128, 1 },
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };

@@ -70,10 +70,21 @@ NEED int plan_mix(struct planner *p, const struct op *op);
 /* Products of one form over repacked weights, for min_rows .. most live rows. */
 NEED int plan_tokens(struct planner *p, const struct op *op, const struct piece *piece, size_t n,
                      size_t min_rows, size_t most);
+/* Whether the product `op` can make its own input, as `made` before it would. */
+bool tokens_feed(const struct record *r, const struct op *made, const struct op *op);
+/* Rows up to which products read x as it is. */
+enum { TOKENS_FEW = 8 };
+/* Form of a weight that is prepared for: two planes of bf16, or one of f16. Floats of so
+ * many rows of elements, before those of the sums. */
+bool two_planes(const struct weight_desc *w);
+size_t input_floats(const struct weight_desc *w, size_t rows);
 /* A norm or a gate that plan_tokens() does with the preparation of its input
  * runs for few rows alone. */
 void leave_to_tokens(struct planner *p, const struct op *op);
-/* Attention by pages on the matrix unit, where shapes allow it. */
+/* ---- launch_nvidia_experts.c: stacks that are repacked */
+NEED int plan_runs(struct planner *p, const struct op *op, const struct piece *piece, size_t n);
+/* ---- launch_nvidia.c again
+ * Attention by pages on the matrix unit, where shapes allow it. */
 bool pages_take(const struct planner *p, const struct op *op);
 NEED int plan_pages(struct planner *p, const struct op *op, unsigned step);
 

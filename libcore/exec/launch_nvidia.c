@@ -9,9 +9,8 @@
 
 #include <stdio.h>
 
-/* rows of x that tiles of any height may read; rows up to which products read
- * x as it is */
-enum { TOKENS_UP = 128, TOKENS_FEW = 8 };
+/* rows of x that tiles of any height may read */
+enum { TOKENS_UP = 128 };
 /* rows from which on four warps multiply together, where they can */
 enum { GROUPED_FROM = 129 };
 
@@ -28,13 +27,12 @@ static size_t rows_up(const struct record *r, const struct slot *s)
 	return (n + TOKENS_UP - 1) / TOKENS_UP * TOKENS_UP;
 }
 
-static bool two_planes(const struct weight_desc *w)
+bool two_planes(const struct weight_desc *w)
 {
 	return w->form == FORM_FLOAT && w->dtype == DT_BF16;
 }
 
-/* Floats of the elements, before those of the sums. */
-static size_t input_floats(const struct weight_desc *w, size_t rows)
+size_t input_floats(const struct weight_desc *w, size_t rows)
 {
 	return rows * w->n_in / (two_planes(w) ? 1 : 2);
 }
@@ -82,12 +80,19 @@ static bool writes(const struct op *op, const struct slot *s)
 	return false;
 }
 
-/* Whether the product `op` can make its own input, as `made` would. */
-static bool feeds(const struct record *r, const struct op *made, const struct op *op)
+/* Gates of runs, each for its own product. */
+static bool gates_runs(const struct op *made, const struct op *op)
+{
+	return op->kind == OP_EXPERTS && made->kind == OP_GLU &&
+	       op->src->n == op->part[0].w->d.n_in * op->n_used && op->src2 != made->dst;
+}
+
+bool tokens_feed(const struct record *r, const struct op *made, const struct op *op)
 {
 	const struct op *end = r->op + r->n_ops;
 
-	if (op == end || op->kind != OP_MATMUL || op->src != made->dst || r->result == made->dst)
+	if (op == end || (op->kind != OP_MATMUL && !gates_runs(made, op)) || op->src != made->dst ||
+	    r->result == made->dst)
 		return false;
 	if (made->kind != OP_GLU && (made->kind != OP_NORM_RMS || made->w->d.n_in != made->dst->n))
 		return false;
@@ -102,7 +107,7 @@ static bool feeds(const struct record *r, const struct op *made, const struct op
 
 void leave_to_tokens(struct planner *p, const struct op *op)
 {
-	if (p->last && feeds(p->r, op, op + 1))
+	if (p->last && tokens_feed(p->r, op, op + 1))
 		p->last->max_rows = TOKENS_FEW;
 }
 
@@ -111,7 +116,7 @@ static int plan_prepare(struct planner *p, const struct op *op, const struct wei
                         unsigned step, size_t stride, size_t min_rows, size_t most)
 {
 	const struct kernel_row *row = kernel_find(p->d, op->kind, step, min_rows);
-	const struct op *made = op > p->r->op && feeds(p->r, op - 1, op) ? op - 1 : NULL;
+	const struct op *made = op > p->r->op && tokens_feed(p->r, op - 1, op) ? op - 1 : NULL;
 	const struct cl_weight *gain = NULL;
 	char options[96], group[32] = "";
 

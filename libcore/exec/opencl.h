@@ -109,6 +109,7 @@ bool part_find(struct opencl *d, cl_mem m, size_t *slab, size_t *at);
 bool part_close(struct opencl *d, cl_mem m);
 
 /* ---- cl_weight.c: a weight as chunks of rows, each within one buffer */
+enum side { SIDE_DATA, SIDE_SCALES, SIDE_BIASES };
 struct chunk {
 	cl_mem data, scales, biases; /* tiles: scales with their biases, no biases */
 	size_t first, n;           /* rows */
@@ -164,7 +165,14 @@ enum {
 /* Queries (rows times heads that share a head of keys) of a group of PAGES_ rows. */
 enum { PAGE_QUERIES = 64 };
 enum { EMBED_ROWS, EMBED_TILES };
-enum { EXPERTS_EACH, EXPERTS_GROUPED }; /* run by run; all runs of a matrix at once */
+/* Run by run; all runs of a matrix at once. Repacked: for few rows (short inputs
+ * by fewer lanes); runs sorted, their inputs prepared, products. */
+enum {
+	EXPERTS_EACH, EXPERTS_GROUPED, EXPERTS_FEW, EXPERTS_FEW_SHORT, EXPERTS_SORT, EXPERTS_PREPARE,
+	EXPERTS_PREPARE_SHORT, EXPERTS_AFFINE, EXPERTS_WIDE, EXPERTS_FLOAT,
+};
+/* Words of a sorted list before its tiles: kernels/nvidia/experts.cl. */
+enum { LIST_HEAD = 16 };
 enum { ROPE_ALONE, ROPE_TURN }; /* TURN: of q and k, which is written to the cache with v */
 /* Products by form; on a CPU they prepare their input first. */
 enum {
@@ -214,6 +222,9 @@ struct launch {
 	size_t groups;             /* along the width; the rest follows the live rows */
 	size_t tokens;             /* live rows a group does; 0: as many as the step lets it */
 	bool rows_first;           /* rows along the first axis, the width along the second */
+	/* rows are slots of runs, so many a row and sorted by so many matrices, `pad` for each
+	 * that has any; 0: they are the step's */
+	size_t n_used, n_stack, pad;
 	bool spans;                /* the third axis is the step's spans */
 	bool runs;                 /* the second is its runs, whatever `tokens` says */
 	bool flat;                 /* all on one axis */
@@ -269,6 +280,9 @@ NEED int launches_make(struct record *r, bool dry, struct err *e);
 /* Floats of prepared inputs that the CPU rows need, and those for NVIDIA. */
 size_t cpu_inputs(const struct record *r);
 size_t tokens_inputs(const struct record *r);
+size_t experts_inputs(const struct record *r);
+/* Most tiles of `pad` slots for the runs of so many rows. */
+size_t experts_tiles(size_t rows, size_t n_used, size_t n_stack, size_t pad);
 /* Rows of a sequence that attention by pages takes at a time. */
 size_t pages_run(const struct record *r);
 
