@@ -32,6 +32,9 @@
 #define ONE
 #include "one.clh"
 #endif
+#ifdef USED
+#include "mixture.clh"
+#endif
 
 /* ---- products */
 INLINE void product(struct tile *slot, struct cursor *c, struct rooms l,
@@ -195,6 +198,9 @@ void step(global const int *restrict table, global float *act, global uint *sync
 	local struct heads_room heads[2];
 	struct rooms l = { room, room, scale, 0, phase_room, heads, slab_room, live };
 #endif
+#ifdef USED
+	local struct mixture mixture;
+#endif
 	int id = lane_id(), groups = get_num_groups(0);
 
 	if (id == 0) {
@@ -222,6 +228,27 @@ void step(global const int *restrict table, global float *act, global uint *sync
 				return;
 			next_copy(phase_room, phases, p, n);
 			product(slot, c, l, ph, table, act, &gain, p + 1 < n ? sync : 0);
+#ifdef USED
+		} else if (ph->kind == PHASE_EXPERTS) {
+			struct gains gain = { { (uint4)(0) } };
+
+			gains_ask(&gain, l, ph);
+			if (p && !meet(sync, until, &here))
+				return;
+			next_copy(phase_room, phases, p, n);
+			experts_in(&mixture, l, ph, table, act, &gain);
+			come(p + 1 < n ? sync : 0);
+		} else if (ph->kind == PHASE_MIX) {
+			struct tile slot[DOWNS] = { { { (uint4)(0) } } };
+
+			if (has_down(l, ph, get_group_id(0)))
+				downs_ask(slot, &mixture, l, ph, get_group_id(0), 0);
+			if (p && !meet(sync, until, &here))
+				return;
+			next_copy(phase_room, phases, p, n);
+			experts_out(slot, &mixture, l, ph, act);
+			come(p + 1 < n ? sync : 0);
+#endif
 		} else {
 #ifdef ONE
 			struct ask ask = { 0 };

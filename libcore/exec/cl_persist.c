@@ -11,8 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "exec/launch.h"
-#include "exec/phase.h"
+#include "exec/persist.h"
 
 enum { MOST_INPUTS = 16384, MOST_NORMED = 8192, ROWS_MOST = 8, SYNC_WORDS = 16 + 8 * 256 };
 
@@ -21,22 +20,7 @@ static const struct kernel_row rows[] = {
 	{ .text = "nvidia/step.cl", .entry = "step", .options = "-DROWS=8", .lanes = 512 },
 };
 
-struct walk {
-	struct record *r;
-	struct opencl *d;
-	struct persist *o;
-	struct phase *phase;   /* room for one per op */
-	size_t n;
-	size_t i;              /* the op that is read next */
-	const struct op *rope, *attention;
-	enum activation act;
-	bool gated, head_norms;
-	size_t normed;         /* the longest input of a norm before a product */
-	const struct slot *mixed; /* written by attention or a gate: f16 where slots are */
-	char form[128];
-};
-
-static const struct op *op_at(const struct walk *w, size_t i)
+const struct op *op_at(const struct walk *w, size_t i)
 {
 	static const struct op none = { .kind = OP_COUNT };
 
@@ -47,11 +31,10 @@ static const struct op *op_at(const struct walk *w, size_t i)
 static bool writes_all(enum op_kind kind)
 {
 	return kind == OP_EMBED || kind == OP_NORM_RMS || kind == OP_ATTENTION || kind == OP_GLU ||
-	       kind == OP_PICK;
+	       kind == OP_PICK || kind == OP_ROUTE;
 }
 
-/* Whether nothing reads the slot from op i on before it is written anew. */
-static bool done_with(const struct walk *w, const struct slot *s, size_t i)
+bool done_with(const struct walk *w, const struct slot *s, size_t i)
 {
 	for (; i < w->r->n_ops; i++) {
 		const struct op *op = &w->r->op[i];
@@ -70,7 +53,7 @@ static bool done_with(const struct walk *w, const struct slot *s, size_t i)
 	return s != w->r->result;
 }
 
-static size_t floats_at(const struct slot *s)
+size_t floats_at(const struct slot *s)
 {
 	return s->offset / sizeof(float);
 }
@@ -85,7 +68,7 @@ static bool put_place(const struct walk *w, struct place *p, cl_mem m)
 	return true;
 }
 
-static bool put_vector(const struct walk *w, struct place *p, const struct weight *v)
+bool put_vector(const struct walk *w, struct place *p, const struct weight *v)
 {
 	const struct cl_weight *c = v->device;
 
@@ -102,7 +85,7 @@ static bool same_form(struct walk *w, const struct weight *m)
 	return !strcmp(form, w->form);
 }
 
-static bool put_part(struct walk *w, struct phase *p, const struct op_product *part)
+bool put_part(struct walk *w, struct phase *p, const struct op_product *part)
 {
 	const struct cl_weight *c = part->w->device;
 
@@ -323,7 +306,7 @@ static bool take_all(struct walk *w)
 		bool heads = kind == OP_ROPE ||
 		             (kind == OP_NORM_RMS && (next == OP_ROPE || next == OP_NORM_RMS));
 
-		if (heads ? !take_attention(w) : !take_product(w))
+		if (heads ? !take_attention(w) : is_mixture(w) ? !take_mixture(w) : !take_product(w))
 			return false;
 	}
 	share_out(w);
@@ -335,12 +318,14 @@ static void name_options(const struct walk *w, char *out, size_t room)
 	const struct op *a = w->attention;
 	const struct exec_kv_layer *l = &w->r->kv->layer[a->layer];
 	const struct rope *rope = &w->r->rope[w->rope->rope];
+	char mixture[128];
 	const char *act = w->gated ? act_options(&(struct op){ .act = w->act }) : "";
 
 	snprintf(out, room, "%s%s -DHEADS=%zu -DKV_HEADS=%zu -DK_DIM=%zu -DV_DIM=%zu -DK_STEP=8 "
-	         "-DDIMS=%zu -DNORMED=%zu%s%s %s", w->form, w->o->half ? " -DHALF_SLOTS" : "",
+	         "-DDIMS=%zu -DNORMED=%zu%s%s %s%s", w->form, w->o->half ? " -DHALF_SLOTS" : "",
 	         a->n_heads, l->n_heads, l->k_dim, l->v_dim, rope->dims, w->normed ? w->normed : 8,
-	         w->head_norms ? " -DHEAD_NORMS" : "", rope->interleaved ? " -DINTERLEAVED" : "", act);
+	         w->head_norms ? " -DHEAD_NORMS" : "", rope->interleaved ? " -DINTERLEAVED" : "", act,
+	         mixture_options(w, mixture, sizeof mixture));
 }
 
 /* bf16 weights take more of their inputs than f16 holds. */
@@ -373,7 +358,7 @@ int persist_make(struct record *r, bool dry, struct err *e)
 	struct persist *o = &p->persist;
 	struct walk w = { .r = r, .d = d, .o = o };
 	const struct kernel_row *row = &rows[r->max_rows > 1];
-	char options[384];
+	char options[512];
 	struct program *program;
 	int status = 0;
 

@@ -5,7 +5,7 @@
 
 Suite *cl_persist_suite(void);
 
-enum { HIDDEN = 256, LAYERS = 2, WORDS = 48, PAGES = 40, ROWS = 8 };
+enum { HIDDEN = 256, LAYERS = 2, WORDS = 48, PAGES = 40, ROWS = 8, EXPERTS = 12, USED = 3 };
 
 static const struct decoder_case {
 	const char *what;
@@ -15,21 +15,30 @@ static const struct decoder_case {
 	size_t heads, kv_heads, dim, ffn, window;
 	bool norms, biases, interleaved;
 	int32_t depth;
+	bool experts;
+	enum routing_score score;
 } cases[] = {
-	{ "4 bits", FORM_AFFINE, DT_F16, 4, 64, 8, 2, 32, 512, 0, false, false, false, 0 },
-	{ "4 bits, deep", FORM_AFFINE, DT_F16, 4, 32, 4, 2, 128, 2176, 0, false, true, false, 1100 },
+	{ "4 bits", FORM_AFFINE, DT_F16, 4, 64, 8, 2, 32, 512, 0, false, false, false, 0, false, 0 },
+	{ "4 bits, deep", FORM_AFFINE, DT_F16, 4, 32, 4, 2, 128, 2176, 0, false, true, false, 1100,
+	  false, 0 },
 	{ "8 bits, window", FORM_AFFINE, DT_BF16, 8, 128, 4, 1, 64, 384, 600, true, false, false,
-	  1100 },
-	{ "f16, norms", FORM_FLOAT, DT_F16, 0, 0, 4, 4, 96, 512, 0, true, false, true, 40 },
-	{ "bf16, biases", FORM_FLOAT, DT_BF16, 0, 0, 8, 1, 64, 384, 0, false, true, false, 520 },
+	  1100, false, 0 },
+	{ "f16, norms", FORM_FLOAT, DT_F16, 0, 0, 4, 4, 96, 512, 0, true, false, true, 40, false, 0 },
+	{ "bf16, biases", FORM_FLOAT, DT_BF16, 0, 0, 8, 1, 64, 384, 0, false, true, false, 520,
+	  false, 0 },
+	{ "experts, 4 bits", FORM_AFFINE, DT_F16, 4, 64, 8, 2, 32, 384, 0, true, false, false, 0,
+	  true, SCORE_SOFTMAX },
+	{ "experts, f16", FORM_FLOAT, DT_F16, 0, 0, 8, 2, 32, 2176, 0, false, false, false, 0, true,
+	  SCORE_CHOSEN },
 };
 
 /* ---- weights, made from the seed alone */
-static struct weight *matrix(struct world *w, const struct decoder_case *c, size_t n_out,
-                             size_t n_in)
+static struct weight *stack(struct world *w, const struct decoder_case *c, size_t n_stack,
+                            size_t n_out, size_t n_in)
 {
 	struct weight_desc d = { .name = "m", .form = c->form, .dtype = c->dtype, .n_out = n_out,
-	                         .n_in = n_in, .bits = c->bits, .group = c->group };
+	                         .n_in = n_in, .bits = c->bits, .group = c->group,
+	                         .n_stack = n_stack };
 	float width = sqrtf(3.0f / (float)n_in), *v;
 	size_t n = c->form == FORM_FLOAT ? n_out * n_in : n_out * n_in / c->group;
 	unsigned char *codes;
@@ -56,6 +65,12 @@ static struct weight *matrix(struct world *w, const struct decoder_case *c, size
 	return give(w, &d);
 }
 
+static struct weight *matrix(struct world *w, const struct decoder_case *c, size_t n_out,
+                             size_t n_in)
+{
+	return stack(w, c, 0, n_out, n_in);
+}
+
 static struct weight *vector(struct world *w, size_t n, float centre)
 {
 	float *v = random_floats(n);
@@ -63,6 +78,36 @@ static struct weight *vector(struct world *w, size_t n, float centre)
 	for (size_t i = 0; i < n; i++)
 		v[i] = centre + v[i] / 4;
 	return give_vector(w, v, n);
+}
+
+static void record_gated(struct world *w, const struct decoder_case *c, struct slot **s)
+{
+	struct op_product gate[] = { { s[6], matrix(w, c, c->ffn, HIDDEN), NULL },
+	                             { s[7], matrix(w, c, c->ffn, HIDDEN), NULL } };
+	struct op_product down = { s[0], matrix(w, c, HIDDEN, c->ffn), NULL };
+
+	op_matmul(w->r, gate, 2, s[1], false);
+	op_glu(w->r, s[6], s[6], s[7], ACT_SILU);
+	op_matmul(w->r, &down, 1, s[6], true);
+}
+
+/* x += experts(h), as s[6] and on have room for */
+static void record_mixture(struct world *w, const struct decoder_case *c, struct slot **s)
+{
+	struct routing how = { .k = USED, .score = c->score, .scale = 1.5f };
+	struct op_product router = { s[8], matrix(w, c, EXPERTS, HIDDEN), NULL };
+	struct op_product gate[] = {
+		{ s[6], stack(w, c, EXPERTS, EXPERTS * c->ffn, HIDDEN), NULL },
+		{ s[7], stack(w, c, EXPERTS, EXPERTS * c->ffn, HIDDEN), NULL },
+	};
+	struct op_product down = { s[10], stack(w, c, EXPERTS, EXPERTS * HIDDEN, c->ffn), NULL };
+
+	op_matmul(w->r, &router, 1, s[1], false);
+	op_route(w->r, s[9], s[8], NULL, &how);
+	op_experts(w->r, gate, 2, s[1], s[9], USED);
+	op_glu(w->r, s[6], s[6], s[7], ACT_SILU);
+	op_experts(w->r, &down, 1, s[6], s[9], USED);
+	op_mix(w->r, s[0], s[10], s[9]);
 }
 
 static void record_layer(struct world *w, const struct decoder_case *c, size_t i, struct slot **s)
@@ -76,9 +121,6 @@ static void record_layer(struct world *w, const struct decoder_case *c, size_t i
 	                           { s[3], matrix(w, c, nk, HIDDEN), NULL },
 	                           { s[4], matrix(w, c, nk, HIDDEN), NULL } };
 	struct op_product mix = { s[0], matrix(w, c, HIDDEN, nq), NULL };
-	struct op_product gate[] = { { s[6], matrix(w, c, c->ffn, HIDDEN), NULL },
-	                             { s[7], matrix(w, c, c->ffn, HIDDEN), NULL } };
-	struct op_product down = { s[0], matrix(w, c, HIDDEN, c->ffn), NULL };
 
 	for (size_t k = 0; k < c->dim / 2; k++)
 		rope.inv_freq[k] = pow(500, -2.0 * (double)k / (double)c->dim);
@@ -94,22 +136,22 @@ static void record_layer(struct world *w, const struct decoder_case *c, size_t i
 	op_attention(w->r, s[5], s[2], &a);
 	op_matmul(w->r, &mix, 1, s[5], true);
 	op_norm_rms(w->r, s[1], s[0], vector(w, HIDDEN, 1), 1e-5f);
-	op_matmul(w->r, gate, 2, s[1], false);
-	op_glu(w->r, s[6], s[6], s[7], ACT_SILU);
-	op_matmul(w->r, &down, 1, s[6], true);
+	(c->experts ? record_mixture : record_gated)(w, c, s);
 }
 
 static void record_decoder(struct world *w, const void *arg)
 {
 	const struct decoder_case *c = arg;
 	size_t nq = c->heads * c->dim, nk = c->kv_heads * c->dim;
-	size_t width[] = { HIDDEN, HIDDEN, nq, nk, nk, nq, c->ffn, c->ffn };
-	struct slot *s[8], *last = record_slot_out(w->r, "last", HIDDEN);
+	size_t n_ffn = c->experts ? USED * c->ffn : c->ffn;
+	size_t width[] = { HIDDEN, HIDDEN, nq, nk, nk, nq, n_ffn, n_ffn, EXPERTS, 2 * USED,
+	                   USED * HIDDEN };
+	struct slot *s[11], *last = record_slot_out(w->r, "last", HIDDEN);
 	struct slot *out = record_slot_out(w->r, "logits", WORDS);
 	struct op_product head = { out, NULL, NULL };
 
 	state = seed();
-	for (size_t i = 0; i < 8; i++)
+	for (size_t i = 0; i < (c->experts ? 11 : 8); i++)
 		s[i] = record_slot(w->r, "s", width[i]);
 	head.w = matrix(w, c, WORDS, HIDDEN);
 	op_embed(w->r, s[0], head.w);

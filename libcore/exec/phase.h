@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-enum { PHASE_PRODUCT, PHASE_ATTENTION };
+enum { PHASE_PRODUCT, PHASE_ATTENTION, PHASE_EXPERTS, PHASE_MIX };
 enum { INPUT_F32, INPUT_NORM, INPUT_HALF };
 enum { PHASE_PARTS = 4 };
 
@@ -28,7 +28,8 @@ struct phase {
 	int pairs, add, out, picked; /* pairs: gate and up; picked: rows by the table's out */
 	int tiles, out_at;
 	float eps, scale;
-	uint64_t x, k, v, y;            /* attention: queries, keys, values, result */
+	uint64_t x, k, v, y;            /* attention: queries, keys, values, result;
+	                             * experts: k are the router's logits */
 	struct place g;              /* the norm's weight */
 	struct place q_norm, k_norm, keys, values;
 	int pos_at, pages_at, angle_at, window;
