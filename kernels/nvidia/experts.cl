@@ -12,7 +12,8 @@
  * lanes one partial sum. PARTS products of one x run together.
  * experts_sort(): the runs of all rows by their matrix, for tokens.cl. Each
  * matrix has whole tiles of `pad` slots. list: [0] how many tiles there are,
- * from LIST_HEAD on the matrix of each; slots: a run each, or -1. Which slot
+ * from LIST_HEAD on the matrix of each and 1024 times how many of its slots
+ * have a run; slots: a run each, those without at the end -1. Which slot
  * of its matrix a run has changes nothing of what it gets. */
 #include "../common.clh"
 
@@ -76,7 +77,7 @@ void experts_sort(global const int *restrict table, global float *act, ulong cho
 		int tiles = tiles_of(runs[m], pad), at = first[m] * pad;
 
 		for (int i = 0; i < tiles; i++)
-			list[LIST_HEAD + first[m] + i] = m;
+			list[LIST_HEAD + first[m] + i] = m + MOST_EXPERTS * min(runs[m] - i * pad, pad);
 		for (int i = runs[m]; i < tiles * pad; i++)
 			slots[at + i] = -1;
 		runs[m] = at;
@@ -87,6 +88,7 @@ void experts_sort(global const int *restrict table, global float *act, ulong cho
 }
 #else
 #include "tile.clh"
+#include "parts.clh"
 
 #ifdef W_AFFINE
 #define PART(i) , ulong y##i, int n##i, int first##i, int count##i, \
@@ -121,17 +123,7 @@ void inputs_same(struct inputs *o, global const float *x, int k, int t)
 
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1)))
 void experts_few(global const int *restrict table, global float *act, ulong x_at, ulong chosen_at,
-                 int chosen_step, int count_at, int share, int n_used, int k, int each PART(0)
-#if PARTS > 1
-                 PART(1)
-#endif
-#if PARTS > 2
-                 PART(2)
-#endif
-#if PARTS > 3
-                 PART(3)
-#endif
-                 )
+                 int chosen_step, int count_at, int share, int n_used, int k, int each EACH_PART)
 {
 	local float part[LANES / TEAM][TILE_ROWS];
 	int id = get_local_id(0), lane = id % TEAM, team = id / TEAM, g = lane / 4, t = lane % 4;
@@ -146,16 +138,7 @@ void experts_few(global const int *restrict table, global float *act, ulong x_at
 
 	if (row >= table[count_at])
 		return;
-	TAKE(0);
-#if PARTS > 1
-	NEXT(1)
-#endif
-#if PARTS > 2
-	NEXT(2)
-#endif
-#if PARTS > 3
-	NEXT(3)
-#endif
+	OWN_PART
 	int m = chosen_step ? (int)act[chosen_at + (size_t)row * chosen_step + j] : j;
 	if (m < first || m >= first + count)
 		return;

@@ -229,20 +229,26 @@ void step(global const int *restrict table, global float *act, global uint *sync
 			next_copy(phase_room, phases, p, n);
 			product(slot, c, l, ph, table, act, &gain, p + 1 < n ? sync : 0);
 #ifdef USED
-		} else if (ph->kind == PHASE_EXPERTS) {
+		} else if (ph->kind == PHASE_EXPERTS || ph->kind == PHASE_ROUTER) {
 			struct gains gain = { { (uint4)(0) } };
 
 			gains_ask(&gain, l, ph);
 			if (p && !meet(sync, until, &here))
 				return;
 			next_copy(phase_room, phases, p, n);
-			experts_in(&mixture, l, ph, table, act, &gain);
+#ifdef ROUTER_EIGHT
+			if (ph->kind == PHASE_ROUTER)
+				router(l, ph, table, act, &gain);
+			else
+#endif
+				experts_in(&mixture, l, ph, table, act, &gain);
 			come(p + 1 < n ? sync : 0);
 		} else if (ph->kind == PHASE_MIX) {
 			struct tile slot[DOWNS] = { { { (uint4)(0) } } };
 
 			if (has_down(l, ph, get_group_id(0)))
 				downs_ask(slot, &mixture, l, ph, get_group_id(0), 0);
+			weigh(&mixture, ph, act, l.sums, live[STEP_ROWS]);
 			if (p && !meet(sync, until, &here))
 				return;
 			next_copy(phase_room, phases, p, n);

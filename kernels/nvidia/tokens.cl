@@ -68,7 +68,7 @@ INLINE void grouped_sums(float *acc, const struct unit *u, local const uint4 *x,
 #elif defined(W_AFFINE)
 /* acc += the groups of one stage. */
 INLINE void stage_sums(float (*acc)[NT][4], const struct unit *u, local const uint4 *x,
-                       local const float *sums, int t0)
+                       local const float *sums, int t0, int live)
 {
 	int t = get_local_id(0) % 4;
 
@@ -90,6 +90,8 @@ INLINE void stage_sums(float (*acc)[NT][4], const struct unit *u, local const ui
 		}
 #pragma unroll
 		for (int j = 0; j < NT; j++) {
+			if (!LIVE(t0 + j * 8))
+				continue;
 			local const float *xs = sums + g * TOKENS + t0 + j * 8 + 2 * t;
 			float x0 = xs[0], x1 = xs[1];
 			uint b[GROUP_BLOCKS][4];
@@ -115,11 +117,14 @@ INLINE void stage_sums(float (*acc)[NT][4], const struct unit *u, local const ui
 #else
 /* acc += a unit, which is block c of the stage. */
 INLINE void unit_sums(float (*acc)[NT][4], const struct unit *u, local const uint4 *x, int c,
-                      int t0)
+                      int t0, int live)
 {
 #pragma unroll
 	for (int j = 0; j < NT; j++) {
 		uint b[PLANES][4];
+
+		if (!LIVE(t0 + j * 8))
+			continue;
 
 #pragma unroll
 		for (int p = 0; p < PLANES; p++)
@@ -190,21 +195,7 @@ INLINE void stage_wait(local uint4 (*room)[STAGE * PLANES], local float (*sum_ro
 
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1)))
 void tokens(global const int *restrict table, global float *act, ulong x_at, ulong sum_at,
-            int stride, int count_at, int k, int add
-#ifdef EXPERTS
-            , ulong list_at, ulong slots_at
-#endif
-            PART(0)
-#if PARTS > 1
-            PART(1)
-#endif
-#if PARTS > 2
-            PART(2)
-#endif
-#if PARTS > 3
-            PART(3)
-#endif
-            )
+            int stride, int count_at, int k, int add SLOTS EACH_PART)
 {
 	local uint4 rooms[WARPS_K][STAGES][STAGE * PLANES] __attribute__((aligned(128)));
 	local float sum_rooms[WARPS_K][STAGES][SUMS * TOKENS] __attribute__((aligned(16)));
@@ -236,44 +227,31 @@ void tokens(global const int *restrict table, global float *act, ulong x_at, ulo
 	local float (*sum_room)[SUMS * TOKENS] = sum_rooms[set];
 
 #ifdef EXPERTS
-	global const int *list = (global const int *)(act + list_at);
 	global const int *slots = (global const int *)(act + slots_at);
+	int filled = count ? filled_of(act + list_at) : 0, live = filled / 1024;
 
-	if (count == 0 || (int)get_group_id(0) >= list[0])
-		return;
-	int matrix = list[LIST_HEAD + get_group_id(0)];
-	count = INT_MAX; /* a slot says itself whether it has a run */
+	count = live ? INT_MAX : 0; /* a slot says itself whether it has a run */
 #else
 	global const int *slots = 0;
-
+	int live = TOKENS;
+#endif
 	if (t0 >= count)
 		return;
-#endif
-	TAKE(0);
-#if PARTS > 1
-	NEXT(1)
-#endif
-#if PARTS > 2
-	NEXT(2)
-#endif
-#if PARTS > 3
-	NEXT(3)
-#endif
+	OWN_PART
 #ifdef EXPERTS
-	matrix -= first;
+	int matrix = filled % 1024 - first;
+	uint strip0 = (uint)matrix * (n / 16) * tiles;
+
 	if (matrix < 0 || matrix >= width)
 		return;
-	if (b)
-		b += (size_t)(matrix + first) * n;
-	uint strip0 = (uint)matrix * (n / 16) * tiles;
-	first = 0;
-	width = n;
+	b = b ? b + (size_t)(matrix + first) * n : b;
+	first = 0, width = n;
 #else
 	uint strip0 = 0;
 #endif
 	int r0 = tile * ROWS + warp / WARPS_N * (MT * 16), own = warp % WARPS_N * (NT * 8);
 	struct task o = { w, (global const uint4 *)(act + x_at) + (size_t)t0 / 8 * k, scale,
-	                  act + sum_at + t0, { 0 }, k, stride, tiles, min((int)MOST_PARTS, tiles) };
+	                  act + sum_at + t0, { 0 }, k, stride, tiles, min((int)MOST_PARTS, tiles), live };
 	struct place ahead = { set, set, 0 }, far = ahead; /* of stages and units */
 	int stage = 0;
 #ifdef FETCH
@@ -311,9 +289,9 @@ void tokens(global const int *restrict table, global float *act, ulong x_at, ulo
 				for (int j = 0; j < STEP / UNIT_COLUMNS; j++) {
 					units_step(u, next, &o, &far);
 #ifdef W_AFFINE
-					stage_sums(acc, u, room[stage], sum_room[stage], own);
+					stage_sums(acc, u, room[stage], sum_room[stage], own, live);
 #else
-					unit_sums(acc, u, room[stage], j, own);
+					unit_sums(acc, u, room[stage], j, own, live);
 #endif
 				}
 #endif

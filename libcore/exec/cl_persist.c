@@ -85,12 +85,10 @@ static bool same_form(struct walk *w, const struct weight *m)
 	return !strcmp(form, w->form);
 }
 
-bool put_part(struct walk *w, struct phase *p, const struct op_product *part)
+bool put_chunks(const struct walk *w, struct phase *p, const struct op_product *part)
 {
 	const struct cl_weight *c = part->w->device;
 
-	if (!c->tiled || !same_form(w, part->w))
-		return false;
 	for (size_t i = 0; i < c->n_chunks; i++) {
 		const struct chunk *k = &c->chunk[i];
 		struct phase_part *q = &p->part[p->parts];
@@ -108,6 +106,13 @@ bool put_part(struct walk *w, struct phase *p, const struct op_product *part)
 		p->parts++;
 	}
 	return true;
+}
+
+bool put_part(struct walk *w, struct phase *p, const struct op_product *part)
+{
+	const struct cl_weight *c = part->w->device;
+
+	return c->tiled && same_form(w, part->w) && put_chunks(w, p, part);
 }
 
 /* Gate and up in pairs of tiles. */

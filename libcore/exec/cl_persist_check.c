@@ -95,13 +95,16 @@ static void record_gated(struct world *w, const struct decoder_case *c, struct s
 static void record_mixture(struct world *w, const struct decoder_case *c, struct slot **s)
 {
 	struct routing how = { .k = USED, .score = c->score, .scale = 1.5f };
-	struct op_product router = { s[8], matrix(w, c, EXPERTS, HIDDEN), NULL };
+	struct decoder_case eight = *c; /* routers of codes have 8 bits */
+	struct op_product router = { s[8], NULL, NULL };
 	struct op_product gate[] = {
 		{ s[6], stack(w, c, EXPERTS, EXPERTS * c->ffn, HIDDEN), NULL },
 		{ s[7], stack(w, c, EXPERTS, EXPERTS * c->ffn, HIDDEN), NULL },
 	};
 	struct op_product down = { s[10], stack(w, c, EXPERTS, EXPERTS * HIDDEN, c->ffn), NULL };
 
+	eight.bits = 8;
+	router.w = matrix(w, &eight, EXPERTS, HIDDEN);
 	op_matmul(w->r, &router, 1, s[1], false);
 	op_route(w->r, s[9], s[8], NULL, &how);
 	op_experts(w->r, gate, 2, s[1], s[9], USED);

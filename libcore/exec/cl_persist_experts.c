@@ -6,6 +6,7 @@
 #include "exec/persist.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* as local memory has room for */
 enum { MOST_CHOSEN = 16 };
@@ -50,8 +51,21 @@ static bool put_stack(struct walk *w, struct phase *p, const struct op_product *
 	return true;
 }
 
+/* Whether a router has 8 bits and else the form of everything, which has 4. */
+static bool is_eight(const struct walk *w, const struct weight *router)
+{
+	static const char four[] = "-DTILED -DW_AFFINE -DBITS=4";
+	static const char eight[] = "-DTILED -DW_AFFINE -DBITS=8";
+	char form[sizeof w->form];
+
+	form_options(form, sizeof form, router);
+	return !strncmp(form, eight, sizeof eight - 1) && !strncmp(w->form, four, sizeof four - 1) &&
+	       !strcmp(form + sizeof eight - 1, w->form + sizeof four - 1);
+}
+
 /* The router: its norm is made again for the experts. */
-static bool take_router(struct walk *w, const struct op *norm, const struct op *m)
+static bool take_router(struct walk *w, const struct op *norm, const struct op *m,
+                        const struct op *first)
 {
 	struct phase *p = &w->phase[w->n++];
 
@@ -64,7 +78,13 @@ static bool take_router(struct walk *w, const struct op *norm, const struct op *
 	p->eps = norm->eps;
 	p->x = floats_at(norm->src);
 	p->n_in = (int)norm->src->n;
-	return put_part(w, p, &m->part[0]);
+	if (!is_eight(w, m->part[0].w))
+		return !w->router_eight && put_part(w, p, &m->part[0]);
+	if ((w->route != first && !w->router_eight) || m->part[0].b)
+		return false;
+	w->router_eight = true;
+	p->kind = PHASE_ROUTER;
+	return put_chunks(w, p, &m->part[0]) && p->parts == 1;
 }
 
 static bool take_gates(struct walk *w, const struct phase *router, const struct op *m,
@@ -89,11 +109,13 @@ static bool take_gates(struct walk *w, const struct phase *router, const struct 
 	       p->part[0].n == p->part[1].n;
 }
 
-static bool take_sum(struct walk *w, const struct op *m, const struct op *mix)
+static bool take_sum(struct walk *w, const struct phase *router, const struct op *m,
+                     const struct op *mix)
 {
 	struct phase *p = &w->phase[w->n++];
 
 	p->kind = PHASE_MIX;
+	p->k = router->part[0].y;
 	p->input = w->o->half ? INPUT_HALF : INPUT_F32;
 	p->x = floats_at(m->src);
 	p->n_in = (int)m->part[0].w->d.n_in;
@@ -130,8 +152,8 @@ bool take_mixture(struct walk *w)
 			if (!done_with(w, o[i]->part[k].dst, w->i))
 				return false;
 	}
-	return take_router(w, o[NORM], o[ROUTER]) && take_gates(w, router, o[GATES], o[GLU]) &&
-	       take_sum(w, o[DOWN], o[MIX]);
+	return take_router(w, o[NORM], o[ROUTER], o[ROUTE]) && take_gates(w, router, o[GATES], o[GLU]) &&
+	       take_sum(w, router, o[DOWN], o[MIX]);
 }
 
 const char *mixture_options(const struct walk *w, char *out, size_t room)
@@ -142,8 +164,9 @@ const char *mixture_options(const struct walk *w, char *out, size_t room)
 	if (!w->route)
 		return out;
 	r = &w->route->routing;
-	snprintf(out, room, " -DUSED=%zu -DN_EXPERTS=%zu -DSCALE=%af%s%s", r->k, w->n_experts,
+	snprintf(out, room, " -DUSED=%zu -DN_EXPERTS=%zu -DSCALE=%af%s%s%s", r->k, w->n_experts,
 	         (double)r->scale, r->normalize ? " -DNORMALIZE" : "",
-	         r->score == SCORE_CHOSEN ? " -DCHOSEN_SCORE" : "");
+	         r->score == SCORE_CHOSEN ? " -DCHOSEN_SCORE" : "",
+	         w->router_eight ? " -DROUTER_EIGHT" : "");
 	return out;
 }

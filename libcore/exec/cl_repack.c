@@ -38,7 +38,8 @@ bool repack_takes(const struct opencl *d, const struct weight_desc *w)
 	bool half = w->dtype == DT_F16 || w->dtype == DT_BF16;
 
 	if (!(d->can & NEED_NVIDIA) || d->x->flags & EXEC_EXACT || w->n_out < 2 ||
-	    (w->n_stack && w->n_out / w->n_stack % TILE_ROWS) || w->n_in % TILE_COLUMNS || weight_row_bytes(w) * TILE_ROWS > PIECE_BYTES)
+	    (w->n_stack && w->n_out / w->n_stack % TILE_ROWS) || w->n_in % TILE_COLUMNS ||
+	    weight_row_bytes(w) * TILE_ROWS > PIECE_BYTES)
 		return false;
 	return half && (w->form == FORM_FLOAT || ((w->bits == 4 || w->bits == 8) && w->group >= 32));
 }

@@ -87,8 +87,8 @@ static int enqueue(struct opencl *d, struct launch *l, const struct live *live, 
 {
 	size_t rows = l->out ? live->out : live->rows, tokens = l->tokens ? l->tokens : live->tile;
 	size_t tiles = l->runs  ? live->runs :
-	               l->n_used ? experts_tiles(rows, l->n_used, l->n_stack, l->pad) * l->pad / tokens :
-	                          (rows + tokens - 1) / tokens;
+	               l->n_used ? experts_tiles(rows, l->n_used, l->n_stack, l->pad) * l->pad /
+	                           tokens : (rows + tokens - 1) / tokens;
 	size_t spans = l->spans ? live->spans : 1;
 	size_t local[3] = { l->row->lanes, 1, 1 }, global[3] = { l->groups, tiles, spans };
 	cl_int status = set_live(l, live, rows);

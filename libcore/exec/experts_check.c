@@ -11,7 +11,8 @@
 /* odd sizes; inputs of more than one chunk of a CPU's rows. Or such as the
  * matrix unit takes, and rows enough for tiles of each height. */
 enum { VOCAB = 40, EXPERTS = 12, USED = 3 };
-static const struct sizes { size_t dim, ffn, rows; } odd = { 96, 32, 40 }, whole = { 384, 128, 108 };
+static const struct sizes { size_t dim, ffn, rows; } odd = { 96, 32, 40 },
+                                                     whole = { 384, 128, 108 };
 enum { MOST_ROWS = 108, MOST_OUT = 384 + 2 * USED };
 
 static const struct form_row {
@@ -132,8 +133,8 @@ static size_t out_of(const struct sizes *s)
 	return s->dim + 2 * USED;
 }
 
-static void build(struct rig *g, const struct sizes *s, const struct form_row *f, const struct routing *how,
-                  const char *device, unsigned flags)
+static void build(struct rig *g, const struct sizes *s, const struct form_row *f,
+                  const struct routing *how, const char *device, unsigned flags)
 {
 	struct exec_options o = { .device = device, .flags = flags, .threads = 2, .cache_dir = "" };
 	struct record *r;
@@ -145,9 +146,12 @@ static void build(struct rig *g, const struct sizes *s, const struct form_row *f
 	r = g->r;
 	struct slot *x = record_slot(r, "x", s->dim), *logits = record_slot(r, "logits", EXPERTS);
 	struct slot *chosen = record_slot(r, "chosen", 2 * USED);
-	struct slot *gate = record_slot(r, "gate", USED * s->ffn), *up = record_slot(r, "up", USED * s->ffn);
-	struct slot *each = record_slot(r, "each", USED * s->dim), *all = record_slot(r, "all", out_of(s));
-	struct slot *heads = record_slot(r, "heads", s->dim), *out = record_slot_out(r, "out", out_of(s));
+	struct slot *gate = record_slot(r, "gate", USED * s->ffn);
+	struct slot *up = record_slot(r, "up", USED * s->ffn);
+	struct slot *each = record_slot(r, "each", USED * s->dim);
+	struct slot *all = record_slot(r, "all", out_of(s));
+	struct slot *heads = record_slot(r, "heads", s->dim);
+	struct slot *out = record_slot_out(r, "out", out_of(s));
 	const struct weight *b;
 
 	op_embed(r, x, matrix(g, VOCAB, s->dim, 1));
@@ -166,7 +170,8 @@ static void build(struct rig *g, const struct sizes *s, const struct form_row *f
 	/* USED heads of 32 each, matrix j for run j */
 	op_experts(r, (struct op_product[]){ { heads, stack(g, f, USED, s->dim / USED, s->dim / USED),
 	                                       NULL } }, 1, x, NULL, USED);
-	op_copy(r, all, heads, &(struct copy){ USED, s->dim / USED, 0, s->dim / USED, 0, s->dim / USED });
+	op_copy(r, all, heads, &(struct copy){ USED, s->dim / USED, 0, s->dim / USED, 0,
+	                                       s->dim / USED });
 	op_copy(r, all, chosen, &(struct copy){ 1, 2 * USED, s->dim, out_of(s), 0, 2 * USED });
 	op_pick(r, out, all);
 	record_result(r, out);

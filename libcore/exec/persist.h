@@ -18,6 +18,7 @@ struct walk {
 	size_t n_experts;
 	enum activation act;
 	bool gated, head_norms;
+	bool router_eight;     /* routers of 8 bits where all else has 4 */
 	size_t normed;         /* the longest input of a norm before a product */
 	const struct slot *mixed; /* written by attention or a gate: f16 where slots are */
 	char form[128];
@@ -31,6 +32,8 @@ bool put_vector(const struct walk *w, struct place *p, const struct weight *v);
 /* Adds what a product reads and writes; false: more than a phase holds, or
  * weights of another form. */
 bool put_part(struct walk *w, struct phase *p, const struct op_product *part);
+/* The same for tiles of any form. */
+bool put_chunks(const struct walk *w, struct phase *p, const struct op_product *part);
 
 /* Norm, router, choice, gates, and what they add to the residual. */
 bool is_mixture(const struct walk *w);
