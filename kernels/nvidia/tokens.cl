@@ -199,18 +199,8 @@ void tokens(global const int *restrict table, global float *act, ulong x_at, ulo
 {
 	local uint4 rooms[WARPS_K][STAGES][STAGE * PLANES] __attribute__((aligned(128)));
 	local float sum_rooms[WARPS_K][STAGES][SUMS * TOKENS] __attribute__((aligned(16)));
-#ifdef TOTAL_LOCAL
-	local float4 total[QUADS * LANES];
-#else
-	float4 total[EACH];
-#endif
-#if WARPS_K == 1
-	local float4 *meeting = 0;
-#elif STAGES == 1 && STAGE * PLANES * WARPS_K >= QUADS * SET
-	local float4 *meeting = (local float4 *)rooms;
-#else
-	local float4 meeting[QUADS * SET];
-#endif
+	total_t total[TOTALS];
+	local float4 MEETING;
 	int warp = get_local_id(0) % SET / TEAM, set = get_local_id(0) / SET;
 	int count = table[count_at], t0 = get_group_id(0) * TOKENS;
 	int tile = get_group_id(1), n, first, width, tiles = k / TILE_COLUMNS;
@@ -251,7 +241,8 @@ void tokens(global const int *restrict table, global float *act, ulong x_at, ulo
 #endif
 	int r0 = tile * ROWS + warp / WARPS_N * (MT * 16), own = warp % WARPS_N * (NT * 8);
 	struct task o = { w, (global const uint4 *)(act + x_at) + (size_t)t0 / 8 * k, scale,
-	                  act + sum_at + t0, { 0 }, k, stride, tiles, min((int)MOST_PARTS, tiles), live };
+	                  act + sum_at + t0, { 0 }, k, stride, tiles, min((int)MOST_PARTS, tiles),
+	                  live };
 	struct place ahead = { set, set, 0 }, far = ahead; /* of stages and units */
 	int stage = 0;
 #ifdef FETCH

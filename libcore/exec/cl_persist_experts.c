@@ -152,8 +152,8 @@ bool take_mixture(struct walk *w)
 			if (!done_with(w, o[i]->part[k].dst, w->i))
 				return false;
 	}
-	return take_router(w, o[NORM], o[ROUTER], o[ROUTE]) && take_gates(w, router, o[GATES], o[GLU]) &&
-	       take_sum(w, router, o[DOWN], o[MIX]);
+	return take_router(w, o[NORM], o[ROUTER], o[ROUTE]) &&
+	       take_gates(w, router, o[GATES], o[GLU]) && take_sum(w, router, o[DOWN], o[MIX]);
 }
 
 const char *mixture_options(const struct walk *w, char *out, size_t room)
