@@ -63,7 +63,7 @@ down($s, 'the server');
 my @all = map { +{ model => 'demo', prompt => "$_ times: " . 'once upon a time there was a king ' x (1 + $_ % 4 * 4),
 	max_tokens => 30 + $_ % 4 * 30, temperature => 0.9, seed => $_, ignore_eos => JSON::PP::true, priority => $_ % 3 - 1,
 	($_ % 8 == 1 ? (logprobs => 3) : ()), ($_ % 8 == 2 ? (frequency_penalty => 1) : ()),
-	($_ % 8 == 3 ? (stream => JSON::PP::true) : ()), ($_ % 8 == 4 ? (top_p => 0.9) : ()) } } 1 .. 32;
+	($_ % 8 == 3 ? (stream => JSON::PP::true) : ()), ($_ % 8 == 4 ? (top_p => 0.9) : ()) } } 1 .. 16;
 
 # The text, of a stream too, and why it ended.
 sub answer
@@ -93,7 +93,7 @@ down($s, 'a server without');
 # ---- one after the other: 64 requests make up for a step of priority, so that
 # nobody waits for ever
 $s = up($sock, @serve, '--batch', 1);
-my $first = begin($sock, 'POST', '/v1/completions', { %{ $all[0] }, max_tokens => 900 });
+my $first = begin($sock, 'POST', '/v1/completions', { %{ $all[0] }, max_tokens => 600 });
 until_true(sub { metrics()->{clm_requests_running} });
 my %turn = map { fileno $_->[0] => $_ } map { [begin($sock, 'POST', '/v1/completions', { %{ $all[0] }, max_tokens => 8,
 	priority => $_ == 0 ? 1 : $_ == 79 ? -1 : 0 }), $_] } 0 .. 79;
