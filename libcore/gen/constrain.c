@@ -16,20 +16,24 @@ void talk_close_masks(struct talk *t)
 }
 
 /* The last grammars' masks stay: requests come in rows. */
-static struct mask *mask_of(struct talk *t, struct grammar *g, struct err *e)
+static struct mask *mask_of(struct talk *t, struct grammar *g, struct grammars *of, struct err *e)
 {
+	const struct pieces *pieces;
 	struct mask_ends ends = { t->eos, t->n_eos };
 	struct mask **at;
 
 	for (size_t i = 0; i < MASKS; i++)
 		if (t->mask[i] && mask_number(t->mask[i]) == grammar_number(g))
 			return t->mask[i];
-	if (!t->pieces && pieces_open(&t->pieces, t->tokenizer, t->vocab, e))
+	if (!of && !t->pieces && pieces_open(&t->pieces, t->tokenizer, t->vocab, e))
+		return NULL;
+	pieces = of ? grammars_pieces(of, e) : t->pieces;
+	if (!pieces)
 		return NULL;
 	at = &t->mask[t->next_mask++ % MASKS];
 	mask_release(*at);
 	*at = NULL;
-	return mask_open(at, t->pieces, ends, g, e) ? NULL : *at;
+	return mask_open(at, pieces, ends, g, e) ? NULL : *at;
 }
 
 int session_constrain(struct session *s, struct err *e)
@@ -41,7 +45,7 @@ int session_constrain(struct session *s, struct err *e)
 	if (!s->talk->tokenizer)
 		return err_set(e, ERR_INPUT,
 		               "grammar: the model has no tokenizer to read text with");
-	m = mask_of(s->talk, s->r.grammar, e);
+	m = mask_of(s->talk, s->r.grammar, s->r.grammars, e);
 	if (!m || guard_open(&s->guard, m, e))
 		return -1;
 	s->guard.endless = s->r.ignore_eos;

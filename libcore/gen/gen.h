@@ -6,7 +6,6 @@
 #include "gen/grammar.h"
 #include "model/model.h"
 #include "text/text.h"
-#include "util/json.h"
 
 /* ---- request: one option table for the command line, JSONL and HTTP */
 enum { STOP_MAX = 16 };
@@ -30,6 +29,7 @@ struct request {
 	size_t n_bias;
 	bool keep_special;     /* special tokens' text is shown, and may be a stop text */
 	struct grammar *grammar; /* held; what the answer may be; NULL: anything */
+	struct grammars *grammars; /* whose it is, with the tree; may be NULL */
 	int32_t adapter;       /* n + 1: the model's adapter n; 0: what new sequences begin with */
 };
 enum request_type { REQ_SIZE, REQ_F64, REQ_BOOL, REQ_SEED, REQ_TEXTS, REQ_BIAS };

@@ -23,6 +23,7 @@ struct grammar *grammar_hold(struct grammar *g); /* NULL stays NULL */
 void grammar_release(struct grammar *g);
 uint64_t grammar_number(const struct grammar *g); /* no other one's of this process */
 size_t grammar_states(const struct grammar *g);
+size_t grammar_bytes(const struct grammar *g); /* that it holds */
 
 /* What is asked of an answer. */
 enum grammar_kind {
@@ -47,6 +48,18 @@ struct grammar_ask {
 };
 /* ERR_INPUT for what cannot be kept to the letter: never a wider grammar. */
 NEED int grammar_open(struct grammar **out, const struct grammar_ask *a, struct err *e);
+
+/* Those of one vocabulary that were asked for lately, for any threads: who asks
+ * the same gets the same one. Sessions of a request that has it use its tree of
+ * the vocabulary, which is made with the first grammar: on the thread that asks,
+ * not on the one that makes tokens. Closed after them and their batch. */
+struct grammars;
+NEED int grammars_open(struct grammars **out, const struct tokenizer *t, size_t vocab,
+                       struct err *e);
+void grammars_close(struct grammars *s);
+/* As grammar_open(); the caller releases it. */
+NEED int grammars_get(struct grammars *s, struct grammar **out, const struct grammar_ask *a,
+                      struct err *e);
 
 /* Does the grammar take all of the text, and may it end there? */
 NEED int grammar_takes(struct grammar *g, struct bytes text, bool *out, struct err *e);

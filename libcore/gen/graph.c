@@ -81,6 +81,11 @@ uint64_t grammar_number(const struct grammar *g)
 	return g->number;
 }
 
+size_t grammar_bytes(const struct grammar *g)
+{
+	return sizeof *g + g->room * sizeof *g->node + g->rule_room * sizeof *g->rule;
+}
+
 size_t grammar_states(const struct grammar *g)
 {
 	return g->n;

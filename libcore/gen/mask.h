@@ -15,6 +15,8 @@
 struct pieces;
 NEED int pieces_open(struct pieces **out, const struct tokenizer *t, size_t vocab, struct err *e);
 void pieces_close(struct pieces *p);
+/* Made with the first call; NULL with an error. */
+const struct pieces *grammars_pieces(struct grammars *s, struct err *e);
 
 /* ---- mask: holds the grammar, borrows the pieces and the ids that end */
 struct mask;

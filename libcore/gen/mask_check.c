@@ -356,6 +356,54 @@ static void time_text(struct guard *k, const struct ids *ids, const char *what)
 	       what, ids->n, bits_us / (double)ids->n, most, allow_us / (double)ids->n);
 }
 
+static uint64_t number_of(struct grammars *all, const char *schema, bool many)
+{
+	struct err e;
+	cJSON *v = json_parse(bytes_of(schema), &e);
+	const struct grammar_ask a = { .kind = GRAMMAR_SCHEMA, .schema = v, .many = many };
+	struct grammar *g;
+	uint64_t n;
+
+	ck_assert_msg(!grammars_get(all, &g, &a, &e), "%s", e.text);
+	n = grammar_number(g);
+	grammar_release(g);
+	cJSON_Delete(v);
+	return n;
+}
+
+/* Who asks the same gets the same, until it is long ago. */
+START_TEST(kept)
+{
+	const char *const one = "{\"type\":\"integer\"}", *const other = "{\"type\":\"number\"}";
+	struct grammars *all;
+	struct err e;
+	uint64_t first, second;
+	cJSON *bad = json_parse(bytes_of("{\"type\":\"x\"}"), &e);
+	const struct grammar_ask wrong = { .kind = GRAMMAR_SCHEMA, .schema = bad };
+	struct grammar *g;
+
+	ck_assert(!grammars_open(&all, tokenizer, vocab, &e));
+	first = number_of(all, one, false);
+	second = number_of(all, other, false);
+	ck_assert_uint_ne(first, second);
+	ck_assert_uint_eq(number_of(all, one, false), first);
+	ck_assert_uint_ne(number_of(all, one, true), first);
+	for (int i = 0; i < 100; i++) {
+		char text[64];
+
+		snprintf(text, sizeof text, "{\"const\":%d}", i);
+		number_of(all, text, false);
+		ck_assert_uint_eq(number_of(all, one, false), first);
+	}
+	ck_assert_uint_ne(number_of(all, other, false), second);
+	for (int i = 0; i < 2; i++)
+		ck_assert(grammars_get(all, &g, &wrong, &e) && e.kind == ERR_INPUT);
+	ck_assert_ptr_nonnull(grammars_pieces(all, &e));
+	grammars_close(all);
+	cJSON_Delete(bad);
+}
+END_TEST
+
 START_TEST(bench)
 {
 	static const char object[] = "{\"name\": \"Ada Lovelace\", \"notes\": \"She wrote the "
@@ -431,6 +479,7 @@ Suite *mask_suite(void)
 	tcase_add_loop_test(t, drawn, 0, sizeof cases / sizeof *cases);
 	tcase_add_test(t, moved);
 	tcase_add_loop_test(t, together, 0, 2);
+	tcase_add_test(t, kept);
 	suite_add_tcase(s, t);
 	tcase_set_tags(b, "bench");
 	tcase_set_timeout(b, 120);

@@ -65,8 +65,12 @@ static int open_served(struct serve *s, struct served *d, struct err *e)
 	d->engine = s->engine;
 	if (s->o.memory && d->m.n_held > s->o.memory)
 		err_set(e, ERR_MACHINE, "it holds %zu bytes, of at most %zu", d->m.n_held, s->o.memory);
-	else if (engine_attach(s->engine, d, e) == 0)
+	else if ((model_config(d->m.model)->encoder ||
+	          grammars_open(&d->grammars, d->m.tokenizer, model_config(d->m.model)->vocab,
+	                        e) == 0) &&
+	         engine_attach(s->engine, d, e) == 0)
 		return 0;
+	grammars_close(d->grammars);
 	o->close(o->arg, &d->m);
 	return -1;
 }
@@ -74,6 +78,7 @@ static int open_served(struct serve *s, struct served *d, struct err *e)
 static void close_served(struct serve *s, struct served *d)
 {
 	server_log(s, "model %s: closed", d->m.name);
+	grammars_close(d->grammars);
 	s->o.opener.close(s->o.opener.arg, &d->m);
 	free(d);
 }

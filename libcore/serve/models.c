@@ -38,8 +38,10 @@ static void slot_free(struct slot *t)
 
 static void served_free(struct serve *s, struct served *d)
 {
-	if (d)
+	if (d) {
+		grammars_close(d->grammars);
 		s->o.opener.close(s->o.opener.arg, &d->m);
+	}
 	free(d);
 }
 

@@ -21,6 +21,7 @@ struct served {
 	struct engine *engine;
 	struct slot *slot;
 	struct batch *batch;       /* the engine's; NULL: an encoder */
+	struct grammars *grammars; /* NULL: an encoder */
 	size_t context;
 	uint64_t stamp;            /* of the files that it was opened from */
 	size_t uses;               /* exchanges that hold it */

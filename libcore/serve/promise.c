@@ -264,7 +264,8 @@ int promise_make(struct call *c, struct fault *f)
 	if (ask_reasoning(c, f))
 		return -1;
 	c->ask.tokenizer = c->model->m.tokenizer;
-	if (grammar_open(&c->r.grammar, &c->ask, &e) == 0)
+	c->r.grammars = c->model->grammars;
+	if (grammars_get(c->r.grammars, &c->r.grammar, &c->ask, &e) == 0)
 		return 0;
 	if (e.kind != ERR_INPUT)
 		return fault_err(f, &e);
