@@ -14,18 +14,21 @@
  *
  * panel_prepare_float   items: panels * steps
  * panel_prepare_codes   items: panels * groups
- * panel_float           items: ceil(n_out / (PANEL_ROWS * n_tiles)); scratch in
- *                       floats: n_tiles * WIDTH * ceil(steps / WIDTH) *
- *                       PANEL_ROWS * WIDTH + PANEL_STATE + 2 * WIDTH *
- *                       (PANEL_ROWS * n_tiles + WIDTH)
- * panel_codes           the same; scratch: n_tiles * PANEL_ROWS * (vectors *
- *                       planes * WIDTH + 2 * groups) + 6 * WIDTH and the rest, vectors of
- *                       units being ceil(n_in / UNIT / WIDTH), planes UNIT / 2,
- *                       with quads UNIT / 4 */
+ * panel_float           items: ceil(n_out / (PANEL_ROWS * n_tiles)); n_lanes,
+ *                       a divisor of WIDTH, are taken at a time. Scratch in
+ *                       floats: 2 * WIDTH * (PANEL_ROWS * n_tiles + WIDTH) +
+ *                       n_tiles * (PANEL_STATES(n_rows, n_lanes) * PANEL_STATE +
+ *                       WIDTH * PANEL_WORDS(steps))
+ * panel_codes           the same; in place of the last: groups * (2 *
+ *                       PANEL_PADDED + PANEL_WORDS(words of a group)) */
 #include "panel.clh"
 #include "units.clh"
 
-enum { PANEL_GROUP = 128 };
+/* columns converted at a time; tokens whose sums wait at most */
+enum { PANEL_GROUP = 128, PANEL_COLUMNS = 128, PANEL_TOKENS = 512 };
+/* Pairs of panels whose sums wait for the next lanes. */
+#define PANEL_STATES(n_rows, n_lanes) \
+	(ulong)((n_lanes) == WIDTH ? 1 : (min_int(n_rows, PANEL_TOKENS) - 1) / (2 * WIDTH) + 1)
 
 /* Columns at .. at + WIDTH of up to WIDTH tokens, lanes as tokens. */
 INLINE void panel_columns(VF v[WIDTH], __global const float *x, int tokens, int n_in, int at)
@@ -106,252 +109,331 @@ KERNEL(panel_prepare_codes)(ITEM __global const float *x, ulong x_at, __global i
 /* What tiles multiply. */
 struct panel {
 	__global const float *x;
-	LOCAL float *w, *scales, *acc, *out, *zeros;
-	int row, n_tiles, n_rows, n_out;
-	int steps, blocks;                           /* of floats: of a lane */
-	int groups, words, units, planes, vectors, quads; /* of codes */
+	LOCAL float *w, *scales, *state, *out;
+	int row, n_tiles, n_lanes, n_rows, n_out;
+	int steps;                     /* of a lane of floats, of a group of codes */
+	int groups, quads;             /* of codes; no groups: floats */
+	ulong lane, tile, apart;       /* words of a lane, of a tile, between panels */
 };
 
-INLINE void panel_tile_floats(const struct panel *p, int tile, int t, int panels)
+INLINE void panel_lane_floats(const struct panel *p, int tile, int lane, int t, int panels,
+                              LOCAL float *state)
 {
-	ulong lane = (ulong)(p->steps | 1) * WIDTH, block = p->blocks * PANEL_ROWS * WIDTH;
-	__global const float *x = p->x + (ulong)t * lane;
-	LOCAL const float *w = p->w + (ulong)tile * WIDTH * block;
+	LOCAL const float *w = p->w + (ulong)tile * p->tile + (ulong)lane * p->lane;
+	__global const float *x = p->x + (ulong)(t / WIDTH) * p->apart +
+	                          (ulong)lane * (p->steps | 1) * WIDTH;
 
-	for (int l = 0; l < WIDTH; l++, x += lane, w += block) {
-		if (panels == 2)
-			panel_floats(p->acc, w, x, WIDTH * lane, p->steps, panel_levels(l));
-		else
-			panel_floats_one(p->acc, w, x, WIDTH * lane, p->steps, panel_levels(l));
-	}
+	if (panels == 2)
+		panel_floats(state, w, x, p->apart, p->steps, panel_levels(lane));
+	else
+		panel_floats_one(state, w, x, p->apart, p->steps, panel_levels(lane));
 }
 
-INLINE void panel_tile_codes(const struct panel *p, int tile, int t, int panels)
+INLINE void panel_lane_codes(const struct panel *p, int tile, int lane, int t, int panels,
+                             LOCAL float *state)
 {
-	ulong one = (ulong)(2 + p->words) * WIDTH, apart = p->groups * one;
-	__global const int *x = (__global const int *)p->x + (ulong)(t / WIDTH) * apart, *first = x;
-	int row = p->planes * WIDTH;
-	LOCAL const int *w = (LOCAL const int *)p->w + (ulong)tile * p->vectors * PANEL_ROWS * row;
-	LOCAL const float *scales = p->scales + (ulong)tile * p->groups * PANEL_ROWS * 2;
+	int first = panel_place(lane, p->groups), levels = panel_levels(lane), steps = p->steps;
+	int groups = (p->groups - lane + WIDTH - 1) / WIDTH;
+	LOCAL const int *w = (LOCAL const int *)p->w + (ulong)tile * p->tile + first * p->lane;
+	LOCAL const float *scales = p->scales + ((ulong)tile * p->groups + first) * 2 * PANEL_PADDED;
+	__global const int *x = (__global const int *)p->x + (ulong)(t / WIDTH) * p->apart +
+	                        (ulong)first * (2 + steps) * WIDTH;
 
-	for (int l = 0; l < WIDTH; l++) {
-		int g = l;
-
-		do { /* a lane without groups has one of zeros */
-			int unit = g < p->groups ? g * p->units : 0, none = g >= p->groups;
-			int more = g + WIDTH < p->groups;
-			int next = (more ? g + WIDTH : min_int(l + 1, p->groups - 1)) * p->units;
-
-			panel_dots(panels, p->planes, p->quads, p->acc,
-			           w + (ulong)(unit / WIDTH) * PANEL_ROWS * row + unit % WIDTH,
-			           none ? p->zeros : scales + g * PANEL_ROWS * 2, none ? first : x, apart,
-			           none ? 0 : p->units, w + (ulong)(next / WIDTH) * PANEL_ROWS * row,
-			           g == l, more ? -1 : panel_levels(l));
-			x += none ? 0 : one;
-			g += WIDTH;
-		} while (g < p->groups);
-	}
+	if (lane >= p->groups) /* its sums are zeros */
+		groups = 0;
+	if (p->quads && panels == 2)
+		panel_quads(state, w, scales, x, p->apart, groups, steps, levels);
+	else if (p->quads)
+		panel_quads_one(state, w, scales, x, p->apart, groups, steps, levels);
+	else if (panels == 2)
+		panel_pairs(state, w, scales, x, p->apart, groups, steps, levels);
+	else
+		panel_pairs_one(state, w, scales, x, p->apart, groups, steps, levels);
 }
 
-INLINE void panel_all(const struct panel *p, const int floats, MATMUL_OUT)
+/* Lanes first .. first + n_lanes of all tiles, for the tokens from t on: what
+ * a lane has of the inputs is in the first cache for all tiles but one. On
+ * the last lanes results are asked for, a lane some tokens'. */
+INLINE void panel_lanes(const struct panel *p, const int floats, int first, int t, int n,
+                        LOCAL float *state, __global const float *y)
 {
-	int stride = p->n_tiles * PANEL_ROWS + WIDTH;
-	int n = min_int(p->n_out - p->row, p->n_tiles * PANEL_ROWS);
+	int tokens = min_int(p->n_rows - t, 2 * WIDTH), panels = tokens > WIDTH ? 2 : 1;
 
-	for (int t = 0; t < p->n_rows; t += 2 * WIDTH) {
-		int tokens = min_int(p->n_rows - t, 2 * WIDTH), panels = tokens > WIDTH ? 2 : 1;
+	for (int lane = first; lane < first + p->n_lanes; lane++) {
+		int share = 2 * WIDTH / p->n_lanes, i = (lane - first) * share;
 
+		for (; first + p->n_lanes == WIDTH && i < min_int(tokens, (lane - first + 1) * share); i++)
+			for (int k = 0; k < n; k += 16)
+				PREFETCH(y + (ulong)(t + i) * p->n_out + k);
 		for (int tile = 0; tile * PANEL_ROWS < n; tile++) {
 			if (floats)
-				panel_tile_floats(p, tile, t, panels);
+				panel_lane_floats(p, tile, lane, t, panels, state + tile * PANEL_STATE);
 			else
-				panel_tile_codes(p, tile, t, panels);
-			panel_turn(p->out + tile * PANEL_ROWS, stride, p->acc, panels);
+				panel_lane_codes(p, tile, lane, t, panels, state + tile * PANEL_STATE);
 		}
-		for (int i = 0; i < tokens; i++)
-			panel_put(p->out + i * stride, y + y_at + (ulong)(t + i) * p->n_out + p->row, n,
-			          bias, bias_at + p->row, flags);
 	}
 }
 
-/* WIDTH vectors of a row, from column `at` on, to its places in a tile: of
- * each lane WIDTH steps. */
-INLINE void panel_unpack_floats(LOCAL float *to, ulong lane, __global const uchar *w, int type,
-                                int left)
+/* Lanes in blocks, of which the weights stay in the second cache; where there
+ * is more than one, sums of PANEL_TOKENS tokens wait for the next block. */
+INLINE void panel_all(const struct panel *p, const int floats, MATMUL_OUT)
 {
-	VF v[WIDTH];
+	int stride = p->n_tiles * PANEL_ROWS + WIDTH, once = p->n_lanes == WIDTH;
+	int n = min_int(p->n_out - p->row, p->n_tiles * PANEL_ROWS);
+	int step = once ? 2 * WIDTH : PANEL_TOKENS;
 
-	for (int i = 0; i < WIDTH; i++) {
-		int n = left - i * WIDTH;
+	for (int t0 = 0; t0 < p->n_rows; t0 += step)
+		for (int lane = 0; lane < WIDTH; lane += p->n_lanes)
+			for (int t = t0; t < min_int(t0 + step, p->n_rows); t += 2 * WIDTH) {
+				int tokens = min_int(p->n_rows - t, 2 * WIDTH);
+				LOCAL float *state = p->state + (ulong)((t - t0) / (2 * WIDTH)) *
+				                     p->n_tiles * PANEL_STATE;
 
-		if (n >= WIDTH)
-			v[i] = load_stored(type, w, i * WIDTH);
-		else if (n > 0)
-			v[i] = load_stored_few(type, w, i * WIDTH, n);
-		else
-			v[i] = SPLATF(0.0f);
-	}
-	turn(v);
-	UNROLL for (int l = 0; l < WIDTH; l++)
-		STOREF(v[l], to + l * lane);
+				panel_lanes(p, floats, lane, t, n, state, y + y_at + p->row);
+				if (lane + p->n_lanes < WIDTH)
+					continue;
+				for (int tile = 0; tile * PANEL_ROWS < n; tile++)
+					panel_turn(p->out + tile * PANEL_ROWS, stride,
+					           state + tile * PANEL_STATE, tokens > WIDTH ? 2 : 1);
+				for (int i = 0; i < tokens; i++)
+					panel_put(p->out + i * stride,
+					          y + y_at + (ulong)(t + i) * p->n_out + p->row, n, bias,
+					          bias_at + p->row, flags);
+			}
 }
 
-#define PANEL_UNPACK(TYPE) \
+#define PANEL_CONVERT(TYPE) \
 	case TYPE: \
-		for (int c = 0; c < n_in; c += WIDTH * WIDTH, to += PANEL_ROWS * WIDTH, \
-		         w += WIDTH * WIDTH * stored_size(TYPE)) { \
-			for (int k = 0; k < WIDTH * WIDTH * stored_size(TYPE); k += 64) \
-				PREFETCH(w + AHEAD + k); \
-			panel_unpack_floats(to, lane, w, TYPE, n_in - c); \
+		PREFETCH(w + AHEAD); \
+		for (int i = 0; i < n; i += WIDTH) { \
+			if (n - i >= WIDTH) \
+				v = load_stored(TYPE, w, i); \
+			else \
+				v = load_stored_few(TYPE, w, i, n - i); \
+			STOREF(v, to + i); \
 		} \
 		break
 
-NOINLINE void panel_row_floats(LOCAL float *to, ulong lane, __global const uchar *w, int type,
-                               int n_in)
+/* n numbers, zeros after them up to a vector's end. */
+NOINLINE void panel_convert(float *to, __global const uchar *w, int type, int n)
 {
+	VF v;
+
 	switch (type) {
-	PANEL_UNPACK(STORED_F32);
-	PANEL_UNPACK(STORED_F16);
-	PANEL_UNPACK(STORED_BF16);
-	PANEL_UNPACK(STORED_E4M3);
-	PANEL_UNPACK(STORED_E5M2);
+	PANEL_CONVERT(STORED_F32);
+	PANEL_CONVERT(STORED_F16);
+	PANEL_CONVERT(STORED_BF16);
+	PANEL_CONVERT(STORED_E4M3);
+	PANEL_CONVERT(STORED_E5M2);
+	}
+}
+
+/* A tile of rows from `row` on, to [lane][PANEL_WORDS(steps)]. */
+static inline void panel_tile_floats(const struct panel *p, LOCAL float *to,
+                                     __global const uchar *w, int type, int row, int n_in)
+{
+	int size = stored_size(type);
+	float t[PANEL_PADDED * PANEL_COLUMNS] ALIGNED;
+
+	for (int i = 0; i < PANEL_PADDED * PANEL_COLUMNS; i += WIDTH)
+		STOREF(SPLATF(0.0f), t + i);
+	for (int c = 0; c < n_in; c += PANEL_COLUMNS) {
+		int n = min_int(n_in - c, PANEL_COLUMNS);
+
+		for (int r = 0; r < PANEL_ROWS; r++)
+			panel_convert(t + r * PANEL_COLUMNS, w + ((ulong)min_int(row + r, p->n_out - 1) *
+			              n_in + c) * size, type, n);
+		for (int i = 0; i < n; i += WIDTH, to += PANEL_ROWS)
+			for (int r = 0; r < PANEL_ROWS; r += WIDTH) {
+				VF v[WIDTH];
+
+				UNROLL for (int k = 0; k < WIDTH; k++)
+					v[k] = LOADF(t + (r + k) * PANEL_COLUMNS + i);
+				turn(v);
+				UNROLL for (int k = 0; k < WIDTH; k++)
+					STOREF(v[k], to + k * p->lane + r);
+			}
 	}
 }
 
 KERNEL(panel_float)(ITEM __global const uchar *w, ulong w_at, int w_type, __global const float *q,
                     ulong q_at, MATMUL_OUT, int n_rows, int n_out, int n_in, int n_tiles,
-                    LOCAL float *scratch)
+                    int n_lanes, LOCAL float *scratch)
 {
-	int steps = (n_in + WIDTH - 1) / WIDTH, blocks = (steps + WIDTH - 1) / WIDTH;
-	ulong lane = (ulong)blocks * PANEL_ROWS * WIDTH;
-	LOCAL float *acc = scratch + (ulong)n_tiles * WIDTH * lane;
 	struct panel p;
 
+	p.steps = (n_in + WIDTH - 1) / WIDTH;
+	p.lane = PANEL_WORDS(p.steps);
+	p.tile = WIDTH * p.lane;
+	p.apart = (ulong)(p.steps | 1) * WIDTH * WIDTH;
 	p.x = q + q_at;
-	p.w = scratch;
-	p.acc = acc;
-	p.out = acc + PANEL_STATE;
+	p.out = scratch;
+	p.state = p.out + 2 * WIDTH * (PANEL_ROWS * n_tiles + WIDTH);
+	p.w = p.state + PANEL_STATES(n_rows, n_lanes) * n_tiles * PANEL_STATE;
+	p.scales = 0;
+	p.groups = p.quads = 0;
 	p.row = (int)ITEM_ID * PANEL_ROWS * n_tiles;
 	p.n_tiles = n_tiles;
+	p.n_lanes = n_lanes;
 	p.n_rows = n_rows;
 	p.n_out = n_out;
-	p.steps = steps;
-	p.blocks = blocks;
-	for (int r = 0; r < n_tiles * PANEL_ROWS && p.row + r / PANEL_ROWS * PANEL_ROWS < n_out; r++)
-		panel_row_floats(scratch + r / PANEL_ROWS * WIDTH * lane + r % PANEL_ROWS * WIDTH, lane,
-		                 w + w_at + (ulong)min_int(p.row + r, n_out - 1) * n_in *
-		                 stored_size(w_type), w_type, n_in);
+	for (int i = 0; i < n_tiles && p.row + i * PANEL_ROWS < n_out; i++)
+		panel_tile_floats(&p, p.w + i * p.tile, w + w_at, w_type, p.row + i * PANEL_ROWS, n_in);
 	panel_all(&p, 1, y, y_at, bias, bias_at, flags);
 }
 
-/* A row's codes: `left` bytes of the weight from it on are there. */
-INLINE void panel_unpack_codes(const int bits, int quads, LOCAL int *to, int vectors,
-                               __global const uchar *w, ulong left)
+/* What unpacking a tile of codes is given. */
+struct panel_source {
+	__global const uchar *w, *s, *b;
+	int type, row, n_out, units;
+	ulong row_bytes;
+};
+
+/* WIDTH units of a row, from unit i on. */
+INLINE VU panel_units(const int bits, const struct panel_source *c, int row, int i)
 {
-	const int planes = UNIT_OF(bits) / 2, bytes = WIDTH * UNIT_OF(bits) * bits / 8;
-	const VU mask = SPLATU(0x00010001u * ((1u << bits) - 1));
+	ulong at = (ulong)row * c->row_bytes + (ulong)i * UNIT_OF(bits) * bits / 8;
+	ulong left = (ulong)c->n_out * c->row_bytes - at;
 	uchar tail[4 * WIDTH];
 
-	for (int i = 0; i < vectors; i++, w += bytes, left -= bytes) {
-		__global const uchar *from = w;
-		VU v;
-
-		PREFETCH(w + AHEAD);
-		if (left < 4 * WIDTH) {
-			for (int k = 0; k < 4 * WIDTH; k++)
-				tail[k] = k < (int)left ? w[k] : 0;
-			from = AS_GLOBAL(tail);
-		}
-		v = load_units(bits, from);
-		if (quads) {
-			UNROLL for (int p = 0; p < planes / 2; p++)
-				STOREI(ASI(((v >> (bits * p)) & mask) |
-				           ((v >> (bits * (p + planes / 2))) & mask) << 8),
-				       to + p * WIDTH);
-			to += PANEL_ROWS * (planes / 2) * WIDTH;
-		} else {
-			UNROLL for (int p = 0; p < planes; p++)
-				STOREI(ASI((v >> (bits * p)) & mask), to + p * WIDTH);
-			to += PANEL_ROWS * planes * WIDTH;
-		}
-	}
+	PREFETCH(c->w + at + AHEAD);
+	if (left >= 4 * WIDTH)
+		return load_units(bits, c->w + at);
+	for (int k = 0; k < 4 * WIDTH; k++)
+		tail[k] = k < (int)left ? c->w[at + k] : 0;
+	return load_units(bits, AS_GLOBAL(tail));
 }
 
-NOINLINE void panel_row_codes(int bits, int quads, LOCAL int *to, int vectors,
-                              __global const uchar *w, ulong left)
+/* Plane k of units whose lanes are rows, as words of two codes or of four. */
+INLINE VU panel_plane(const int bits, const int quads, VU v, int k)
 {
-	switch (bits) {
+	const VU mask = SPLATU(0x00010001u * ((1u << bits) - 1));
+	const int half = UNIT_OF(bits) / 4;
+
+	if (!quads)
+		return (v >> (bits * k)) & mask;
+	return ((v >> (bits * k)) & mask) | ((v >> (bits * (k + half))) & mask) << 8;
+}
+
+/* A tile's codes, to [group, lane by lane][PANEL_WORDS(steps)]. */
+INLINE void panel_tile_codes(const int bits, const int quads, const struct panel *p,
+                             const struct panel_source *c, LOCAL int *to)
+{
+	const int planes = UNIT_OF(bits) / (quads ? 4 : 2);
+	int all = p->groups * c->units, per = min_int(c->units, WIDTH);
+
+	for (int i = 0; i < all; i += WIDTH)
+		for (int r = 0; r < PANEL_ROWS; r += WIDTH) {
+			VF v[WIDTH];
+
+			for (int k = 0; k < WIDTH; k++)
+				v[k] = ASF(panel_units(bits, c, min_int(c->row + r + min_int(k,
+				           PANEL_ROWS - 1 - r), c->n_out - 1), i));
+			turn(v);
+			for (int k = 0; k < min_int(WIDTH, all - i); k += per) {
+				int g = (i + k) / c->units, u = (i + k) % c->units;
+				LOCAL int *out = to + panel_place(g, p->groups) * p->lane +
+				                 u * planes * PANEL_ROWS + r;
+
+				for (int j = 0; j < planes; j++)
+					for (int m = k; m < k + per; m++, out += PANEL_ROWS)
+						STOREI(ASI(panel_plane(bits, quads, ASU(v[m]), j)), out);
+			}
+		}
+}
+
+NOINLINE void panel_unpack(int bits, const struct panel *p, const struct panel_source *c,
+                           LOCAL int *to)
+{
+	switch (bits + 16 * p->quads) {
 	case 2:
-		panel_unpack_codes(2, quads, to, vectors, w, left);
+		panel_tile_codes(2, 0, p, c, to);
 		break;
 	case 3:
-		panel_unpack_codes(3, quads, to, vectors, w, left);
+		panel_tile_codes(3, 0, p, c, to);
 		break;
 	case 4:
-		panel_unpack_codes(4, quads, to, vectors, w, left);
+		panel_tile_codes(4, 0, p, c, to);
 		break;
 	case 5:
-		panel_unpack_codes(5, quads, to, vectors, w, left);
+		panel_tile_codes(5, 0, p, c, to);
 		break;
 	case 6:
-		panel_unpack_codes(6, quads, to, vectors, w, left);
+		panel_tile_codes(6, 0, p, c, to);
+		break;
+	case 8:
+		panel_tile_codes(8, 0, p, c, to);
+		break;
+	case 16 + 2:
+		panel_tile_codes(2, 1, p, c, to);
+		break;
+	case 16 + 3:
+		panel_tile_codes(3, 1, p, c, to);
+		break;
+	case 16 + 4:
+		panel_tile_codes(4, 1, p, c, to);
+		break;
+	case 16 + 5:
+		panel_tile_codes(5, 1, p, c, to);
+		break;
+	case 16 + 6:
+		panel_tile_codes(6, 1, p, c, to);
 		break;
 	default:
-		panel_unpack_codes(8, quads, to, vectors, w, left);
+		panel_tile_codes(8, 1, p, c, to);
 		break;
 	}
 }
 
-/* A row's scales or bases: those of group g to to[2 * PANEL_ROWS * g]. */
-NOINLINE void panel_row_scales(LOCAL float *to, int type, __global const uchar *s, int groups,
-                               int row, int n_out)
+/* Scales or bases of a tile's rows: those of a group to to[place][2][PANEL_PADDED]. */
+NOINLINE void panel_scales(LOCAL float *to, const struct panel *p, const struct panel_source *c,
+                           __global const uchar *s)
 {
-	for (int c = 0; c * WIDTH < groups; c++) {
-		float t[WIDTH];
+	for (int g = 0; g < p->groups; g += WIDTH)
+		for (int r = 0; r < PANEL_ROWS; r += WIDTH) {
+			VF v[WIDTH];
 
-		STOREF(chunk_scales(type, s, groups, row, c, n_out), t);
-		for (int i = 0; i < min_int(groups - c * WIDTH, WIDTH); i++, to += 2 * PANEL_ROWS)
-			*to = t[i];
-	}
+			for (int k = 0; k < WIDTH; k++)
+				v[k] = chunk_scales(c->type, s, p->groups, min_int(c->row + r + min_int(k,
+				                    PANEL_ROWS - 1 - r), c->n_out - 1), g / WIDTH, c->n_out);
+			turn(v);
+			for (int k = 0; k < min_int(WIDTH, p->groups - g); k++)
+				STOREF(v[k], to + panel_place(g + k, p->groups) * 2 * PANEL_PADDED + r);
+		}
 }
 
 KERNEL(panel_codes)(ITEM __global const uchar *w, ulong w_at, __global const uchar *s, ulong s_at,
                     __global const uchar *b, ulong b_at, int s_type, __global const int *q,
                     ulong q_at, MATMUL_OUT, int n_rows, int n_out, int n_in, int bits, int group,
-                    int quads, int n_tiles, LOCAL int *scratch)
+                    int quads, int n_tiles, int n_lanes, LOCAL float *scratch)
 {
-	ulong row_bytes = (ulong)n_in / 8 * bits;
-	int unit = UNIT_OF(bits), groups = n_in / group;
+	struct panel_source c = { w + w_at, s + s_at, b + b_at, s_type, 0, n_out,
+	                          group / UNIT_OF(bits), (ulong)n_in / 8 * bits };
 	struct panel p;
 
-	p.units = group / unit;
-	p.planes = quads ? unit / 4 : unit / 2;
-	p.words = p.units * p.planes;
-	p.vectors = (groups * p.units + WIDTH - 1) / WIDTH;
-	p.groups = groups;
+	p.groups = n_in / group;
 	p.quads = quads;
+	p.steps = c.units * UNIT_OF(bits) / (quads ? 4 : 2);
+	p.lane = PANEL_WORDS(p.steps);
+	p.tile = p.groups * p.lane;
+	p.apart = (ulong)p.groups * (2 + p.steps) * WIDTH;
 	p.x = (__global const float *)q + q_at;
-	p.w = (LOCAL float *)scratch;
-	p.scales = p.w + (ulong)n_tiles * p.vectors * PANEL_ROWS * p.planes * WIDTH;
-	p.acc = p.scales + ((ulong)n_tiles * groups * PANEL_ROWS * 2 + WIDTH - 1) / WIDTH * WIDTH;
-	p.zeros = p.acc + PANEL_STATE;
-	p.out = p.zeros + 4 * WIDTH;
-	for (int i = 0; i < 4 * WIDTH; i += WIDTH)
-		STOREF(SPLATF(0.0f), p.zeros + i);
+	p.out = scratch;
+	p.state = p.out + 2 * WIDTH * (PANEL_ROWS * n_tiles + WIDTH);
+	p.scales = p.state + PANEL_STATES(n_rows, n_lanes) * n_tiles * PANEL_STATE;
+	p.w = p.scales + (ulong)n_tiles * p.groups * 2 * PANEL_PADDED;
 	p.row = (int)ITEM_ID * PANEL_ROWS * n_tiles;
 	p.n_tiles = n_tiles;
+	p.n_lanes = n_lanes;
 	p.n_rows = n_rows;
 	p.n_out = n_out;
-	for (int r = 0; r < n_tiles * PANEL_ROWS && p.row + r / PANEL_ROWS * PANEL_ROWS < n_out;
-	     r++) {
-		int row = min_int(p.row + r, n_out - 1), tile = r / PANEL_ROWS, at = r % PANEL_ROWS;
-		LOCAL float *scales = p.scales + ((ulong)tile * groups * PANEL_ROWS + at) * 2;
+	for (int i = 0; i < n_tiles && p.row + i * PANEL_ROWS < n_out; i++) {
+		LOCAL float *scales = p.scales + (ulong)i * p.groups * 2 * PANEL_PADDED;
 
-		panel_row_codes(bits, quads, scratch + ((ulong)tile * p.vectors * PANEL_ROWS + at) *
-		                p.planes * WIDTH, p.vectors, w + w_at + row * row_bytes,
-		                (n_out - row) * row_bytes);
-		panel_row_scales(scales, s_type, s + s_at, groups, row, n_out);
-		panel_row_scales(scales + 1, s_type, b + b_at, groups, row, n_out);
+		c.row = p.row + i * PANEL_ROWS;
+		panel_unpack(bits, &p, &c, (LOCAL int *)p.w + i * p.tile);
+		panel_scales(scales, &p, &c, c.s);
+		panel_scales(scales + PANEL_PADDED, &p, &c, c.b);
 	}
 	panel_all(&p, 0, y, y_at, bias, bias_at, flags);
 }

@@ -39,6 +39,8 @@
 #define UNROLL _Pragma("GCC unroll 64")
 #endif
 #define PREFETCH(p) __builtin_prefetch(p)
+/* What is before it is not mixed with what follows, where that costs registers. */
+#define IN_ORDER __asm__ volatile("" ::: "memory")
 
 typedef unsigned char uchar;
 typedef unsigned int uint;

@@ -15,6 +15,7 @@
 #define AS_LOCAL_FLOAT(p) ((__local float *)(size_t)(p))
 #define ALIGNED __attribute__((aligned(64)))
 #define UNROLL _Pragma("unroll")
+#define IN_ORDER
 #define VF CAT(float, WIDTH)
 #define VI CAT(int, WIDTH)
 #define VU CAT(uint, WIDTH)
