@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* best.cl - what is asked of output rows in their place: the best, one drawn
- * by chance, the FEW best with the mass of all
+ * by chance, the FEW_MOST best with the mass of all
  * x: [rows][n] f32, n < 2^31. ask: four words a row: what (bits, as in
  * exec/ask.h), scale, chance, and its number among the rows that want a few.
  * Launches, all over the rows, in groups of LANES, in this order:
  *   best_parts    GROUPS a row  the best of each group; of each lane for a few
- *   few_bound     one a row     the FEW-th best of the lanes' best: no fewer
+ *   few_bound     one a row     the FEW_MOST-th best of the lanes' best: no fewer
  *                               are as good
- *   few_gather    GROUPS a row  all of those: at most a lane's times FEW
+ *   few_gather    GROUPS a row  all of those: at most a lane's times FEW_MOST
  *   mass_parts    PARTS a row   masses of so many pieces of the row
  *   best_answers  one a row     what comes back
  * A value and its index make one number, larger where it comes first. Sums are
- * of integers: nothing depends on who adds when. LANES is FEW and 256. */
+ * of integers: nothing depends on who adds when. LANES is FEW_MOST and 256. */
 #include "common.clh"
 #include "mass.clh"
 
 #define ASK_DRAW 2
 #define ASK_FEW 4
-#define FEW 256
+#define FEW_MOST 256
 #define GROUPS 32
 #define PARTS 64
 
@@ -81,7 +81,7 @@ ulong group_max(ulong v, local ulong *tmp)
 	return v;
 }
 
-/* The least of the FEW largest of n different keys; 1 where all fit. Digits of
+/* The least of the FEW_MOST largest of n different keys; 1 where all fit. Digits of
  * 8 bits from the top, over what no lane's best rules out: if each has one,
  * LANES keys are as large as the least of them. */
 ulong few_least(global const ulong *restrict key, int n, local ulong *tmp, local uint *count,
@@ -110,9 +110,9 @@ ulong few_least(global const ulong *restrict key, int n, local ulong *tmp, local
 		barrier(CLK_LOCAL_MEM_FENCE);
 		all = found[0];
 		barrier(CLK_LOCAL_MEM_FENCE);
-		if (above + all < FEW)
+		if (above + all < FEW_MOST)
 			return 1;
-		if (above + all - upto < FEW && above + all - upto + here >= FEW) {
+		if (above + all - upto < FEW_MOST && above + all - upto + here >= FEW_MOST) {
 			found[0] = id;
 			found[1] = above + all - upto;
 			found[2] = here;
@@ -122,7 +122,7 @@ ulong few_least(global const ulong *restrict key, int n, local ulong *tmp, local
 		above = found[1];
 		here = found[2];
 		barrier(CLK_LOCAL_MEM_FENCE);
-		if (above + here == FEW)
+		if (above + here == FEW_MOST)
 			return max(prefix << shift, bound); /* what is less was not counted */
 	}
 	return prefix;
@@ -309,13 +309,13 @@ void best_answers(global const float *restrict act, ulong x_at, int n,
 			if (key[i] >= least) {
 				uint k = atomic_inc(&found[0]);
 
-				if (k < FEW) {
-					few[(size_t)slot * FEW + k].logit = key_value(key[i]);
-					few[(size_t)slot * FEW + k].id = key_index(key[i]);
+				if (k < FEW_MOST) {
+					few[(size_t)slot * FEW_MOST + k].logit = key_value(key[i]);
+					few[(size_t)slot * FEW_MOST + k].id = key_index(key[i]);
 				}
 			}
 		barrier(CLK_LOCAL_MEM_FENCE);
-		h.n_few = min(found[0], (uint)FEW);
+		h.n_few = min(found[0], (uint)FEW_MOST);
 	}
 	if (id == LANES - 1) /* who has the sum */
 		head[row] = h;

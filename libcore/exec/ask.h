@@ -9,7 +9,7 @@
 
 /* Bits; 0: the row itself. */
 enum { ASK_BEST = 1, ASK_DRAW = 2, ASK_FEW = 4 };
-enum { FEW = 256 };
+enum { FEW_MOST = 256 };
 struct ask {
 	unsigned what;
 	float scale;           /* DRAW: one over the temperature */
@@ -26,8 +26,8 @@ struct answer {
 	int32_t drawn;         /* DRAW: as mass_find() of util/mass.h has it */
 	float logit;           /* and its value */
 	uint64_t mass;         /* FEW: mass_sum() of the row at scale 1 */
-	const struct few *few; /* FEW best, by value and then by the lower index, in no order; */
-	size_t n_few;          /* where less: no other value is above -inf */
+	const struct few *few; /* the best, by value and then by the lower index, in no order */
+	size_t n_few;          /* at most FEW_MOST; where less, no other value is above -inf */
 };
 
 #endif

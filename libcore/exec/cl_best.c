@@ -55,10 +55,10 @@ bool best_here(const struct record *r)
 	return r->answer && !(d->can & NEED_CPU);
 }
 
-/* As many as a lane of best_parts sees, of FEW lanes. */
+/* As many as a lane of best_parts sees, of FEW_MOST lanes. */
 static size_t list_room(const struct record *r)
 {
-	return (r->result->n + GROUPS * LANES - 1) / (GROUPS * LANES) * FEW;
+	return (r->result->n + GROUPS * LANES - 1) / (GROUPS * LANES) * FEW_MOST;
 }
 
 static int make_rooms(struct record *r, struct err *e)
@@ -71,7 +71,7 @@ static int make_rooms(struct record *r, struct err *e)
 		[FOUND_LIST] = n * list_room(r) * sizeof(cl_ulong),
 		[FOUND_MASS] = n * 2 * PARTS * sizeof(cl_ulong),
 		[FOUND_HEAD] = n * sizeof(struct head),
-		[FOUND_FEW] = n * FEW * sizeof(struct few),
+		[FOUND_FEW] = n * FEW_MOST * sizeof(struct few),
 	};
 
 	return device_found(r->x->device, bytes, e) ? err_in(e, "candidates of tokens") : 0;
@@ -157,31 +157,40 @@ void best_table(int32_t *t, const struct step *s)
 	}
 }
 
-int best_run(struct record *r, const struct step *s, struct err *e)
+static int launch(const struct record *r, unsigned asks, size_t n_out, struct err *e)
 {
 	struct opencl *d = r->x->device;
-	const struct best *b = &((struct cl_plan *)r->plan)->best;
-	unsigned asks = all_asks(s);
+	const struct best *b = &((const struct cl_plan *)r->plan)->best;
 
 	for (size_t i = 0; i < BEST_STAGES; i++) {
-		size_t local[2] = { LANES, 1 }, global[2] = { stages[i].groups * LANES, s->n_out };
+		const struct stage *s = &stages[i];
+		size_t local[2] = { LANES, 1 }, global[2] = { s->groups * LANES, n_out };
 		cl_int status;
 
-		if (!(asks & stages[i].asks))
+		if (!(asks & s->asks))
 			continue;
-		if (stages[i].groups == 1) {
-			global[0] = s->n_out * LANES;
+		if (s->groups == 1) {
+			global[0] = n_out * LANES;
 			global[1] = 1;
 		}
-		status = set(r, b->kernel[i], &stages[i]);
+		status = set(r, b->kernel[i], s);
 		if (!status)
 			status = clEnqueueNDRangeKernel(d->queue, b->kernel[i], 2, NULL, global,
 			                                local, 0, NULL, NULL);
 		if (status)
-			return cl_fail(e, status, "kernel %s of %s", stages[i].entry,
-			               r->result->name);
+			return cl_fail(e, status, "kernel %s of %s", s->entry, r->result->name);
 	}
 	return 0;
+}
+
+int best_warm(const struct record *r, struct err *e)
+{
+	return best_here(r) ? launch(r, ~0u, 1, e) : 0;
+}
+
+int best_run(const struct record *r, const struct step *s, struct err *e)
+{
+	return launch(r, all_asks(s), s->n_out, e);
 }
 
 /* ---- what comes back */
@@ -220,7 +229,7 @@ static cl_int read_found(struct record *r, const struct step *s)
 	cl_int status = CL_SUCCESS;
 
 	for (size_t i = 0; i < s->n_out; i++)
-		fews += s->ask[i].what & ASK_FEW ? FEW * sizeof(struct few) : 0;
+		fews += s->ask[i].what & ASK_FEW ? FEW_MOST * sizeof(struct few) : 0;
 	if (fews)
 		status = read_some(d, d->found[FOUND_FEW], false, 0, (char *)d->back.p + heads,
 		                   fews);
@@ -247,7 +256,7 @@ static void fill(struct record *r, const struct step *s)
 			continue;
 		a->few = few;
 		a->n_few = h->n_few;
-		few += FEW;
+		few += FEW_MOST;
 	}
 }
 

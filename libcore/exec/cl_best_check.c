@@ -10,7 +10,7 @@ Suite *cl_best_suite(void);
 
 enum { ROWS = 16, WIDE = 17003, HEAD_BYTES = 32 };
 
-/* Ties, few numbers, none, infinities, no more than FEW numbers, zeros of
+/* Ties, few numbers, none, infinities, no more than FEW_MOST numbers, zeros of
  * both signs, one that outweighs all. */
 static float *rows_like(size_t n)
 {
@@ -67,14 +67,14 @@ static int by_place(const void *a, const void *b)
 
 static void check_few(const struct answer *a, const float *x, size_t n)
 {
-	struct few *all = take(n * sizeof *all), *got = take(FEW * sizeof *got);
+	struct few *all = take(n * sizeof *all), *got = take(FEW_MOST * sizeof *got);
 	size_t m = 0;
 
 	for (size_t i = 0; i < n; i++)
 		if (x[i] > -INFINITY)
 			all[m++] = (struct few){ x[i], (int32_t)i };
 	qsort(all, m, sizeof *all, by_place);
-	m = m < FEW ? m : FEW;
+	m = m < FEW_MOST ? m : FEW_MOST;
 	ck_assert_uint_eq(a->n_few, m);
 	memcpy(got, a->few, m * sizeof *got);
 	qsort(got, m, sizeof *got, by_place);
@@ -136,7 +136,7 @@ static size_t bytes_back(const struct ask *ask, size_t k, size_t n)
 
 	for (size_t i = 0; i < k; i++) {
 		any |= ask[i].what != 0;
-		bytes += ask[i].what & ASK_FEW ? FEW * sizeof(struct few) :
+		bytes += ask[i].what & ASK_FEW ? FEW_MOST * sizeof(struct few) :
 		         ask[i].what           ? 0 : n * sizeof(float);
 	}
 	return bytes + (any ? k * HEAD_BYTES : 0);

@@ -148,7 +148,7 @@ int launches_warm(struct record *r, struct err *e)
 	for (size_t i = 0; i < p->n_launches; i++)
 		if (p->launch[i].first && warm(d, &p->launch[i], e) != 0)
 			return -1;
-	if (p->persist.kernel && persist_run(d, &p->persist, e) != 0)
+	if ((p->persist.kernel && persist_run(d, &p->persist, e) != 0) || best_warm(r, e) != 0)
 		return -1;
 	return device_idle(d, e);
 }

@@ -302,7 +302,9 @@ NEED int best_make(struct record *r, bool dry, struct err *e);
 void best_end(struct best *b);
 /* What the step asks, in ASK_WORDS a row of the step table. */
 void best_table(int32_t *t, const struct step *s);
-NEED int best_run(struct record *r, const struct step *s, struct err *e);
+NEED int best_run(const struct record *r, const struct step *s, struct err *e);
+/* Each kernel over a row of which nothing is asked. */
+NEED int best_warm(const struct record *r, struct err *e);
 /* Waits for what was found, and for the rows that are wanted whole. */
 NEED int best_read(struct record *r, const struct step *s, struct err *e);
 /* Brings one more row. */

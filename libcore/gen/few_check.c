@@ -56,7 +56,7 @@ static struct answer answer_to(const struct ask *ask)
 	if (ask->what & ASK_FEW) {
 		a.mass = mass_sum(NULL, row, VOCAB, a.max, 1);
 		a.few = few;
-		a.n_few = n < FEW ? n : FEW;
+		a.n_few = n < FEW_MOST ? n : FEW_MOST;
 	}
 	return a;
 }
@@ -169,7 +169,7 @@ START_TEST(asks_no_more_than_it_takes)
 		{ 1, 0.5, 0, 0, ASK_BEST | ASK_FEW },
 		{ 0, 1, 0, 1, ASK_BEST | ASK_FEW },
 		{ 1, 1, 0, 3, ASK_BEST | ASK_DRAW | ASK_FEW },
-		{ 1, 1, 0, FEW + 1, 0 },
+		{ 1, 1, 0, FEW_MOST + 1, 0 },
 		{ 0, 1, 1.1, 0, 0 },
 	};
 

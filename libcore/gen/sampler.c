@@ -207,7 +207,7 @@ static int32_t draw_of(struct sampler *s, const struct cands *c)
 
 	for (size_t i = 0; i < c->n; i++)
 		max = c->c[i].logit > max ? c->c[i].logit : max;
-	if (c->n > FEW) {
+	if (c->n > FEW_MOST) {
 		for (size_t i = 0; i < s->room->vocab; i++)
 			l[i] = -INFINITY;
 		for (size_t i = 0; i < c->n; i++)
@@ -277,7 +277,7 @@ void sampler_ask(const struct sampler *s, size_t n_top, struct ask *out)
 	bool draws = s->r.temp > 0, filters = draws && filters_set(&s->r);
 
 	*out = (struct ask){ .what = ASK_BEST };
-	if (processes(s) || n_top > FEW) {
+	if (processes(s) || n_top > FEW_MOST) {
 		out->what = 0;
 		return;
 	}
@@ -295,7 +295,7 @@ static int32_t draw_few(struct sampler *s, const struct answer *a)
 {
 	struct filtering f = filtering(s);
 	struct cands c = { .c = s->room->cand, .n = a->n_few, .max = a->max, .mass = a->mass,
-		           .more = a->n_few == FEW };
+		           .more = a->n_few == FEW_MOST };
 	struct rng before = s->rng;
 
 	for (size_t i = 0; i < c.n; i++)

@@ -8,43 +8,63 @@
 #include <math.h>
 #include <string.h>
 
-enum { LANES = 16 };
+enum { LANES = 32 };
 /* A mass in two parts of 32 bits: what vectors of any kind can make and add up. */
 enum { HIGH_BITS = 20, LOW_BITS = MASS_BITS - HIGH_BITS };
 
-typedef float floats __attribute__((vector_size(LANES * sizeof(float))));
-typedef int32_t ints __attribute__((vector_size(LANES * sizeof(int32_t))));
 #define INSIDE static inline __attribute__((always_inline))
 
-/* exp((x - max) * scale), that of at most 0: it is k ln 2 + r, |r| <= ln 2 / 2,
- * and the series of exp(r) to degree 7; 0 below the normal numbers. NaN gives 0. */
-INSIDE void add_masses(ints *high, ints *low, const float *from, float max, float scale)
+/* exp(x) of LANES values at most 0: x = k ln 2 + r, |r| <= ln 2 / 2, and the
+ * series of exp(r) to degree 7; 0 below the normal numbers. NaN gives 0. */
+INSIDE void exp_lanes(float *w, const float *x)
 {
 	const float round = 0x1.8p23f; /* adding it leaves the integer in the low bits */
-	floats x, r, t, p;
-	ints k, kept, h;
+	float t[LANES], r[LANES], p[LANES];
+	uint32_t k[LANES];
 
-	memcpy(&x, from, sizeof x);
-	x = (x - max) * scale;
-	kept = x > -87.0f;
-	r = (floats)(((ints)x & kept) | ((ints)((floats){ 0 } - 87.0f) & ~kept));
-	t = r * 0x1.715476p+0f + round;
-	k = (ints)t;
-	t -= round;
-	r = (r - t * 0x1.62e4p-1f) - t * 0x1.7f7d1cp-20f;
-	p = r * (1.0f / 5040) + 1.0f / 720;
-	p = p * r + 1.0f / 120;
-	p = p * r + 1.0f / 24;
-	p = p * r + 1.0f / 6;
-	p = p * r + 0.5f;
-	p = p * r + 1.0f;
-	p = p * r + 1.0f;
-	k = (k + 127) << 23;
-	p = (floats)((ints)(p * (floats)k) & kept) * (float)(1 << HIGH_BITS);
-	h = __builtin_convertvector(p, ints);
-	*high += h;
-	p = (p - __builtin_convertvector(h, floats)) * (float)(1 << LOW_BITS);
-	*low += __builtin_convertvector(p, ints);
+	for (size_t j = 0; j < LANES; j++)
+		r[j] = x[j] > -87.0f ? x[j] : -87.0f;
+	for (size_t j = 0; j < LANES; j++)
+		t[j] = r[j] * 0x1.715476p+0f + round;
+	memcpy(k, t, sizeof k);
+	for (size_t j = 0; j < LANES; j++)
+		t[j] -= round;
+	for (size_t j = 0; j < LANES; j++)
+		r[j] = (r[j] - t[j] * 0x1.62e4p-1f) - t[j] * 0x1.7f7d1cp-20f;
+	for (size_t j = 0; j < LANES; j++) {
+		float q = 1.0f / 5040;
+
+		q = q * r[j] + 1.0f / 720;
+		q = q * r[j] + 1.0f / 120;
+		q = q * r[j] + 1.0f / 24;
+		q = q * r[j] + 1.0f / 6;
+		q = q * r[j] + 0.5f;
+		q = q * r[j] + 1.0f;
+		p[j] = q * r[j] + 1.0f;
+	}
+	for (size_t j = 0; j < LANES; j++)
+		k[j] = (k[j] + 127) << 23;
+	memcpy(t, k, sizeof t);
+	for (size_t j = 0; j < LANES; j++)
+		w[j] = x[j] > -87.0f ? p[j] * t[j] : 0.0f;
+}
+
+INSIDE void add_masses(int32_t *high, int32_t *low, const float *x, float max, float scale)
+{
+	float in[LANES], w[LANES];
+	int32_t h[LANES];
+
+	for (size_t j = 0; j < LANES; j++)
+		in[j] = (x[j] - max) * scale;
+	exp_lanes(w, in);
+	for (size_t j = 0; j < LANES; j++)
+		w[j] *= (float)(1 << HIGH_BITS);
+	for (size_t j = 0; j < LANES; j++)
+		h[j] = (int32_t)w[j];
+	for (size_t j = 0; j < LANES; j++)
+		high[j] += h[j];
+	for (size_t j = 0; j < LANES; j++)
+		low[j] += (int32_t)((w[j] - (float)h[j]) * (float)(1 << LOW_BITS));
 }
 
 /* Fewer than LANES, and then nothing. */
@@ -61,16 +81,16 @@ INSIDE uint64_t whole(int32_t high, int32_t low)
 
 INSIDE uint64_t sum_block(const float *x, size_t n, float max, float scale)
 {
-	ints high = { 0 }, low = { 0 };
+	int32_t high[LANES] = { 0 }, low[LANES] = { 0 };
 	uint64_t sum = 0;
 	float rest[LANES];
 	size_t i = 0;
 
 	for (; i + LANES <= n; i += LANES)
-		add_masses(&high, &low, x + i, max, scale);
+		add_masses(high, low, x + i, max, scale);
 	if (i < n) {
 		fill_up(rest, x + i, n - i);
-		add_masses(&high, &low, rest, max, scale);
+		add_masses(high, low, rest, max, scale);
 	}
 	for (size_t j = 0; j < LANES; j++)
 		sum += whole(high[j], low[j]);
@@ -123,10 +143,10 @@ void mass_each(uint64_t *mass, const float *x, size_t n, float max, float scale)
 
 	for (size_t i = 0; i < n; i += LANES) {
 		size_t m = n - i < LANES ? n - i : LANES;
-		ints high = { 0 }, low = { 0 };
+		int32_t high[LANES] = { 0 }, low[LANES] = { 0 };
 
 		fill_up(in, x + i, m);
-		add_masses(&high, &low, in, max, scale);
+		add_masses(high, low, in, max, scale);
 		for (size_t j = 0; j < m; j++)
 			mass[i + j] = whole(high[j], low[j]);
 	}
