@@ -5,7 +5,7 @@
 
 Suite *cl_persist_suite(void);
 
-enum { HIDDEN = 256, LAYERS = 2, WORDS = 48, PAGES = 40, ROWS = 8, EXPERTS = 12, USED = 3 };
+enum { HIDDEN = 256, LAYERS = 2, WORDS = 48, PAGES = 40, ROWS = 8, EXPERTS = 5, USED = 3 };
 
 static const struct decoder_case {
 	const char *what;
@@ -258,7 +258,7 @@ START_TEST(decoder_steps)
 	struct world one, eight, ref;
 	float all[ROWS * WORDS], bound[ROWS * WORDS];
 
-	if (!here)
+	if (!here || (c->experts && portable_rows())) /* without phases they are checked elsewhere */
 		return;
 	open_decoder(&eight, "opencl", c, ROWS);
 	ck_assert_msg(is_persistent(&eight), "%s: 8 rows are launches", c->what);
