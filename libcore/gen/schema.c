@@ -12,11 +12,10 @@
 
 /* ---- refusals */
 
-/* The same, or one that only refers to it. */
-static bool is_node(const cJSON *at, const cJSON *node)
+bool schema_same(const cJSON *a, const cJSON *b)
 {
-	return at == node ||
-	       (node && (node->type & cJSON_IsReference) && node->child && at->child == node->child);
+	return a == b || (a && b && a->child && a->child == b->child &&
+	                  ((a->type | b->type) & cJSON_IsReference));
 }
 
 /* Appends the way from `at` to `node`; true when it is found. */
@@ -25,7 +24,7 @@ static bool find_way(struct buf *out, const cJSON *at, const cJSON *node)
 	size_t n = out->n;
 	int i = 0;
 
-	if (is_node(at, node))
+	if (schema_same(at, node))
 		return true;
 	for (const cJSON *k = at->child; k; k = k->next, i++) {
 		if (k->string) {

@@ -67,6 +67,10 @@ bool schema_note(const char *name);
 /* ---- schema_not.c */
 /* The values that the schema leaves out; NULL: refused. */
 const cJSON *schema_not(struct schema *s, const cJSON *node);
+/* Whose opposite the schema is; NULL: it is none. */
+const cJSON *schema_not_of(const struct schema *s, const cJSON *node);
+/* The same, or one refers to the other. */
+bool schema_same(const cJSON *a, const cJSON *b);
 /* Is it such a "not" that schema_form.c keeps to it? */
 bool schema_not_plain(const cJSON *not);
 /* Made of that before, or NULL; kept to the end, NULL where that fails. */

@@ -14,10 +14,26 @@ struct expand {
 	size_t room;
 };
 
+/* A schema and its opposite: nothing is of both. So ends also one that is to
+ * leave out itself. */
+static bool contradicts(const struct schema *s, const struct all *plain)
+{
+	for (size_t i = 0; i < plain->n; i++) {
+		const cJSON *of = schema_not_of(s, plain->of[i]);
+
+		for (size_t k = 0; of && k < plain->n; k++)
+			if (schema_same(plain->of[k], of))
+				return true;
+	}
+	return false;
+}
+
 static int done(struct expand *x, const struct all *plain)
 {
 	struct all *more;
 
+	if (contradicts(x->s, plain))
+		return 0;
 	if (x->out->n >= SCHEMA_WAYS)
 		return schema_refuse(x->s, plain->n ? plain->of[0] : x->s->root, NULL,
 		                     "over %d alternatives", SCHEMA_WAYS);

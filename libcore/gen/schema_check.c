@@ -223,6 +223,7 @@ static const struct {
 	{ "{\"not\":{\"multipleOf\":2}}", "/not/multipleOf: what this leaves out" },
 	{ "{\"not\":{\"enum\":[[1]]}}", "/not: arrays and objects" },
 	{ "false", "no text at all would do" },
+	{ "{\"not\":{\"$ref\":\"#\"}}", "no text at all would do" },
 	{ "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#\"}},\"required\":[\"a\"]}",
 	  "no text at all would do" },
 	{ "{\"type\":\"integer\",\"minimum\":2,\"maximum\":1}", "no text at all would do" },

@@ -46,7 +46,18 @@ const cJSON *schema_keep(struct schema *s, const cJSON *of, enum made_kind kind,
 		s->made_room = room;
 	}
 	s->made[s->n_made_here++] = (struct made){ of, take, kind };
+	if (kind == MADE_NOT && cJSON_IsObject(take))
+		take->valueint = (int)s->n_made_here; /* its place, for schema_not_of() */
 	return take;
+}
+
+const cJSON *schema_not_of(const struct schema *s, const cJSON *node)
+{
+	size_t i = cJSON_IsObject(node) && node->valueint > 0 ? (size_t)node->valueint : 0;
+
+	return i && i <= s->n_made_here && schema_same(s->made[i - 1].node, node) ?
+	               s->made[i - 1].of :
+	               NULL;
 }
 
 void schema_made_release(struct schema *s)
