@@ -14,21 +14,15 @@
  *
  * panel_prepare_float   items: panels * steps
  * panel_prepare_codes   items: panels * groups
- * panel_float           items: ceil(n_out / (PANEL_ROWS * n_tiles)); n_lanes,
- *                       a divisor of WIDTH, are taken at a time. Scratch in
+ * panel_float           items: ceil(n_out / (PANEL_ROWS * n_tiles)); scratch in
  *                       floats: 2 * WIDTH * (PANEL_ROWS * n_tiles + WIDTH) +
- *                       n_tiles * (PANEL_STATES(n_rows, n_lanes) * PANEL_STATE +
- *                       WIDTH * PANEL_WORDS(steps))
+ *                       n_tiles * (PANEL_STATE + WIDTH * PANEL_WORDS(steps))
  * panel_codes           the same; in place of the last: groups * (2 *
  *                       PANEL_PADDED + PANEL_WORDS(words of a group)) */
 #include "panel.clh"
 #include "units.clh"
 
-/* columns converted at a time; tokens whose sums wait at most */
-enum { PANEL_GROUP = 128, PANEL_COLUMNS = 128, PANEL_TOKENS = 512 };
-/* Pairs of panels whose sums wait for the next lanes. */
-#define PANEL_STATES(n_rows, n_lanes) \
-	(ulong)((n_lanes) == WIDTH ? 1 : (min_int(n_rows, PANEL_TOKENS) - 1) / (2 * WIDTH) + 1)
+enum { PANEL_GROUP = 128, PANEL_COLUMNS = 128 }; /* columns that are converted at a time */
 
 /* Columns at .. at + WIDTH of up to WIDTH tokens, lanes as tokens. */
 INLINE void panel_columns(VF v[WIDTH], __global const float *x, int tokens, int n_in, int at)
@@ -110,96 +104,103 @@ KERNEL(panel_prepare_codes)(ITEM __global const float *x, ulong x_at, __global i
 struct panel {
 	__global const float *x;
 	LOCAL float *w, *scales, *state, *out;
-	int row, n_tiles, n_lanes, n_rows, n_out;
+	int row, n_tiles, n_rows, n_out;
 	int steps;                     /* of a lane of floats, of a group of codes */
 	int groups, quads;             /* of codes; no groups: floats */
 	ulong lane, tile, apart;       /* words of a lane, of a tile, between panels */
 };
 
-INLINE void panel_lane_floats(const struct panel *p, int tile, int lane, int t, int panels,
+/* What a lane has of the inputs of the panel at t. */
+INLINE __global const float *panel_input(const struct panel *p, int lane, int t)
+{
+	ulong at = p->groups ? (ulong)panel_place(min_int(lane, p->groups - 1), p->groups) *
+	                       (2 + p->steps) : (ulong)lane * (p->steps | 1);
+
+	return p->x + (ulong)(t / WIDTH) * p->apart + at * WIDTH;
+}
+
+/* x: the lane's inputs; next: what is read after all tiles have met them. */
+INLINE void panel_lane_floats(const struct panel *p, int tile, int lane, int panels,
+                              __global const float *x, __global const float *next,
                               LOCAL float *state)
 {
 	LOCAL const float *w = p->w + (ulong)tile * p->tile + (ulong)lane * p->lane;
-	__global const float *x = p->x + (ulong)(t / WIDTH) * p->apart +
-	                          (ulong)lane * (p->steps | 1) * WIDTH;
 
 	if (panels == 2)
-		panel_floats(state, w, x, p->apart, p->steps, panel_levels(lane));
+		panel_floats(state, w, x, next, p->apart, p->steps, panel_levels(lane));
 	else
-		panel_floats_one(state, w, x, p->apart, p->steps, panel_levels(lane));
+		panel_floats_one(state, w, x, next, p->apart, p->steps, panel_levels(lane));
 }
 
-INLINE void panel_lane_codes(const struct panel *p, int tile, int lane, int t, int panels,
+INLINE void panel_lane_codes(const struct panel *p, int tile, int lane, int panels,
+                             __global const int *x, __global const int *next,
                              LOCAL float *state)
 {
 	int first = panel_place(lane, p->groups), levels = panel_levels(lane), steps = p->steps;
 	int groups = (p->groups - lane + WIDTH - 1) / WIDTH;
 	LOCAL const int *w = (LOCAL const int *)p->w + (ulong)tile * p->tile + first * p->lane;
 	LOCAL const float *scales = p->scales + ((ulong)tile * p->groups + first) * 2 * PANEL_PADDED;
-	__global const int *x = (__global const int *)p->x + (ulong)(t / WIDTH) * p->apart +
-	                        (ulong)first * (2 + steps) * WIDTH;
 
 	if (lane >= p->groups) /* its sums are zeros */
 		groups = 0;
 	if (p->quads && panels == 2)
-		panel_quads(state, w, scales, x, p->apart, groups, steps, levels);
+		panel_quads(state, w, scales, x, next, p->apart, groups, steps, levels);
 	else if (p->quads)
-		panel_quads_one(state, w, scales, x, p->apart, groups, steps, levels);
+		panel_quads_one(state, w, scales, x, next, p->apart, groups, steps, levels);
 	else if (panels == 2)
-		panel_pairs(state, w, scales, x, p->apart, groups, steps, levels);
+		panel_pairs(state, w, scales, x, next, p->apart, groups, steps, levels);
 	else
-		panel_pairs_one(state, w, scales, x, p->apart, groups, steps, levels);
+		panel_pairs_one(state, w, scales, x, next, p->apart, groups, steps, levels);
 }
 
-/* Lanes first .. first + n_lanes of all tiles, for the tokens from t on: what
- * a lane has of the inputs is in the first cache for all tiles but one. On
- * the last lanes results are asked for, a lane some tokens'. */
-INLINE void panel_lanes(const struct panel *p, const int floats, int first, int t, int n,
-                        LOCAL float *state, __global const float *y)
+/* All tiles for the tokens from t on, lane by lane: what a lane has of the
+ * inputs is in the first cache for all tiles but one, while the next one's
+ * comes nearer, and the results of a lane's share of the tokens. */
+INLINE void panel_lanes(const struct panel *p, const int floats, int t, int tokens, int n,
+                        __global const float *y)
 {
-	int tokens = min_int(p->n_rows - t, 2 * WIDTH), panels = tokens > WIDTH ? 2 : 1;
+	const int share = 2;
+	int panels = tokens > WIDTH ? 2 : 1;
 
-	for (int lane = first; lane < first + p->n_lanes; lane++) {
-		int share = 2 * WIDTH / p->n_lanes, i = (lane - first) * share;
+	for (int lane = 0; lane < WIDTH; lane++) {
+		__global const float *x = panel_input(p, lane, t), *ahead = x;
 
-		for (; first + p->n_lanes == WIDTH && i < min_int(tokens, (lane - first + 1) * share); i++)
+		if (lane + 1 < WIDTH)
+			ahead = panel_input(p, lane + 1, t);
+		else if (t + 2 * WIDTH < p->n_rows)
+			ahead = panel_input(p, 0, t + 2 * WIDTH);
+		for (int i = lane * share; i < min_int(tokens, (lane + 1) * share); i++)
 			for (int k = 0; k < n; k += 16)
 				PREFETCH(y + (ulong)(t + i) * p->n_out + k);
 		for (int tile = 0; tile * PANEL_ROWS < n; tile++) {
+			__global const float *next = tile < panels ? ahead + tile * p->apart : x;
+			LOCAL float *state = p->state + tile * PANEL_STATE;
+
 			if (floats)
-				panel_lane_floats(p, tile, lane, t, panels, state + tile * PANEL_STATE);
+				panel_lane_floats(p, tile, lane, panels, x, next, state);
 			else
-				panel_lane_codes(p, tile, lane, t, panels, state + tile * PANEL_STATE);
+				panel_lane_codes(p, tile, lane, panels, (__global const int *)x,
+				                 (__global const int *)next, state);
 		}
 	}
 }
 
-/* Lanes in blocks, of which the weights stay in the second cache; where there
- * is more than one, sums of PANEL_TOKENS tokens wait for the next block. */
 INLINE void panel_all(const struct panel *p, const int floats, MATMUL_OUT)
 {
-	int stride = p->n_tiles * PANEL_ROWS + WIDTH, once = p->n_lanes == WIDTH;
+	int stride = p->n_tiles * PANEL_ROWS + WIDTH;
 	int n = min_int(p->n_out - p->row, p->n_tiles * PANEL_ROWS);
-	int step = once ? 2 * WIDTH : PANEL_TOKENS;
 
-	for (int t0 = 0; t0 < p->n_rows; t0 += step)
-		for (int lane = 0; lane < WIDTH; lane += p->n_lanes)
-			for (int t = t0; t < min_int(t0 + step, p->n_rows); t += 2 * WIDTH) {
-				int tokens = min_int(p->n_rows - t, 2 * WIDTH);
-				LOCAL float *state = p->state + (ulong)((t - t0) / (2 * WIDTH)) *
-				                     p->n_tiles * PANEL_STATE;
+	for (int t = 0; t < p->n_rows; t += 2 * WIDTH) {
+		int tokens = min_int(p->n_rows - t, 2 * WIDTH);
 
-				panel_lanes(p, floats, lane, t, n, state, y + y_at + p->row);
-				if (lane + p->n_lanes < WIDTH)
-					continue;
-				for (int tile = 0; tile * PANEL_ROWS < n; tile++)
-					panel_turn(p->out + tile * PANEL_ROWS, stride,
-					           state + tile * PANEL_STATE, tokens > WIDTH ? 2 : 1);
-				for (int i = 0; i < tokens; i++)
-					panel_put(p->out + i * stride,
-					          y + y_at + (ulong)(t + i) * p->n_out + p->row, n, bias,
-					          bias_at + p->row, flags);
-			}
+		panel_lanes(p, floats, t, tokens, n, y + y_at + p->row);
+		for (int tile = 0; tile * PANEL_ROWS < n; tile++)
+			panel_turn(p->out + tile * PANEL_ROWS, stride, p->state + tile * PANEL_STATE,
+			           tokens > WIDTH ? 2 : 1);
+		for (int i = 0; i < tokens; i++)
+			panel_put(p->out + i * stride, y + y_at + (ulong)(t + i) * p->n_out + p->row, n,
+			          bias, bias_at + p->row, flags);
+	}
 }
 
 #define PANEL_CONVERT(TYPE) \
@@ -258,7 +259,7 @@ static inline void panel_tile_floats(const struct panel *p, LOCAL float *to,
 
 KERNEL(panel_float)(ITEM __global const uchar *w, ulong w_at, int w_type, __global const float *q,
                     ulong q_at, MATMUL_OUT, int n_rows, int n_out, int n_in, int n_tiles,
-                    int n_lanes, LOCAL float *scratch)
+                    LOCAL float *scratch)
 {
 	struct panel p;
 
@@ -269,12 +270,11 @@ KERNEL(panel_float)(ITEM __global const uchar *w, ulong w_at, int w_type, __glob
 	p.x = q + q_at;
 	p.out = scratch;
 	p.state = p.out + 2 * WIDTH * (PANEL_ROWS * n_tiles + WIDTH);
-	p.w = p.state + PANEL_STATES(n_rows, n_lanes) * n_tiles * PANEL_STATE;
+	p.w = p.state + n_tiles * PANEL_STATE;
 	p.scales = 0;
 	p.groups = p.quads = 0;
 	p.row = (int)ITEM_ID * PANEL_ROWS * n_tiles;
 	p.n_tiles = n_tiles;
-	p.n_lanes = n_lanes;
 	p.n_rows = n_rows;
 	p.n_out = n_out;
 	for (int i = 0; i < n_tiles && p.row + i * PANEL_ROWS < n_out; i++)
@@ -322,24 +322,26 @@ INLINE void panel_tile_codes(const int bits, const int quads, const struct panel
 	const int planes = UNIT_OF(bits) / (quads ? 4 : 2);
 	int all = p->groups * c->units, per = min_int(c->units, WIDTH);
 
-	for (int i = 0; i < all; i += WIDTH)
-		for (int r = 0; r < PANEL_ROWS; r += WIDTH) {
-			VF v[WIDTH];
+	for (int i = 0; i < all; i += WIDTH) {
+		VF v[PANEL_PADDED];
 
-			for (int k = 0; k < WIDTH; k++)
-				v[k] = ASF(panel_units(bits, c, min_int(c->row + r + min_int(k,
-				           PANEL_ROWS - 1 - r), c->n_out - 1), i));
-			turn(v);
-			for (int k = 0; k < min_int(WIDTH, all - i); k += per) {
-				int g = (i + k) / c->units, u = (i + k) % c->units;
-				LOCAL int *out = to + panel_place(g, p->groups) * p->lane +
-				                 u * planes * PANEL_ROWS + r;
+		for (int r = 0; r < PANEL_PADDED; r++)
+			v[r] = ASF(panel_units(bits, c, min_int(c->row + min_int(r, PANEL_ROWS - 1),
+			                                        c->n_out - 1), i));
+		UNROLL for (int r = 0; r < PANEL_PADDED; r += WIDTH)
+			turn(v + r);
+		for (int k = 0; k < min_int(WIDTH, all - i); k += per) {
+			int g = (i + k) / c->units, u = (i + k) % c->units;
+			LOCAL int *out = to + panel_place(g, p->groups) * p->lane +
+			                 u * planes * PANEL_ROWS;
 
-				for (int j = 0; j < planes; j++)
-					for (int m = k; m < k + per; m++, out += PANEL_ROWS)
-						STOREI(ASI(panel_plane(bits, quads, ASU(v[m]), j)), out);
-			}
+			/* step by step: what is behind the rows is the next one's */
+			for (int j = 0; j < planes; j++)
+				for (int m = k; m < k + per; m++, out += PANEL_ROWS)
+					UNROLL for (int r = 0; r < PANEL_PADDED; r += WIDTH)
+						STOREI(ASI(panel_plane(bits, quads, ASU(v[r + m]), j)), out + r);
 		}
+	}
 }
 
 NOINLINE void panel_unpack(int bits, const struct panel *p, const struct panel_source *c,
@@ -405,7 +407,7 @@ NOINLINE void panel_scales(LOCAL float *to, const struct panel *p, const struct 
 KERNEL(panel_codes)(ITEM __global const uchar *w, ulong w_at, __global const uchar *s, ulong s_at,
                     __global const uchar *b, ulong b_at, int s_type, __global const int *q,
                     ulong q_at, MATMUL_OUT, int n_rows, int n_out, int n_in, int bits, int group,
-                    int quads, int n_tiles, int n_lanes, LOCAL float *scratch)
+                    int quads, int n_tiles, LOCAL float *scratch)
 {
 	struct panel_source c = { w + w_at, s + s_at, b + b_at, s_type, 0, n_out,
 	                          group / UNIT_OF(bits), (ulong)n_in / 8 * bits };
@@ -420,11 +422,10 @@ KERNEL(panel_codes)(ITEM __global const uchar *w, ulong w_at, __global const uch
 	p.x = (__global const float *)q + q_at;
 	p.out = scratch;
 	p.state = p.out + 2 * WIDTH * (PANEL_ROWS * n_tiles + WIDTH);
-	p.scales = p.state + PANEL_STATES(n_rows, n_lanes) * n_tiles * PANEL_STATE;
+	p.scales = p.state + n_tiles * PANEL_STATE;
 	p.w = p.scales + (ulong)n_tiles * p.groups * 2 * PANEL_PADDED;
 	p.row = (int)ITEM_ID * PANEL_ROWS * n_tiles;
 	p.n_tiles = n_tiles;
-	p.n_lanes = n_lanes;
 	p.n_rows = n_rows;
 	p.n_out = n_out;
 	for (int i = 0; i < n_tiles && p.row + i * PANEL_ROWS < n_out; i++) {

@@ -13,7 +13,7 @@ enum {
 	TILE_ROWS = 32,        /* many tokens */
 	TILE_TOKENS = 128,
 	CODES_FROM = 32,       /* tokens that the matrix unit takes as codes */
-	PANEL_CACHE = 720 << 10, /* bytes of both sides of tiles that stay in the second cache */
+	PANEL_CACHE = 512 << 10, /* bytes of tiles that stay in the second cache */
 	PANEL_TILES = 8,
 	ALONE = 16384,         /* inputs that are prepared faster than shared out */
 };
@@ -24,7 +24,7 @@ struct input {
 	bool exact;
 	bool split;            /* as pairs of bf16 */
 	bool fast;             /* in 8 bits */
-	size_t n_tiles, n_lanes; /* of panels, that an item has, and takes at a time */
+	size_t n_tiles;        /* of panels, that an item has */
 	size_t chunk;          /* inputs of a chunk */
 	size_t n_chunks;
 	size_t token_bytes;    /* prepared */
@@ -71,41 +71,38 @@ static size_t tile_words(const struct input *in, const struct weight_desc *w, si
 	return (w->n_in + width - 1) / width * width;
 }
 
-/* Tiles that share what a lane has of the inputs, with as much work for each
- * thread as for the others, and as many lanes as the cache holds. */
-static void choose_tiles(struct input *in, const struct weight_desc *w, size_t width,
-                         size_t threads)
+/* Tiles that share what a lane has of the inputs: what the cache holds of
+ * them, two at least, and as much work for each thread as for the others. */
+static size_t count_tiles(const struct input *in, const struct weight_desc *w, size_t width,
+                          size_t threads)
 {
-	size_t words = tile_words(in, w, width) * sizeof(float), rows = cpu_panel_rows(width);
-	size_t all = (w->n_out + rows - 1) / rows, least = SIZE_MAX;
+	size_t rows = cpu_panel_rows(width), all = (w->n_out + rows - 1) / rows;
+	size_t bytes = rows * tile_words(in, w, width) * sizeof(float);
+	size_t least = SIZE_MAX, best = 1;
 
 	for (size_t n = PANEL_TILES; n > 0; n--) {
 		size_t items = (all + n - 1) / n, most = (items + threads - 1) / threads * n;
 
 		/* fewer share less, which is worth some idling */
-		if (most + most * (PANEL_TILES - n) / 200 < least) {
-			least = most + most * (PANEL_TILES - n) / 200;
-			in->n_tiles = n;
-		}
+		most += most * (PANEL_TILES - n) / 200;
+		if ((n > 2 && n * bytes > PANEL_CACHE) || most >= least)
+			continue;
+		least = most;
+		best = n;
 	}
-	in->n_lanes = width;
-	while (in->n_lanes > 1 &&
-	       (in->n_tiles * rows + 2 * width) * words / width * in->n_lanes > PANEL_CACHE)
-		in->n_lanes /= 2;
+	return best;
 }
 
-static size_t panel_bytes(const struct cpu *d, const struct part *p, size_t n_rows)
+static size_t panel_bytes(const struct cpu *d, const struct part *p)
 {
 	const struct input *in = &p->in;
 	size_t width = (size_t)d->rows->width, rows = in->n_tiles * cpu_panel_rows(width);
-	size_t groups = in->rows ? p->w->d.n_in / p->w->d.group : width, states = 1;
+	size_t groups = in->rows ? p->w->d.n_in / p->w->d.group : width;
 
-	if (in->n_lanes < width)
-		states = ((n_rows < CPU_PANEL_TOKENS ? n_rows : CPU_PANEL_TOKENS) - 1) / (2 * width) + 1;
 	/* scales and bases of rows up to a whole vector; some words at a row's end */
 	return (rows * tile_words(in, &p->w->d, width) +
 	        in->n_tiles * (groups * (2 * (cpu_panel_rows(width) + width) + width) +
-	                       states * cpu_panel_state(width)) +
+	                       cpu_panel_state(width)) +
 	        2 * width * (rows + width)) * sizeof(float);
 }
 
@@ -126,7 +123,7 @@ static void choose_input(struct input *in, const struct exec *x, const struct we
 	in->chunk_bytes = vectors * width * sizeof(float);
 	in->fast = in->rows && (x->flags & EXEC_FAST) && !in->exact && !d->rows->codes_tile &&
 	           w->bits <= d->rows->fast_bits;
-	choose_tiles(in, w, width, (size_t)pool_threads(d->pool));
+	in->n_tiles = count_tiles(in, w, width, (size_t)pool_threads(d->pool));
 }
 
 /* Weights of one form read alike; floats do whatever their type, but in the
@@ -149,8 +146,8 @@ static size_t own_bytes(const struct cpu *d, const struct part *p, size_t rows)
 	if (in->rows && d->rows->codes_tile)
 		codes = (16 * p->w->d.n_in + 128 * p->w->d.n_in / p->w->d.group + 16384) *
 		        sizeof(int);
-	if (!in->exact && panel_bytes(d, p, rows) > n)
-		n = panel_bytes(d, p, rows);
+	if (!in->exact && panel_bytes(d, p) > n)
+		n = panel_bytes(d, p);
 	return n > codes ? n : codes;
 }
 
@@ -287,7 +284,7 @@ static void affine_item(const struct job *j, const struct part *p, size_t item, 
 		j->run->d->rows->panel_codes(item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0,
 		                             y, 0, p->bias, 0, p->flags, n_rows, n_out, n_in,
 		                             (int)w->bits, (int)w->group, p->in.fast,
-		                             (int)p->in.n_tiles, (int)p->in.n_lanes, own);
+		                             (int)p->in.n_tiles, own);
 	else if (p->in.exact)
 		rows->exact(item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0, y, 0, p->bias,
 		            0, p->flags, n_rows, n_out, n_in, TILE_ROWS, TILE_TOKENS, own);
@@ -317,7 +314,7 @@ static void float_item(const struct job *j, const struct part *p, size_t item, v
 
 	if (by_panels(j, &p->in))
 		rows->panel_float(item, w->data, 0, type, q, 0, y, 0, p->bias, 0, p->flags, n_rows,
-		                  n_out, n_in, (int)p->in.n_tiles, (int)p->in.n_lanes, own);
+		                  n_out, n_in, (int)p->in.n_tiles, own);
 	else if (p->in.split)
 		rows->split_tile(item, w->data, 0, type, prepared(j, &p->in), 0, y, 0, p->bias, 0,
 		                 p->flags, n_rows, n_out, n_in, own);

@@ -17,7 +17,6 @@ enum { CPU_F32, CPU_F16, CPU_BF16, CPU_E4M3, CPU_E5M2 };
 enum { CPU_ADD = 1, CPU_BIAS = 2 };
 enum { CPU_MOST = 32767, CPU_MOST_FAST = 127 }; /* integers of prepared inputs */
 enum { CPU_SIDE = 16, CPU_SPLIT_STEP = 32, CPU_SPLIT_CHUNK = 256, CPU_CODES_ROWS = 64 };
-enum { CPU_PANEL_TOKENS = 512 };
 /* Items of split_tile(). */
 static inline size_t cpu_split_items(size_t n_out, size_t n_rows)
 {
@@ -86,13 +85,13 @@ struct cpu_rows {
 	void (*panel_float)(size_t item, const unsigned char *w, uint64_t w_at, int w_type,
 	                    const float *q, uint64_t q_at, float *y, uint64_t y_at,
 	                    const float *bias, uint64_t bias_at, int flags, int n_rows, int n_out,
-	                    int n_in, int n_tiles, int n_lanes, float *scratch);
+	                    int n_in, int n_tiles, float *scratch);
 	void (*panel_codes)(size_t item, const unsigned char *w, uint64_t w_at,
 	                    const unsigned char *s, uint64_t s_at, const unsigned char *b,
 	                    uint64_t b_at, int s_type, const int *q, uint64_t q_at, float *y,
 	                    uint64_t y_at, const float *bias, uint64_t bias_at, int flags,
 	                    int n_rows, int n_out, int n_in, int bits, int group, int quads,
-	                    int n_tiles, int n_lanes, float *scratch);
+	                    int n_tiles, float *scratch);
 	/* NULL: no matrix unit */
 	void (*split_prepare)(size_t item, const float *x, uint64_t x_at, uint32_t *q,
 	                      uint64_t q_at, int n_rows, int n_in);
