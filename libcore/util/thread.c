@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 enum { SPIN_NS = 50000, LINE = 64, THREADS_MAX = 1024 };
+enum { LEAST = 8 };    /* of a grain: the last chunks are as much smaller */
 
 /* `gate`: how many workers are in the job, whether others may join, and
  * whether the caller sleeps until the last has left. */
@@ -40,8 +41,8 @@ struct pool {
 	_Atomic uint32_t sleepers;
 	_Atomic bool stop;
 	_Alignas(LINE) _Atomic uint32_t gate;
-	_Alignas(LINE) _Atomic size_t next; /* chunk */
-	_Alignas(LINE) size_t n, grain, n_chunks;
+	_Alignas(LINE) _Atomic size_t next; /* index that no chunk has */
+	_Alignas(LINE) size_t n, grain;
 	void (*work)(void *arg, size_t begin, size_t end, int thread);
 	void *arg;
 	int n_threads, n_started;
@@ -90,14 +91,28 @@ static bool spin(const _Atomic uint32_t *word, uint32_t mask, uint32_t old)
 	return false;
 }
 
+/* Half of a thread's share of what is left, so that all end together. */
+static size_t chunk_of(const struct pool *p, size_t left)
+{
+	size_t n = left / ((size_t)p->n_threads * 2), least = (p->grain + LEAST - 1) / LEAST;
+
+	n = n < least ? least : n > p->grain ? p->grain : n;
+	return n < left ? n : left;
+}
+
 static void take_chunks(struct pool *p, int thread)
 {
-	size_t i;
+	size_t begin = atomic_load_explicit(&p->next, memory_order_relaxed);
 
-	while ((i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < p->n_chunks) {
-		size_t begin = i * p->grain, left = p->n - begin;
+	while (begin < p->n) {
+		size_t n = chunk_of(p, p->n - begin);
 
-		p->work(p->arg, begin, begin + (left < p->grain ? left : p->grain), thread);
+		if (!atomic_compare_exchange_weak_explicit(&p->next, &begin, begin + n,
+		                                           memory_order_relaxed,
+		                                           memory_order_relaxed))
+			continue;
+		p->work(p->arg, begin, begin + n, thread);
+		begin = atomic_load_explicit(&p->next, memory_order_relaxed);
 	}
 }
 
@@ -159,12 +174,11 @@ void pool_for(struct pool *p, size_t n, size_t grain,
 	}
 	p->n = n;
 	p->grain = grain;
-	p->n_chunks = n / grain + (n % grain != 0);
 	p->work = work;
 	p->arg = arg;
 	atomic_store_explicit(&p->next, 0, memory_order_relaxed);
 	atomic_store(&p->gate, GATE_OPEN);
-	announce(p, p->n_chunks - 1);
+	announce(p, (n - 1) / grain);
 	take_chunks(p, 0);
 	gate = atomic_fetch_and(&p->gate, ~(uint32_t)GATE_OPEN) & ~(uint32_t)GATE_OPEN;
 	while (gate & GATE_COUNT) {
