@@ -41,6 +41,7 @@
 #define PREFETCH(p) __builtin_prefetch(p)
 /* What is before it is not mixed with what follows, where that costs registers. */
 #define IN_ORDER __asm__ volatile("" ::: "memory")
+#define PREFETCH_FAR(p) __builtin_prefetch(p, 0, 2) /* into the second cache */
 
 typedef unsigned char uchar;
 typedef unsigned int uint;

@@ -56,8 +56,10 @@
 #endif
 #if defined(__x86_64__) || defined(__aarch64__)
 #define PREFETCH(p) __builtin_prefetch((const void *)(size_t)(p))
+#define PREFETCH_FAR(p) __builtin_prefetch((const void *)(size_t)(p), 0, 2)
 #else
 #define PREFETCH(p)
+#define PREFETCH_FAR(p)
 #endif
 
 /* acc + the two 16-bit products of each lane; a's halves are not negative. */
