@@ -25,8 +25,10 @@
 #include "cache.clh"
 
 enum { SPAN = 512, CHUNK = 64, HEAD = 16, HEADS = 4 };
-#define VECTORS (CHUNK / WIDTH)
+/* from the second cache, where the next chunk is fetched */
+enum { KEYS_AHEAD = 16, VALUES_AHEAD = 4 };
 #define WIDE (WIDTH == 16 ? 4 : 2)  /* vectors of values at a time */
+#define BESIDE WIDE                 /* vectors of positions at a time */
 #define NEVER -1e30f
 
 struct context {
@@ -38,10 +40,10 @@ struct context {
 	int last;                             /* the last position anybody sees */
 };
 
-/* Pages of a chunk, then of the next chunk's keys; any page stands where
- * nobody looks. */
+/* Pages of a chunk, then of the next chunk; any page stands where nobody
+ * looks. */
 struct pages {
-	__global const uchar *key[2], *value[2], *next[2];
+	__global const uchar *key[2], *value[2], *next[2], *next_value[2];
 };
 
 static inline __global const uchar *page_at(const struct context *c, __global const uchar *base,
@@ -61,94 +63,145 @@ static inline void find_pages(struct pages *p, const struct context *c, int t, i
 		at = used ? at : at + PAGE_SIZE - i * 2 * PAGE_SIZE;
 		p->key[i] = page_at(c, c->keys, at, c->k_dim);
 		p->value[i] = c->values ? page_at(c, c->values, at, c->v_pad) : p->key[i];
-		p->next[i] = next <= c->last ? page_at(c, c->keys, next, c->k_dim) : p->key[i];
+		next = next <= c->last ? next : at;
+		p->next[i] = page_at(c, c->keys, next, c->k_dim);
+		p->next_value[i] = c->values ? page_at(c, c->values, next, c->v_pad) : p->key[i];
 	}
 }
 
 /* Scores of CHUNK positions for n heads: lanes are positions. */
 INLINE void scores(const int n, const int type, const struct context *c, const struct pages *p,
-                   __global const float *q, float s[HEADS * CHUNK])
+                   __global const float *q, float s[HEADS * CHUNK], bool first)
 {
-	const int size = type == STORED_F32 ? 4 : 2;
+	const int step = (type == STORED_F32 ? 4 : 2) * KEY_BLOCK;
 
-	for (int v = 0; v < VECTORS; v += 2) {
-		int t = v * WIDTH, page = t / PAGE_SIZE;
-		int block = t % PAGE_SIZE / KEY_BLOCK, more = WIDTH == 16 ? c->k_dim * KEY_BLOCK : WIDTH;
-		__global const uchar *k = p->key[page], *fetch = p->value[page], *next = p->next[page];
-		VF a[HEADS][2];
+	for (int t = 0; t < CHUNK; t += BESIDE * WIDTH) {
+		__global const uchar *k[BESIDE];
+		VF a[HEADS][BESIDE];
 
-		k += (block * c->k_dim * KEY_BLOCK + t % KEY_BLOCK) * size;
+		UNROLL for (int j = 0; j < BESIDE; j++) {
+			int at = t + j * WIDTH;
+
+			k[j] = p->key[at / PAGE_SIZE] + at % KEY_BLOCK * (step / KEY_BLOCK) +
+			       at % PAGE_SIZE / KEY_BLOCK * c->k_dim * step;
+			UNROLL for (int h = 0; h < n; h++)
+				a[h][j] = SPLATF(0.0f);
+		}
+		for (int d = 0; d < c->k_dim; d++) {
+			VF u[BESIDE];
+
+			UNROLL for (int j = 0; j < BESIDE; j++) {
+				PREFETCH(k[j] + (d + KEYS_AHEAD) * step);
+				u[j] = load_stored(type, k[j] + d * step, 0);
+			}
+			if (first && t == 0) {
+				PREFETCH_FAR(p->next[0] + d * 2 * step);
+				PREFETCH_FAR(p->next[1] + d * 2 * step);
+			}
+			UNROLL for (int h = 0; h < n; h++)
+				UNROLL for (int j = 0; j < BESIDE; j++)
+					a[h][j] = FMA(SPLATF(q[h * c->k_dim + d]), u[j], a[h][j]);
+		}
 		UNROLL for (int h = 0; h < n; h++)
-			a[h][0] = a[h][1] = SPLATF(0.0f);
-		for (int d = 0; d < c->k_dim; d++, k += KEY_BLOCK * size) {
-			VF k0 = load_stored(type, k, 0), k1 = load_stored(type, k, more);
-
-			if (t % PAGE_SIZE == 0) {
-				PREFETCH(fetch + d * 32 * size);
-				PREFETCH(next + d * 32 * size);
-			}
-			UNROLL for (int h = 0; h < n; h++) {
-				VF u = SPLATF(q[h * c->k_dim + d]);
-
-				a[h][0] = FMA(u, k0, a[h][0]);
-				a[h][1] = FMA(u, k1, a[h][1]);
-			}
-		}
-		UNROLL for (int h = 0; h < n; h++) {
-			STOREF(soft_capped(a[h][0] * SPLATF(c->scale), c->cap), s + h * CHUNK + t);
-			STOREF(soft_capped(a[h][1] * SPLATF(c->scale), c->cap),
-			       s + h * CHUNK + t + WIDTH);
-		}
+			UNROLL for (int j = 0; j < BESIDE; j++)
+				STOREF(soft_capped(a[h][j] * SPLATF(c->scale), c->cap),
+				       s + h * CHUNK + t + j * WIDTH);
 	}
 }
 
-/* Scores to weights; the factor by which the sums so far shrink. */
-static inline float soften(float s[CHUNK], LOCAL float *state, int lo, int hi)
+/* Of HEADS vectors: lane i is the largest, or the sum, of v[i % HEADS]. */
+INLINE VF largest_each(VF v[HEADS])
 {
-	VF most = SPLATF(NEVER), total = SPLATF(0.0f);
-	float m, shrink;
-
-	for (int i = 0; i < CHUNK; i += WIDTH) {
-		VI lane = LANES + SPLATI(i), seen = (lane >= SPLATI(lo)) & (lane <= SPLATI(hi));
-		VF v = pick_lanes(seen, LOADF(s + i), SPLATF(NEVER));
-
-		STOREF(v, s + i);
-		most = max_lanes(v, most);
-	}
-	m = max_of(most);
-	m = m > state[0] ? m : state[0];
-	shrink = FIRST(exp_lanes(SPLATF(state[0] - m)));
-	for (int i = 0; i < CHUNK; i += WIDTH) {
-		VF e = exp_lanes(LOADF(s + i) - SPLATF(m));
-
-		STOREF(e, s + i);
-		total += e;
-	}
-	state[1] = state[1] * shrink + sum(total);
-	state[0] = m;
-	return shrink;
+	UNROLL for (int n = HEADS / 2; n > 0; n /= 2)
+		UNROLL for (int i = 0; i < n; i++)
+			v[i] = max_lanes(EVENS(v[2 * i], v[2 * i + 1]), ODDS(v[2 * i], v[2 * i + 1]));
+	UNROLL for (int n = WIDTH / HEADS; n > 1; n /= 2)
+		v[0] = max_lanes(EVENS(v[0], v[0]), ODDS(v[0], v[0]));
+	return v[0];
 }
 
-/* sums = sums * shrink + weights * values, `wide` vectors of n heads. */
+INLINE VF total_each(VF v[HEADS])
+{
+	UNROLL for (int n = HEADS / 2; n > 0; n /= 2)
+		UNROLL for (int i = 0; i < n; i++)
+			v[i] = add_neighbours(v[2 * i], v[2 * i + 1]);
+	UNROLL for (int n = WIDTH / HEADS; n > 1; n /= 2)
+		v[0] = add_neighbours(v[0], v[0]);
+	return v[0];
+}
+
+/* Scores of n heads to weights, and the factors by which the sums so far
+ * shrink. */
+INLINE void soften(const int n, float s[HEADS * CHUNK], float shrink[WIDTH], LOCAL float *state,
+                   int stride, int lo, int hi)
+{
+	VF most[HEADS], total[HEADS], all, was;
+	float most_of[WIDTH], total_of[WIDTH];
+
+	UNROLL for (int h = 0; h < HEADS; h++)
+		most[h] = SPLATF(NEVER), total[h] = SPLATF(0.0f);
+	UNROLL for (int i = 0; i < CHUNK; i += WIDTH) {
+		VI lane = LANES + SPLATI(i), seen = (lane >= SPLATI(lo)) & (lane <= SPLATI(hi));
+
+		UNROLL for (int h = 0; h < n; h++) {
+			VF v = pick_lanes(seen, LOADF(s + h * CHUNK + i), SPLATF(NEVER));
+
+			STOREF(v, s + h * CHUNK + i);
+			most[h] = max_lanes(v, most[h]);
+		}
+	}
+	UNROLL for (int i = 0; i < WIDTH; i++)
+		most_of[i] = state[min_int(i % HEADS, n - 1) * stride];
+	was = LOADF(most_of);
+	all = max_lanes(largest_each(most), was);
+	STOREF(all, most_of);
+	STOREF(exp_lanes(was - all), shrink);
+	UNROLL for (int h = 0; h < n; h++)
+		UNROLL for (int i = 0; i < CHUNK; i += WIDTH) {
+			VF e = exp_lanes(LOADF(s + h * CHUNK + i) - SPLATF(most_of[h]));
+
+			STOREF(e, s + h * CHUNK + i);
+			total[h] += e;
+		}
+	STOREF(total_each(total), total_of);
+	UNROLL for (int h = 0; h < n; h++) {
+		state[h * stride] = most_of[h];
+		state[h * stride + 1] = state[h * stride + 1] * shrink[h] + total_of[h];
+	}
+}
+
+/* sums = sums * shrink + weights * values, `wide` vectors of n heads; where
+ * they are the first, the next chunk's are fetched. */
 INLINE void add_values(const int n, const int wide, const int type, const struct context *c,
                        const struct pages *p, const float *s, const float *shrink,
-                       LOCAL float *sums, int stride, int at, int lo, int hi)
+                       LOCAL float *sums, int stride, int at, int lo, int hi, bool first)
 {
 	const int size = type == STORED_F32 ? 4 : 2;
+	int step = c->v_pad * size;
 	VF a[HEADS][WIDE];
 
 	UNROLL for (int h = 0; h < n; h++)
 		UNROLL for (int j = 0; j < wide; j++)
 			a[h][j] = LOADF(sums + h * stride + at + j * WIDTH) * SPLATF(shrink[h]);
-	for (int i = lo; i <= hi; i++) {
-		__global const uchar *v = p->value[i / PAGE_SIZE] +
-		                          (i % PAGE_SIZE * c->v_pad + at) * size;
+	for (int page = lo / PAGE_SIZE; page * PAGE_SIZE <= hi; page++) {
+		int i = page * PAGE_SIZE, end = min_int(hi, i + PAGE_SIZE - 1);
+		__global const uchar *v = p->value[page] + at * size, *next = p->next_value[page];
 
-		UNROLL for (int j = 0; j < wide; j++) {
-			VF u = load_stored(type, v, j * WIDTH);
+		i = i > lo ? i : lo;
+		v += i % PAGE_SIZE * step;
+		next += i % PAGE_SIZE * step;
+		for (; i <= end; i++, v += step, next += step) {
+			VF u[WIDE];
 
+			for (int k = 0; first && k < step; k += 64) {
+				PREFETCH_FAR(next + k);
+				PREFETCH(v + VALUES_AHEAD * step + k);
+			}
+			UNROLL for (int j = 0; j < wide; j++)
+				u[j] = load_stored(type, v, j * WIDTH);
 			UNROLL for (int h = 0; h < n; h++)
-				a[h][j] = FMA(SPLATF(s[h * CHUNK + i]), u, a[h][j]);
+				UNROLL for (int j = 0; j < wide; j++)
+					a[h][j] = FMA(SPLATF(s[h * CHUNK + i]), u[j], a[h][j]);
 		}
 	}
 	UNROLL for (int h = 0; h < n; h++)
@@ -186,23 +239,24 @@ INLINE void add_ends(const int type, const struct context *c, const struct pages
 
 /* n heads of one row over the positions t + lo .. t + hi of a chunk. */
 INLINE void attend(const int n, const int type, const struct context *c, const struct pages *p,
-                   __global const float *q, LOCAL float *state, int lo, int hi)
+                   __global const float *q, LOCAL float *state, int lo, int hi, bool first)
 {
 	int stride = HEAD + c->v_pad, at = 0;
-	float s[HEADS * CHUNK] ALIGNED, shrink[HEADS];
+	float s[HEADS * CHUNK] ALIGNED, shrink[WIDTH];
 
-	scores(n, type, c, p, q, s);
-	UNROLL for (int h = 0; h < n; h++)
-		shrink[h] = soften(s + h * CHUNK, state + h * stride, lo, hi);
+	scores(n, type, c, p, q, s, first);
+	soften(n, s, shrink, state, stride, lo, hi);
 	if (!c->values) {
 		for (int h = 0; h < n; h++)
 			add_ends(type, c, p, s + h * CHUNK, shrink[h], state + h * stride + HEAD, lo, hi);
 		return;
 	}
 	for (; at + WIDE * WIDTH <= c->v_pad; at += WIDE * WIDTH)
-		add_values(n, WIDE, type, c, p, s, shrink, state + HEAD, stride, at, lo, hi);
+		add_values(n, WIDE, type, c, p, s, shrink, state + HEAD, stride, at, lo, hi,
+		           first && at == 0);
 	for (; at < c->v_pad; at += WIDTH)
-		add_values(n, 1, type, c, p, s, shrink, state + HEAD, stride, at, lo, hi);
+		add_values(n, 1, type, c, p, s, shrink, state + HEAD, stride, at, lo, hi,
+		           first && at == 0);
 }
 
 INLINE void attend_heads(const int type, const struct context *c, const struct pages *p,
@@ -211,13 +265,20 @@ INLINE void attend_heads(const int type, const struct context *c, const struct p
 	int stride = HEAD + c->v_pad, h = 0;
 
 	for (; h + 4 <= c->n_group; h += 4)
-		attend(4, type, c, p, q + h * c->k_dim, state + h * stride, lo, hi);
-	if (h + 2 <= c->n_group) {
-		attend(2, type, c, p, q + h * c->k_dim, state + h * stride, lo, hi);
-		h += 2;
+		attend(4, type, c, p, q + h * c->k_dim, state + h * stride, lo, hi, h == 0);
+	q += h * c->k_dim;
+	state += h * stride;
+	switch (c->n_group - h) {
+	case 3:
+		attend(3, type, c, p, q, state, lo, hi, h == 0);
+		break;
+	case 2:
+		attend(2, type, c, p, q, state, lo, hi, h == 0);
+		break;
+	case 1:
+		attend(1, type, c, p, q, state, lo, hi, h == 0);
+		break;
 	}
-	if (h < c->n_group)
-		attend(1, type, c, p, q + h * c->k_dim, state + h * stride, lo, hi);
 }
 
 /* Of a head with a sink: that is seen first. */
