@@ -195,14 +195,24 @@ static bool by_codes(const struct job *j, const struct input *in)
 	return in->rows && !in->exact && j->run->d->rows->codes_tile && j->n_rows >= CODES_FROM;
 }
 
+/* Whether rows are read again for each few tokens: faster than met by many. */
+static bool by_few(const struct job *j, const struct input *in)
+{
+	return in->rows && !in->exact && !by_codes(j, in) && j->n_rows > 1 &&
+	       j->n_rows <= j->run->d->rows->few_most;
+}
+
 /* Whether lanes are tokens: where few of them stay empty, as the other tile is
- * slower by less than that for codes, by more for floats. */
+ * slower by less than that for codes, by more for floats. 8-bit inputs have
+ * no other tile. */
 static bool by_panels(const struct job *j, const struct input *in)
 {
 	size_t width = (size_t)j->run->d->rows->width;
 	size_t full = (j->n_rows + width - 1) / width * width;
 
-	if (in->exact || in->split || by_codes(j, in))
+	if (in->exact || in->split || by_codes(j, in) || by_few(j, in))
+		return false;
+	if (in->rows && !in->fast && j->n_rows < j->run->d->rows->panels_from)
 		return false;
 	return j->n_rows > j->few && j->n_rows * 8 >= full * (in->rows ? 7 : 6);
 }
@@ -211,6 +221,32 @@ struct prepare_job {
 	const struct job *job;
 	const struct part *part;
 };
+
+/* Item i of all, where each few tokens are prepared by themselves. */
+static void prepare_few(const struct job *j, const struct input *in, size_t i, int *q, int n_in,
+                        int most)
+{
+	size_t block = j->few * in->n_chunks, first = i / block * j->few;
+	size_t n = j->n_rows - first < j->few ? j->n_rows - first : j->few;
+
+	in->rows->prepare(i % block, j->x, first * (size_t)n_in, q,
+	                  first * in->n_chunks * in->chunk_bytes / sizeof *q, (int)n, n_in, most);
+}
+
+static void few_item(const struct job *j, const struct part *p, size_t item, void *own)
+{
+	const struct weight_desc *w = &p->w->d;
+	float *y = cpu_slot(j->run->d, p->dst);
+
+	for (size_t first = 0; first < j->n_rows; first += j->few) {
+		size_t n = j->n_rows - first < j->few ? j->n_rows - first : j->few;
+
+		p->in.rows->few(item, w->data, 0, w->scales, 0, w->biases, 0, cpu_stored(w->dtype),
+		                prepared(j, &p->in), first * p->in.n_chunks * p->in.chunk_bytes / sizeof(int),
+		                y, first * w->n_out, p->bias, 0, p->flags, (int)n, (int)w->n_out,
+		                (int)w->n_in, FEW_ROWS, own);
+	}
+}
 
 static void prepare_items(void *arg, size_t begin, size_t end, int thread)
 {
@@ -238,6 +274,8 @@ static void prepare_items(void *arg, size_t begin, size_t end, int thread)
 			                    (int)p->part->w->d.group);
 		else if (in->exact)
 			in->rows->prepare_exact(i, p->job->x, 0, q, 0, n_rows, n_in);
+		else if (by_few(p->job, in))
+			prepare_few(p->job, in, i, q, n_in, most);
 		else
 			in->rows->prepare(i, p->job->x, 0, q, 0, n_rows, n_in, most);
 }
@@ -295,9 +333,8 @@ static void affine_item(const struct job *j, const struct part *p, size_t item, 
 	else if (n_rows == 1)
 		rows->vec(item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0, y, 0, p->bias, 0,
 		          p->flags, n_rows, n_out, n_in, VEC_ROWS);
-	else if (j->n_rows <= j->few)
-		rows->few(item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0, y, 0, p->bias, 0,
-		          p->flags, n_rows, n_out, n_in, FEW_ROWS, own);
+	else if (by_few(j, &p->in))
+		few_item(j, p, item, own);
 	else
 		rows->tile(item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0, y, 0, p->bias,
 		           0, p->flags, n_rows, n_out, n_in, TILE_ROWS, TILE_TOKENS, own);
@@ -347,7 +384,6 @@ static void product_items(void *arg, size_t begin, size_t end, int thread)
 
 static size_t count_items(const struct job *j, const struct part *p)
 {
-	bool affine = p->in.rows && !p->in.exact;
 	size_t block = TILE_ROWS, tokens = (j->n_rows + TILE_TOKENS - 1) / TILE_TOKENS;
 
 	if (by_panels(j, &p->in)) {
@@ -360,7 +396,7 @@ static size_t count_items(const struct job *j, const struct part *p)
 		return (p->w->d.n_out + CPU_CODES_ROWS - 1) / CPU_CODES_ROWS;
 	if (j->n_rows == 1 && !p->in.exact)
 		block = VEC_ROWS;
-	else if (affine && j->n_rows <= j->few)
+	else if (by_few(j, &p->in))
 		block = FEW_ROWS;
 	return (p->w->d.n_out + block - 1) / block * tokens;
 }

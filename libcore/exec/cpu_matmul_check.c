@@ -294,7 +294,7 @@ static void compare(const struct product *p, const char *isa, unsigned flags, co
 static void compare_batches(const struct product *p, const char *isa, struct world *w,
                             const float *all)
 {
-	static const size_t sizes[] = { 1, 2, 3, 5, 7, 8, 9, 31, 64 };
+	static const size_t sizes[] = { 1, 2, 3, 5, 7, 8, 9, 16, 31, 64 };
 	size_t n = p->w.d.n_out;
 
 	for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
