@@ -236,15 +236,15 @@ static void prepare_few(const struct job *j, const struct input *in, size_t i, i
 static void few_item(const struct job *j, const struct part *p, size_t item, void *own)
 {
 	const struct weight_desc *w = &p->w->d;
+	size_t row = p->in.n_chunks * p->in.chunk_bytes / sizeof(int);
 	float *y = cpu_slot(j->run->d, p->dst);
 
 	for (size_t first = 0; first < j->n_rows; first += j->few) {
 		size_t n = j->n_rows - first < j->few ? j->n_rows - first : j->few;
 
 		p->in.rows->few(item, w->data, 0, w->scales, 0, w->biases, 0, cpu_stored(w->dtype),
-		                prepared(j, &p->in), first * p->in.n_chunks * p->in.chunk_bytes / sizeof(int),
-		                y, first * w->n_out, p->bias, 0, p->flags, (int)n, (int)w->n_out,
-		                (int)w->n_in, FEW_ROWS, own);
+		                prepared(j, &p->in), first * row, y, first * w->n_out, p->bias, 0,
+		                p->flags, (int)n, (int)w->n_out, (int)w->n_in, FEW_ROWS, own);
 	}
 }
 
