@@ -108,6 +108,27 @@ INLINE void product(struct tile *slot, struct cursor *c, struct rooms l,
 	}
 }
 
+/* The page that a warp reads first comes to the second cache. */
+INLINE void attention_fetch(struct rooms l, local const struct phase *ph, global const int *table)
+{
+	int rows = l.live[STEP_ROWS], i = item_first();
+
+	if (lane_id() % TEAM || i >= rows * KV_HEADS * l.live[STEP_SPANS])
+		return;
+	int kv = i % KV_HEADS, row = i / KV_HEADS % rows, pos = table[ph->pos_at + row];
+	int first = ph->window > 0 && pos >= ph->window ? pos + 1 - ph->window : 0;
+	int span = i / KV_HEADS / rows + first / SPAN;
+	int at = max(first / PAGE, span * SPAN_PAGES) + half_id() / TEAM;
+
+	if (at >= min(pos / PAGE + 1, (span + 1) * SPAN_PAGES))
+		return;
+	int page = table[table[ph->pages_at + row] + at];
+	fetch((global const char *)((global const kv_t *)place_of(l, &ph->keys) +
+	                            KEY_AT(page, kv, 0, 0)), PAGE * K_DIM * 2);
+	fetch((global const char *)((global const kv_t *)place_of(l, &ph->values) +
+	                            VALUE_AT(page, kv, 0, 0)), PAGE * V_DIM * 2);
+}
+
 INLINE void attention(struct rooms l, local const struct phase *ph, global const int *table,
                       global float *act, global uint *turn)
 {
@@ -261,6 +282,8 @@ void step(global const int *restrict table, global float *act, global uint *sync
 
 			ask_pages(&ask, l, ph, table, item_first());
 			ask_fetch(&ask, l, ph);
+#else
+			attention_fetch(l, ph, table);
 #endif
 			if (p && !meet(sync, until, &here))
 				return;
