@@ -8,9 +8,10 @@
  * A group does ROWS rows for TOKENS tokens; a warp MT times 16 of the rows
  * for NT times 8 of the tokens. Columns of x, STEP at a time, are copied to
  * local memory, COMING ahead; weights go from memory into registers as
- * they lie, AHEAD units ahead. WARPS_K sets of warps share the partial sums of
- * tile.clh, each with its own columns, and meet after each. GROUPED: four
- * warps multiply together (group.clh), 16 rows each, and weights come to the
+ * they lie, AHEAD units ahead; COPIED, of 4 bits: to local memory, too, AHEAD
+ * tiles ahead. WARPS_K sets of warps share the partial sums of tile.clh, each
+ * with its own columns, and meet after each. GROUPED: four warps multiply
+ * together (group.clh), 16 rows each, and weights come to the
  * second cache FETCH tiles earlier. Groups along tiles of tokens first, so
  * that those in flight share the weights.
  *
@@ -173,7 +174,11 @@ INLINE void quads_put(global float *y, global const float *b, const total_t *tot
 
 /* The stage is there, and one more on its way. */
 INLINE void stage_wait(local uint4 (*room)[STAGE * PLANES], local float (*sum_room)[SUMS * TOKENS],
-                       const struct task *o, struct place *ahead, int stage)
+                       const struct task *o, struct place *ahead, int stage
+#ifdef COPIED
+                       , local uint4 *tile, struct place *far
+#endif
+                       )
 {
 #if STAGES == 1
 	set_barrier();
@@ -186,12 +191,56 @@ INLINE void stage_wait(local uint4 (*room)[STAGE * PLANES], local float (*sum_ro
 	group_fence();
 #endif
 	set_barrier();
+#ifdef COPIED
+	if (tile)
+		tile_copy(tile, o, far);
+#endif
 #if STAGES > 1
 	int spare = (stage + COMING) % STAGES;
 
 	stage_copy(room[spare], sum_room[spare], o, ahead);
 #endif
 }
+
+/* Units on their way: COPIED, a ring of tiles for each warp, or registers. */
+#ifdef COPIED
+#define UNITS_COMING \
+	local uint4 tile_rooms[LANES / TEAM][AHEAD + 1][TILE_ROOM] __attribute__((aligned(16))); \
+	local uint4 (*tiles_own)[TILE_ROOM] = tile_rooms[get_local_id(0) / TEAM]; \
+	int now = 0
+#define UNITS_FIRST(i) tile_copy(tiles_own[i], &o, &far)
+#define UNITS_NEXT now = now == AHEAD ? 0 : now + 1
+#define COPIED_SUMS(s) \
+	do { \
+		stage_wait(room, sum_room, &o, &ahead, stage, \
+		           s ? 0 : tiles_own[now ? now - 1 : AHEAD], &far); \
+		units_get(u, tiles_own[now], s); \
+		stage_sums(acc, u, room[stage], sum_room[stage], own, live); \
+	} while (0)
+#else
+#define UNITS_COMING struct unit next[AHEAD][MT]
+#define UNITS_FIRST(i) units_step(u, next, &o, &far)
+#define UNITS_NEXT (void)0
+#endif
+/* Of experts a slot says itself whether it has a run. */
+#ifdef EXPERTS
+#define SLOTS_LIVE \
+	global const int *slots = (global const int *)(act + slots_at); \
+	int filled = count ? filled_of(act + list_at) : 0, live = filled / 1024; \
+	count = live ? INT_MAX : 0
+#define OWN_MATRIX \
+	int matrix = filled % 1024 - first; \
+	uint strip0 = (uint)matrix * (n / 16) * tiles; \
+	if (matrix < 0 || matrix >= width) \
+		return; \
+	b = b ? b + (size_t)(matrix + first) * n : b; \
+	first = 0, width = n
+#else
+#define SLOTS_LIVE \
+	global const int *slots = 0; \
+	int live = TOKENS
+#define OWN_MATRIX uint strip0 = 0
+#endif
 
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1)))
 void tokens(global const int *restrict table, global float *act, ulong x_at, ulong sum_at,
@@ -209,36 +258,19 @@ void tokens(global const int *restrict table, global float *act, ulong x_at, ulo
 	global const uint4 *w;
 	global const uint *scale = 0;
 	float acc[MT][NT][4];
-	struct unit u[MT], next[AHEAD][MT];
+	struct unit u[MT];
+	UNITS_COMING;
 #ifdef GROUPED
 	struct unit all[2][STEP / UNIT_COLUMNS]; /* those that products under way read, too */
 #endif
 	local uint4 (*room)[STAGE * PLANES] = rooms[set];
 	local float (*sum_room)[SUMS * TOKENS] = sum_rooms[set];
+	SLOTS_LIVE;
 
-#ifdef EXPERTS
-	global const int *slots = (global const int *)(act + slots_at);
-	int filled = count ? filled_of(act + list_at) : 0, live = filled / 1024;
-
-	count = live ? INT_MAX : 0; /* a slot says itself whether it has a run */
-#else
-	global const int *slots = 0;
-	int live = TOKENS;
-#endif
 	if (t0 >= count)
 		return;
 	OWN_PART
-#ifdef EXPERTS
-	int matrix = filled % 1024 - first;
-	uint strip0 = (uint)matrix * (n / 16) * tiles;
-
-	if (matrix < 0 || matrix >= width)
-		return;
-	b = b ? b + (size_t)(matrix + first) * n : b;
-	first = 0, width = n;
-#else
-	uint strip0 = 0;
-#endif
+	OWN_MATRIX;
 	int r0 = tile * ROWS + warp / WARPS_N * (MT * 16), own = warp % WARPS_N * (NT * 8);
 	struct task o = { w, (global const uint4 *)(act + x_at) + (size_t)t0 / 8 * k, scale,
 	                  act + sum_at + t0, { 0 }, k, stride, tiles, min((int)MOST_PARTS, tiles),
@@ -257,7 +289,7 @@ void tokens(global const int *restrict table, global float *act, ulong x_at, ulo
 		o.strip[i] = strip0 + min(r0 / 16 + i, (n + 15) / 16 - 1) * tiles;
 #pragma unroll
 	for (int i = 0; i < AHEAD; i++)
-		units_step(u, next, &o, &far);
+		UNITS_FIRST(i);
 #pragma unroll
 	for (int s = 0; s < COMING; s++)
 		stage_copy(room[s], sum_room[s], &o, &ahead);
@@ -269,6 +301,9 @@ void tokens(global const int *restrict table, global float *act, ulong x_at, ulo
 #endif
 #pragma unroll
 			for (int s = 0; s < TILE_COLUMNS / STEP; s++) {
+#ifdef COPIED
+				COPIED_SUMS(s);
+#else
 				stage_wait(room, sum_room, &o, &ahead, stage);
 #ifdef GROUPED
 #pragma unroll
@@ -286,8 +321,10 @@ void tokens(global const int *restrict table, global float *act, ulong x_at, ulo
 #endif
 				}
 #endif
+#endif
 				stage = stage + 1 == STAGES ? 0 : stage + 1;
 			}
+			UNITS_NEXT;
 		}
 #ifdef GROUPED
 		group_wait();

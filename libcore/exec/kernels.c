@@ -11,6 +11,8 @@
 #define TOKENS(m, n, k, mt, nt, stages, step, ahead) \
 	"nvidia/tokens.cl", "tokens", "-DWARPS_M=" #m " -DWARPS_N=" #n " -DWARPS_K=" #k \
 	" -DMT=" #mt " -DNT=" #nt " -DSTAGES=" #stages " -DSTEP=" #step " -DAHEAD=" #ahead
+/* Weights of 4 bits come to local memory past the registers. */
+#define COPIED " -DCOPIED"
 /* Tiles on their way to the second cache. */
 #define GROUPED " -DGROUPED -DFETCH=2"
 
@@ -49,6 +51,8 @@ static const struct kernel_row rows[] = {
 	{ OP_MATMUL, TOKENS_AFFINE, NV, 128, TOKENS(4, 1, 1, 2, 4, 4, 64, 2), 128, 128, 32 },
 	{ OP_MATMUL, TOKENS_AFFINE, NV, 0, TOKENS(4, 1, 1, 2, 8, 2, 64, 1), 128, 128, 64 },
 	{ OP_MATMUL, TOKENS_AFFINE_SETS, NV, 0, TOKENS(2, 1, 4, 2, 4, 2, 64, 2), 256, 64, 32 },
+	{ OP_MATMUL, TOKENS_FOUR, NV, 64, TOKENS(4, 1, 1, 2, 8, 3, 64, 1) COPIED, 128, 128, 64 },
+	{ OP_MATMUL, TOKENS_FOUR_SETS, NV, 64, TOKENS(2, 1, 2, 1, 4, 3, 64, 2) COPIED, 128, 32, 32 },
 	{ OP_MATMUL, TOKENS_WIDE, NV, 0, TOKENS(4, 1, 1, 2, 4, 2, 128, 1), 128, 128, 32 },
 	{ OP_MATMUL, TOKENS_FLOAT, NV, 16, TOKENS(2, 1, 4, 2, 2, 3, 32, 4), 256, 64, 16 },
 	{ OP_MATMUL, TOKENS_FLOAT, NV, 32, TOKENS(4, 1, 1, 2, 4, 4, 64, 4), 128, 128, 32 },

@@ -13,6 +13,8 @@
 enum { TOKENS_UP = 128 };
 /* rows from which on four warps multiply together, where they can */
 enum { GROUPED_FROM = 129 };
+/* groups of TOKENS_FOUR_SETS that a unit holds well */
+enum { FOUR_AT_ONCE = 3 };
 
 static bool tiled(const struct weight *w)
 {
@@ -163,14 +165,36 @@ static bool grouped(const struct planner *p, const struct weight_desc *w)
 	return p->d->can & NEED_HOPPER && !two_planes(w) && w->group <= 64;
 }
 
-/* Where few groups would run, sets of warps share the columns, as long as
- * their groups all run at once. */
-static void choose(struct range *o, const struct planner *p, const struct weight_desc *w,
-                   const struct piece *piece, size_t n, size_t first, size_t most)
+static bool at_once(const struct planner *p, const struct piece *piece, size_t n,
+                    const struct range *o, const struct kernel_row *row, size_t each)
 {
+	return row && o->row->tokens >= row->tokens &&
+	       groups_of(piece, n, row) * ((o->last + row->tokens - 1) / row->tokens) <=
+		       each * (size_t)p->r->x->info.units;
+}
+
+/* Weights of 4 bits: tiles of many rows for all live rows, as long as every
+ * unit gets one. */
+static const struct kernel_row *tall(const struct planner *p, const struct piece *piece, size_t n,
+                                     const struct range *o)
+{
+	const struct kernel_row *row = kernel_find(p->d, OP_MATMUL, TOKENS_FOUR, o->first);
+
+	return row && o->last > o->row->tokens &&
+		       groups_of(piece, n, row) >= (size_t)p->r->x->info.units ? row : NULL;
+}
+
+/* Where few groups would run, sets of warps share the columns, as long as
+ * their groups all run at once: of the small ones of 4 bits several to a unit. */
+static void choose(struct range *o, const struct planner *p, const struct piece *piece, size_t n,
+                   size_t first, size_t most)
+{
+	const struct weight_desc *w = &piece[0].part->w->d;
+	bool four = w->form != FORM_FLOAT && w->bits == 4 && w->group <= 64;
 	unsigned step = w->form == FORM_FLOAT ? TOKENS_FLOAT :
 	                w->group == 128       ? TOKENS_WIDE : TOKENS_AFFINE;
-	const struct kernel_row *sets = NULL;
+	unsigned shared = w->form == FORM_FLOAT ? TOKENS_FLOAT_SETS : TOKENS_AFFINE_SETS;
+	const struct kernel_row *row;
 
 	if (first >= GROUPED_FROM && grouped(p, w)) {
 		step = w->form == FORM_FLOAT ? GROUPED_FLOAT : GROUPED_AFFINE;
@@ -181,13 +205,20 @@ static void choose(struct range *o, const struct planner *p, const struct weight
 	o->row = kernel_find(p->d, OP_MATMUL, step, first);
 	o->first = first;
 	o->last = o->row->max_tokens && o->row->max_tokens < most ? o->row->max_tokens : most;
-	if (step != TOKENS_WIDE)
-		sets = kernel_find(p->d, OP_MATMUL,
-		                   step == TOKENS_FLOAT ? TOKENS_FLOAT_SETS : TOKENS_AFFINE_SETS, first);
-	if (sets && o->row->tokens >= sets->tokens &&
-	    groups_of(piece, n, sets) * ((o->last + sets->tokens - 1) / sets->tokens) <=
-		    (size_t)p->r->x->info.units)
-		o->row = sets;
+	if (step == TOKENS_WIDE)
+		return;
+	if (four && (row = tall(p, piece, n, o))) {
+		o->row = row;
+		return;
+	}
+	row = four ? kernel_find(p->d, OP_MATMUL, TOKENS_FOUR_SETS, first) : NULL;
+	if (at_once(p, piece, n, o, row, FOUR_AT_ONCE)) {
+		o->row = row;
+		return;
+	}
+	row = kernel_find(p->d, OP_MATMUL, shared, first);
+	if (at_once(p, piece, n, o, row, 1))
+		o->row = row;
 }
 
 int plan_tokens(struct planner *p, const struct op *op, const struct piece *piece, size_t n,
@@ -207,7 +238,7 @@ int plan_tokens(struct planner *p, const struct op *op, const struct piece *piec
 	while (min_rows <= most) {
 		struct range range;
 
-		choose(&range, p, w, piece, n, min_rows, min_rows <= plain ? plain : most);
+		choose(&range, p, piece, n, min_rows, min_rows <= plain ? plain : most);
 		if (launch_table(p, op, range.row, options, groups_of(piece, n, range.row)) != 0)
 			return -1;
 		set_rows(p, range.row, piece, range.first);

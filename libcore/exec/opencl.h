@@ -178,8 +178,10 @@ enum { ROPE_ALONE, ROPE_TURN }; /* TURN: of q and k, which is written to the cac
 enum {
 	MATMUL, MATMUL_AFFINE, MATMUL_TILES, FLOAT_PREPARE, FLOAT_VEC, FLOAT_TILE,
 	AFFINE_PREPARE, AFFINE_VEC, AFFINE_TILE, EXACT_PREPARE, EXACT_TILE,
-	/* many rows, repacked weights: WIDE has groups of 128, SETS share columns */
-	TOKENS_PREPARE, TOKENS_FLOAT, TOKENS_FLOAT_SETS, TOKENS_AFFINE, TOKENS_AFFINE_SETS, TOKENS_WIDE,
+	/* many rows, repacked weights: WIDE has groups of 128, SETS share columns,
+	 * FOUR is 4 bits in smaller groups */
+	TOKENS_PREPARE, TOKENS_FLOAT, TOKENS_FLOAT_SETS, TOKENS_AFFINE, TOKENS_AFFINE_SETS,
+	TOKENS_FOUR, TOKENS_FOUR_SETS, TOKENS_WIDE,
 	/* four warps multiply together */
 	GROUPED_PREPARE, GROUPED_FLOAT, GROUPED_AFFINE,
 };
