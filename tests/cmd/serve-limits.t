@@ -27,7 +27,7 @@ is("$r->{status} $r->{json}{error}{message}", '413 a body of over 4096 bytes', '
 my %late = map { my $c = IO::Socket::UNIX->new(Peer => $sock); $c->autoflush; ($_ => $c) } qw(head body stall);
 print { $late{head} } "GET /health HT";
 print { $late{body} } "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{";
-my $ask = encode_json({ model => 'm', prompt => 'Once', stream => JSON::PP::true, logprobs => 20, max_tokens => 900,
+my $ask = encode_json({ model => 'm', prompt => 'Once', stream => JSON::PP::true, logprobs => 20, max_tokens => 900, n => 4,
 	ignore_eos => JSON::PP::true });
 print { $late{stall} } "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: " . length($ask) . "\r\n\r\n$ask";
 ok(until_true(sub { metric('clm_requests_cancelled_total{reason="timeout"}') == 1 }), 'a stream that stands still');
