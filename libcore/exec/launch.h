@@ -60,6 +60,12 @@ void arg_pieces(struct planner *p, const struct piece *piece, size_t n);
 void set_rows(struct planner *p, const struct kernel_row *row, const struct piece *piece,
               size_t min_rows);
 
+/* The products of an op by `plan`, those of one form together, up to OP_PARTS at
+ * a time; tiled: only those that are repacked. */
+NEED int plan_together(struct planner *p, const struct op *op, bool tiled,
+                       int (*plan)(struct planner *p, const struct op *op,
+                                   const struct piece *piece, size_t n));
+
 /* ---- launch_experts.c */
 NEED int plan_copy(struct planner *p, const struct op *op);
 NEED int plan_route(struct planner *p, const struct op *op);

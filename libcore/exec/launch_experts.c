@@ -108,30 +108,6 @@ static int plan_stack(struct planner *p, const struct op *op, const struct op_pr
 	return launch_end(p);
 }
 
-/* Repacked stacks of one form run together, up to OP_PARTS at a time. */
-static int plan_repacked(struct planner *p, const struct op *op)
-{
-	struct piece piece[OP_PARTS];
-	char form[128], other[128];
-	size_t n = 0;
-
-	for (size_t i = 0; i < op->n_parts; i++) {
-		const struct cl_weight *c = op->part[i].w->device;
-
-		form_options(form, sizeof form, op->part[i].w);
-		for (size_t k = 0; c->tiled && k < c->n_chunks; k++) {
-			if (n == OP_PARTS ||
-			    (n > 0 && strcmp(form, form_options(other, sizeof other, piece[0].part->w)))) {
-				if (plan_runs(p, op, piece, n) != 0)
-					return -1;
-				n = 0;
-			}
-			piece[n++] = (struct piece){ &op->part[i], &c->chunk[k] };
-		}
-	}
-	return n ? plan_runs(p, op, piece, n) : 0;
-}
-
 int plan_experts(struct planner *p, const struct op *op)
 {
 	for (size_t i = 0; i < op->n_parts; i++) {
@@ -146,7 +122,7 @@ int plan_experts(struct planner *p, const struct op *op)
 			    (many && plan_stack(p, op, &op->part[i], &c->chunk[k], EXPERTS_GROUPED) != 0))
 				return -1;
 	}
-	return plan_repacked(p, op);
+	return plan_together(p, op, true, plan_runs);
 }
 
 int plan_mix(struct planner *p, const struct op *op)

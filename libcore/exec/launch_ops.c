@@ -180,8 +180,9 @@ static int plan_batch(struct planner *p, const struct op *op, const struct piece
 	return min_rows <= most ? plan_tokens(p, op, piece, n, min_rows, most) : 0;
 }
 
-/* Products of one form run together, up to OP_PARTS at a time. */
-static int plan_matmul(struct planner *p, const struct op *op)
+int plan_together(struct planner *p, const struct op *op, bool tiled,
+                  int (*plan)(struct planner *p, const struct op *op, const struct piece *piece,
+                              size_t n))
 {
 	struct piece piece[OP_PARTS];
 	char form[128], other[128];
@@ -191,17 +192,22 @@ static int plan_matmul(struct planner *p, const struct op *op)
 		const struct cl_weight *c = op->part[i].w->device;
 
 		form_options(form, sizeof form, op->part[i].w);
-		for (size_t j = 0; j < c->n_chunks; j++) {
+		for (size_t j = 0; (c->tiled || !tiled) && j < c->n_chunks; j++) {
 			if (n == OP_PARTS ||
 			    (n > 0 && strcmp(form, form_options(other, sizeof other, piece[0].part->w)))) {
-				if (plan_batch(p, op, piece, n) != 0)
+				if (plan(p, op, piece, n) != 0)
 					return -1;
 				n = 0;
 			}
 			piece[n++] = (struct piece){ &op->part[i], &c->chunk[j] };
 		}
 	}
-	return plan_batch(p, op, piece, n);
+	return n ? plan(p, op, piece, n) : 0;
+}
+
+static int plan_matmul(struct planner *p, const struct op *op)
+{
+	return plan_together(p, op, false, plan_batch);
 }
 
 /* ---- the cache */
