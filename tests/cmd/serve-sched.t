@@ -61,7 +61,7 @@ down($s, 'the server');
 # ---- many at once, drawn on two threads, and then in a cache with room for a
 # few: all end, and with the tokens that each has alone
 my @all = map { +{ model => 'demo', prompt => "$_ times: " . 'once upon a time there was a king ' x (1 + $_ % 4 * 4),
-	max_tokens => 30 + $_ % 4 * 30, temperature => 0.9, seed => $_, ignore_eos => JSON::PP::true, priority => $_ % 3 - 1,
+	max_tokens => 40 + $_ % 4 * 50, temperature => 0.9, seed => $_, ignore_eos => JSON::PP::true, priority => $_ % 3 - 1,
 	($_ % 8 == 1 ? (logprobs => 3) : ()), ($_ % 8 == 2 ? (frequency_penalty => 1) : ()),
 	($_ % 8 == 3 ? (stream => JSON::PP::true) : ()), ($_ % 8 == 4 ? (top_p => 0.9) : ()) } } 1 .. 16;
 
@@ -81,7 +81,7 @@ my @alone = map { answer(ask($sock, 'POST', '/v1/completions', $_)) } @all;
 is(scalar(grep { / \| length$/ } @alone), @all, 'each alone has all its tokens');
 is_deeply([at_once()], \@alone, 'and the same beside the others');
 down($s, 'a server with room');
-$s = up($sock, @serve, '--batch', 12, '--context', 512, '--cache-tokens', 768, '--chunk', 64);
+$s = up($sock, @serve, '--batch', 12, '--context', 512, '--cache-tokens', 512, '--chunk', 64);
 is_deeply([at_once()], \@alone, 'and where there is too little room');
 rows();
 my $m = metrics();
