@@ -18,6 +18,7 @@
 
 /* The same over runs that are sorted by their matrix; max_tokens are runs a matrix. */
 #define HEAD "-DLIST_HEAD=16"
+_Static_assert(LIST_HEAD == 16, "as HEAD has it");
 #define RUNS " -DEXPERTS " HEAD
 
 static const struct kernel_row rows[] = {

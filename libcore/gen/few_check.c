@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* few_check.c - a draw of what a device tells against the draw of the row:
  * the same token, number and list, or none; and then the row's is untouched */
+#include "gen/check.h"
 #include "gen/sampler.h"
 #include "util/mass.h"
 
@@ -10,14 +11,6 @@
 #include <string.h>
 
 enum { VOCAB = 2000, TOP = 20 };
-
-static uint32_t stream = 7;
-
-static double chance(void)
-{
-	stream = stream * 1664525u + 1013904223u;
-	return (stream >> 8) / 16777216.0;
-}
 
 /* ---- a device, literally */
 static float row[VOCAB];
@@ -80,26 +73,6 @@ static void random_row(int kind)
 			row[i] = NAN;
 }
 
-static void random_request(struct request *r, int kind)
-{
-	request_init(r);
-	r->has_seed = true;
-	r->seed = (uint64_t)kind;
-	r->temp = kind % 16 ? 0.2 + 2 * chance() : 0;
-	if (kind & 1)
-		r->top_p = chance();
-	if (kind & 2)
-		r->min_p = chance() * chance() * chance();
-	if (kind & 2 && kind & 64)
-		r->min_keep = 1 + (size_t)(chance() * 300);
-	if (kind & 4) {
-		r->xtc_probability = chance();
-		r->xtc_threshold = chance() / 8;
-	}
-	if (kind & 8)
-		r->top_k = 1 + (size_t)(chance() * (kind & 32 ? 400 : 30));
-}
-
 static void check_tops(struct sampler *a, struct sampler *b)
 {
 	int32_t id_a[TOP], id_b[TOP];
@@ -144,7 +117,7 @@ START_TEST(few_are_as_good_as_the_row)
 		struct request r;
 		struct err e;
 
-		random_request(&r, kind);
+		random_filters(&r, kind);
 		ck_assert(!sampler_open(&by_row, &r, VOCAB, exempt, 3, &e));
 		ck_assert(!sampler_open(&by_few, &r, VOCAB, exempt, 3, &e));
 		for (int k = 0; k < 4; k++, n++) {

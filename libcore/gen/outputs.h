@@ -10,7 +10,7 @@ struct outputs;
 NEED int outputs_open(struct outputs **out, struct model *m, size_t most, size_t threads,
                       struct err *e);
 void outputs_close(struct outputs *o);
-/* Runs the work and gives each session its token, or its places. -1: nothing was computed. */
+/* Runs the work and gives each session its token, or its places. -1: none got any. */
 NEED int outputs_run(struct outputs *o, struct session *const *worker,
                      const struct model_work *work, size_t n, struct err *e);
 

@@ -3,6 +3,7 @@
  *
  * The literal sampler is written from the definition of each step, in f64
  * over the whole vocabulary; it shares only the stream of uniform numbers. */
+#include "gen/check.h"
 #include "gen/pick.h"
 #include "gen/rng.h"
 #include "gen/sampler.h"
@@ -15,14 +16,6 @@
 #include <time.h>
 
 enum { VOCAB = 1000, HISTORY = 64 };
-
-static uint32_t stream = 1;
-
-static double chance(void)
-{
-	stream = stream * 1664525u + 1013904223u;
-	return (stream >> 8) / 16777216.0;
-}
 
 /* ---- the literal sampler */
 
@@ -180,22 +173,7 @@ static int literal(const struct request *r, const float *logits, const int32_t *
 
 static void random_request(struct request *r, struct bias *bias, int kind)
 {
-	request_init(r);
-	r->has_seed = true;
-	r->seed = (uint64_t)kind << 32 | (uint64_t)(chance() * 1e9);
-	r->temp = kind % 16 ? 0.2 + 2 * chance() : 0;
-	if (kind & 1)
-		r->top_p = chance();
-	if (kind & 2)
-		r->min_p = chance() * chance() * chance();
-	if (kind & 2 && kind & 64)
-		r->min_keep = 1 + (size_t)(chance() * 20);
-	if (kind & 4) {
-		r->xtc_probability = chance();
-		r->xtc_threshold = chance() / 8;
-	}
-	if (kind & 8)
-		r->top_k = 1 + (size_t)(chance() * (kind & 32 ? 1200 : 30));
+	random_filters(r, kind);
 	if (kind & 16) {
 		r->repetition_penalty = 0.5 + chance();
 		r->repetition_context = (size_t)(chance() * 40);
