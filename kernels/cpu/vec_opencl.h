@@ -19,21 +19,46 @@
 #define VF CAT(float, WIDTH)
 #define VI CAT(int, WIDTH)
 #define VU CAT(uint, WIDTH)
-#define LOADF(p) CAT(vload, WIDTH)(0, p)
-#define LOADI(p) CAT(vload, WIDTH)(0, p)
-#define LOADU(p) CAT(vload, WIDTH)(0, p)
-#define STOREF(v, p) CAT(vstore, WIDTH)(v, 0, p)
-#define STOREI(v, p) CAT(vstore, WIDTH)(v, 0, p)
+/* A vector in any memory, aligned as its elements are: one load or store, as the
+ * library's are of several parts. */
+typedef float any_vf __attribute__((ext_vector_type(WIDTH), aligned(4)));
+typedef int any_vi __attribute__((ext_vector_type(WIDTH), aligned(4)));
+typedef uint any_vu __attribute__((ext_vector_type(WIDTH), aligned(4)));
+#define OVERLOAD static inline __attribute__((overloadable, always_inline))
+#define ANY_MEMORY(SPACE) \
+	OVERLOAD VF load_f(SPACE const float *p) { return *(SPACE const any_vf *)p; } \
+	OVERLOAD VI load_i(SPACE const int *p) { return *(SPACE const any_vi *)p; } \
+	OVERLOAD VU load_u(SPACE const uint *p) { return *(SPACE const any_vu *)p; } \
+	OVERLOAD void store_f(VF v, SPACE float *p) { *(SPACE any_vf *)p = v; } \
+	OVERLOAD void store_i(VI v, SPACE int *p) { *(SPACE any_vi *)p = v; }
+ANY_MEMORY(__global)
+ANY_MEMORY(__local)
+ANY_MEMORY(__private)
+#define LOADF(p) load_f(p)
+#define LOADI(p) load_i(p)
+#define LOADU(p) load_u(p)
+#define STOREF(v, p) store_f(v, p)
+#define STOREI(v, p) store_i(v, p)
 /* from __global const uchar *, aligned as the element is */
-#define LOADF_AT(p) CAT(vload, WIDTH)(0, (__global const float *)(p))
-#define LOADU_AT(p) CAT(vload, WIDTH)(0, (__global const uint *)(p))
+#define LOADF_AT(p) LOADF((__global const float *)(p))
+#define LOADU_AT(p) LOADU((__global const uint *)(p))
+typedef ushort any_v16 __attribute__((ext_vector_type(WIDTH), aligned(2)));
+#define LOAD16(p) CAT(convert_uint, WIDTH)(*(__global const any_v16 *)(p))
+#if defined(__AVX512F__) && WIDTH == 16
+typedef short v16_of_half __attribute__((ext_vector_type(16)));
+typedef short any_half __attribute__((ext_vector_type(16), aligned(2)));
+/* of all lanes, by the rounding that is set */
+#define LOADHALF(p) __builtin_ia32_vcvtph2ps512_mask( \
+	(v16_of_half)*(__global const any_half *)(p), SPLATF(0.0f), (ushort)0xffff, 4)
+#else
 #define LOADHALF(p) CAT(vload_half, WIDTH)(0, (__global const half *)(p))
-#define LOAD16(p) CAT(convert_uint, WIDTH)(CAT(vload, WIDTH)(0, (__global const ushort *)(p)))
+#endif
 #define LOAD8(p) CAT(convert_uint, WIDTH)(CAT(vload, WIDTH)(0, p))
 #define STORE16(v, p) CAT(vstore, WIDTH)(CAT(convert_ushort, WIDTH)(v), 0, p)
 #define TOFLOAT CAT(convert_float, WIDTH)
 /* of each 16 bits */
-#define HALVES_RIGHT(v, n) (((v) >> (n)) & SPLATU(0x00010001u * (0xffffu >> (n))))
+typedef ushort halves __attribute__((ext_vector_type(2 * WIDTH)));
+#define HALVES_RIGHT(v, n) __builtin_astype(__builtin_astype(v, halves) >> (ushort)(n), VU)
 #define ASU CAT(as_uint, WIDTH)
 #define ASI CAT(as_int, WIDTH)
 #define ASF CAT(as_float, WIDTH)
@@ -41,8 +66,22 @@
 #define SPLATF(x) (VF)(x)
 #define SPLATI(x) (VI)(x)
 #define SPLATU(x) (VU)(x)
+#if defined(__AVX512F__) && WIDTH == 16
+/* As the compiler is not told which lanes these are, it cannot make several such
+ * steps one of its own, of more and slower instructions. */
+static inline VU pick_of_two(VU a, VU lanes, VU b)
+{
+	__asm__("vpermt2d %2, %1, %0" : "+v"(a) : "v"(lanes), "v"(b));
+	return a;
+}
+#define OF_TWO(a, b, ...) __builtin_astype(pick_of_two(__builtin_astype(a, VU), \
+	(VU)(__VA_ARGS__), __builtin_astype(b, VU)), __typeof__(a))
+#define EVENS(a, b) OF_TWO(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
+#define ODDS(a, b) OF_TWO(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
+#else
 #define EVENS(a, b) (__typeof__(a))((a).even, (b).even)
 #define ODDS(a, b) (__typeof__(a))((a).odd, (b).odd)
+#endif
 #define FIRST(v) (v).s0
 #define VCONST(...) (VU)(__VA_ARGS__)
 #define SQRT(x) sqrt(x)
@@ -70,8 +109,11 @@ static inline VI dot2(VI acc, VU a, VI b)
 	return acc;
 #elif defined(__AVX512BW__) && WIDTH == 16
 	typedef short vshort __attribute__((ext_vector_type(32)));
-	return acc + __builtin_astype(__builtin_ia32_pmaddwd512(
+	acc += __builtin_astype(__builtin_ia32_pmaddwd512(
 		__builtin_astype(a, vshort), __builtin_astype(b, vshort)), VI);
+	/* sums in the text's order: else all products wait in memory for a tree of sums */
+	__asm__("" : "+v"(acc));
+	return acc;
 #elif defined(__AVX2__) && WIDTH == 8
 	typedef short vshort __attribute__((ext_vector_type(16)));
 	return acc + __builtin_astype(__builtin_ia32_pmaddwd256(
