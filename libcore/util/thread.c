@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* thread.c - parallel for over a range, on workers that spin, then sleep.
  *
- * A job is open while it has chunks left. A worker joins an open job, takes
- * chunks until none is left, and leaves; the caller closes the job when the
- * chunks are gone and waits only for those who joined, so a worker that the
- * system did not wake in time costs nothing. */
+ * A job is open while it has chunks left. Each thread has a part of the range,
+ * so that what it reads lies in a row; whoever has none left takes half of what
+ * is left of another's. A worker joins an open job, takes chunks until none is
+ * left, and leaves; the caller closes the job when the chunks are gone and waits
+ * only for those who joined, so a worker that the system did not wake in time
+ * costs nothing. */
 #include "util/thread.h"
 
 #include <assert.h>
@@ -25,6 +27,7 @@
 
 enum { SPIN_NS = 50000, LINE = 64, THREADS_MAX = 1024 };
 enum { LEAST = 8 };    /* of a grain: the last chunks are as much smaller */
+enum { HALF_WORD = 32 };
 
 /* `gate`: how many workers are in the job, whether others may join, and
  * whether the caller sleeps until the last has left. */
@@ -36,17 +39,24 @@ struct worker {
 	int index;
 };
 
+/* What is left of a thread's part, in units: where it ends in the upper half of
+ * the word, where it begins in the lower. No two parts of a job are the same. */
+struct part {
+	_Alignas(LINE) _Atomic uint64_t left;
+};
+
 struct pool {
 	_Alignas(LINE) _Atomic uint32_t epoch; /* one more per job; slept on */
 	_Atomic uint32_t sleepers;
 	_Atomic bool stop;
 	_Alignas(LINE) _Atomic uint32_t gate;
-	_Alignas(LINE) _Atomic size_t next; /* index that no chunk has */
 	_Alignas(LINE) size_t n, grain;
+	size_t unit;           /* indices, so that 32 bits count all of them */
 	void (*work)(void *arg, size_t begin, size_t end, int thread);
 	void *arg;
 	int n_threads, n_started;
 	struct worker *worker;
+	struct part *part;     /* of each thread */
 };
 
 static void futex_wait(_Atomic uint32_t *word, uint32_t while_it_is)
@@ -91,29 +101,73 @@ static bool spin(const _Atomic uint32_t *word, uint32_t mask, uint32_t old)
 	return false;
 }
 
-/* Half of a thread's share of what is left, so that all end together. */
+static uint64_t part_of(size_t begin, size_t end)
+{
+	return (uint64_t)end << HALF_WORD | begin;
+}
+
+static size_t part_begin(uint64_t part)
+{
+	return (uint32_t)part;
+}
+
+static size_t part_units(uint64_t part)
+{
+	return (size_t)(part >> HALF_WORD) - part_begin(part);
+}
+
+/* Half of what is left of a part, so that all end together. */
 static size_t chunk_of(const struct pool *p, size_t left)
 {
-	size_t n = left / ((size_t)p->n_threads * 2), least = (p->grain + LEAST - 1) / LEAST;
+	size_t most = p->grain / p->unit, n = left / 2, least = (most + LEAST - 1) / LEAST;
 
-	n = n < least ? least : n > p->grain ? p->grain : n;
+	n = n < least ? least : n > most ? most : n;
 	return n < left ? n : left;
+}
+
+/* Half of what is left of another thread's part, its end. */
+static bool take_part(struct pool *p, int thread)
+{
+	for (int i = 1; i < p->n_threads; i++) {
+		struct part *of = &p->part[(thread + i) % p->n_threads];
+		uint64_t had = atomic_load_explicit(&of->left, memory_order_relaxed);
+
+		while (part_units(had)) {
+			size_t middle = part_begin(had) + part_units(had) / 2;
+
+			if (!atomic_compare_exchange_weak_explicit(
+			            &of->left, &had, part_of(part_begin(had), middle),
+			            memory_order_relaxed, memory_order_relaxed))
+				continue;
+			atomic_store_explicit(&p->part[thread].left,
+			                      part_of(middle, (size_t)(had >> HALF_WORD)),
+			                      memory_order_relaxed);
+			return true;
+		}
+	}
+	return false;
 }
 
 static void take_chunks(struct pool *p, int thread)
 {
-	size_t begin = atomic_load_explicit(&p->next, memory_order_relaxed);
+	struct part *own = &p->part[thread];
 
-	while (begin < p->n) {
-		size_t n = chunk_of(p, p->n - begin);
+	do {
+		uint64_t had = atomic_load_explicit(&own->left, memory_order_relaxed);
 
-		if (!atomic_compare_exchange_weak_explicit(&p->next, &begin, begin + n,
-		                                           memory_order_relaxed,
-		                                           memory_order_relaxed))
-			continue;
-		p->work(p->arg, begin, begin + n, thread);
-		begin = atomic_load_explicit(&p->next, memory_order_relaxed);
-	}
+		while (part_units(had)) {
+			size_t begin = part_begin(had), n = chunk_of(p, part_units(had));
+			size_t end = (begin + n) * p->unit;
+			uint64_t now = part_of(begin + n, (size_t)(had >> HALF_WORD));
+
+			if (!atomic_compare_exchange_weak_explicit(&own->left, &had, now,
+			                                           memory_order_relaxed,
+			                                           memory_order_relaxed))
+				continue;
+			p->work(p->arg, begin * p->unit, end < p->n ? end : p->n, thread);
+			had = atomic_load_explicit(&own->left, memory_order_relaxed);
+		}
+	} while (take_part(p, thread));
 }
 
 static void join_job(struct pool *p, int thread)
@@ -158,6 +212,25 @@ static void announce(struct pool *p, size_t n)
 		futex_wake(&p->epoch, n > THREADS_MAX ? THREADS_MAX : (int)n);
 }
 
+/* A part for each thread; the first ones' are not smaller. */
+static void share_out(struct pool *p, size_t n, size_t grain)
+{
+	size_t begin = 0, units, threads = (size_t)p->n_threads;
+
+	p->n = n;
+	p->unit = n / UINT32_MAX + 1 < grain ? n / UINT32_MAX + 1 : grain;
+	p->grain = grain;
+	units = (n - 1) / p->unit + 1;
+	assert(units <= UINT32_MAX);
+	for (size_t i = 0; i < threads; i++) {
+		size_t more = units / threads + (i < units % threads);
+
+		atomic_store_explicit(&p->part[i].left, part_of(begin, begin + more),
+		                      memory_order_relaxed);
+		begin += more;
+	}
+}
+
 void pool_for(struct pool *p, size_t n, size_t grain,
               void (*work)(void *arg, size_t begin, size_t end, int thread), void *arg)
 {
@@ -172,11 +245,9 @@ void pool_for(struct pool *p, size_t n, size_t grain,
 		}
 		return;
 	}
-	p->n = n;
-	p->grain = grain;
+	share_out(p, n, grain);
 	p->work = work;
 	p->arg = arg;
-	atomic_store_explicit(&p->next, 0, memory_order_relaxed);
 	atomic_store(&p->gate, GATE_OPEN);
 	announce(p, (n - 1) / grain);
 	take_chunks(p, 0);
@@ -255,8 +326,9 @@ int pool_open(struct pool **out, int n_threads, struct err *e)
 	if (p->n_threads > THREADS_MAX)
 		p->n_threads = THREADS_MAX;
 	p->worker = calloc((size_t)p->n_threads, sizeof *p->worker);
-	if (!p->worker) {
-		err_memory(e, (size_t)p->n_threads * sizeof *p->worker);
+	p->part = aligned_alloc(LINE, (size_t)p->n_threads * sizeof *p->part);
+	if (!p->worker || !p->part) {
+		err_memory(e, (size_t)p->n_threads * (sizeof *p->worker + sizeof *p->part));
 		goto fail;
 	}
 	if (start_workers(p, e))
@@ -277,6 +349,7 @@ void pool_close(struct pool *p)
 	for (int i = 0; i < p->n_started; i++)
 		pthread_join(p->worker[i].id, NULL);
 	free(p->worker);
+	free(p->part);
 	free(p);
 }
 

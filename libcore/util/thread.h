@@ -2,8 +2,10 @@
 /* thread.h - parallel for over a range.
  *
  * A pool of workers that spin briefly (about 50 us), then sleep on a futex.
- * Work is shared out dynamically in chunks, so that one busy neighbour
- * costs its share and no more. */
+ * Each thread has a part of the range of its own, taken in chunks from its
+ * begin on; whoever is done takes over half of what is left of another's, so
+ * that one busy neighbour costs its share and no more. The caller is thread 0
+ * and has the first part. */
 #ifndef CLM_UTIL_THREAD_H
 #define CLM_UTIL_THREAD_H
 

@@ -3,6 +3,7 @@
 
 #include <check.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -59,6 +60,23 @@ static void add(void *arg, size_t begin, size_t end, int thread)
 	atomic_fetch_add((atomic_size_t *)arg, end - begin);
 }
 
+#if SIZE_MAX > UINT32_MAX
+/* More than 32 bits count. */
+START_TEST(wide_range)
+{
+	const size_t n = ((size_t)1 << 40) + 5;
+	atomic_size_t sum = 0;
+	struct pool *p;
+	struct err e;
+
+	ck_assert_int_eq(pool_open(&p, 3, &e), 0);
+	pool_for(p, n, (size_t)1 << 34, add, &sum);
+	ck_assert_uint_eq(sum, n);
+	pool_close(p);
+}
+END_TEST
+#endif
+
 /* Workers asleep, awake and in between: none is lost, none comes late. */
 START_TEST(many_small_jobs)
 {
@@ -112,6 +130,9 @@ Suite *thread_suite(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, each_index_once, 0, 5);
 	tcase_add_test(t, many_small_jobs);
+#if SIZE_MAX > UINT32_MAX
+	tcase_add_test(t, wide_range);
+#endif
 	suite_add_tcase(s, t);
 	tcase_set_tags(bench, "bench");
 	tcase_add_test(bench, time_per_job);
