@@ -54,15 +54,15 @@ KERNEL(panel_prepare_float)(ITEM __global const float *x, ulong x_at, __global f
 }
 
 /* Codes `u` and so on of a unit's halves, as the words of a plane meet them. */
-INLINE VI panel_word(const VF *v, int half, int quads, VF inv)
+INLINE VI panel_word(const VF *v, int far, int quads, VF inv)
 {
-	VI low = round_lanes(v[0] * inv), high = round_lanes(v[half] * inv);
+	VI low = round_lanes(v[0] * inv), high = round_lanes(v[far] * inv);
 
 	if (!quads)
 		return (low & SPLATI(0xffff)) | high << 16;
 	return (low & SPLATI(0xff)) | (high & SPLATI(0xff)) << 16 |
-	       (round_lanes(v[half / 2] * inv) & SPLATI(0xff)) << 8 |
-	       round_lanes(v[half + half / 2] * inv) << 24;
+	       (round_lanes(v[far / 2] * inv) & SPLATI(0xff)) << 8 |
+	       round_lanes(v[far + far / 2] * inv) << 24;
 }
 
 /* Where group g lies among those of a panel. */
@@ -76,7 +76,7 @@ static inline int panel_place(int g, int groups)
 KERNEL(panel_prepare_codes)(ITEM __global const float *x, ulong x_at, __global int *q, ulong q_at,
                             int n_rows, int n_in, int bits, int group, int quads, int most)
 {
-	int groups = n_in / group, unit = UNIT_OF(bits), half = unit / 2;
+	int groups = n_in / group, unit = UNIT_OF(bits), far = unit / 2;
 	int t = (int)(ITEM_ID / groups) * WIDTH, g = (int)(ITEM_ID % groups);
 	int planes = quads ? unit / 4 : unit / 2, words = group / unit * planes;
 	ulong at = ITEM_ID / groups * groups + panel_place(g, groups);
@@ -97,7 +97,7 @@ KERNEL(panel_prepare_codes)(ITEM __global const float *x, ulong x_at, __global i
 	for (int u = 0; u < group; u += WIDTH * unit)
 		for (int p = 0; p < planes; p++)
 			for (int i = u; i < min_int(group, u + WIDTH * unit); i += unit, out += WIDTH)
-				STOREI(panel_word(v + i + p, half, quads, inv), out);
+				STOREI(panel_word(v + i + p, far, quads, inv), out);
 }
 
 /* What tiles multiply. */
@@ -143,11 +143,16 @@ INLINE void panel_lane_codes(const struct panel *p, int tile, int lane, int pane
 
 	if (lane >= p->groups) /* its sums are zeros */
 		groups = 0;
-	if (p->quads && panels == 2)
-		panel_quads(state, w, scales, x, next, p->apart, groups, steps, levels);
-	else if (p->quads)
-		panel_quads_one(state, w, scales, x, next, p->apart, groups, steps, levels);
-	else if (panels == 2)
+#ifndef __OPENCL_C_VERSION__
+	if (p->quads) {
+		if (panels == 2)
+			panel_quads(state, w, scales, x, next, p->apart, groups, steps, levels);
+		else
+			panel_quads_one(state, w, scales, x, next, p->apart, groups, steps, levels);
+		return;
+	}
+#endif
+	if (panels == 2)
 		panel_pairs(state, w, scales, x, next, p->apart, groups, steps, levels);
 	else
 		panel_pairs_one(state, w, scales, x, next, p->apart, groups, steps, levels);
@@ -308,11 +313,11 @@ INLINE VU panel_units(const int bits, const struct panel_source *c, int row, int
 INLINE VU panel_plane(const int bits, const int quads, VU v, int k)
 {
 	const VU mask = SPLATU(0x00010001u * ((1u << bits) - 1));
-	const int half = UNIT_OF(bits) / 4;
+	const int far = UNIT_OF(bits) / 4;
 
 	if (!quads)
 		return (v >> (bits * k)) & mask;
-	return ((v >> (bits * k)) & mask) | ((v >> (bits * (k + half))) & mask) << 8;
+	return ((v >> (bits * k)) & mask) | ((v >> (bits * (k + far))) & mask) << 8;
 }
 
 /* A tile's codes, to [group, lane by lane][PANEL_WORDS(steps)]. */
@@ -363,9 +368,7 @@ NOINLINE void panel_unpack(int bits, const struct panel *p, const struct panel_s
 	case 6:
 		panel_tile_codes(6, 0, p, c, to);
 		break;
-	case 8:
-		panel_tile_codes(8, 0, p, c, to);
-		break;
+#ifndef __OPENCL_C_VERSION__ /* whose host asks for no quads */
 	case 16 + 2:
 		panel_tile_codes(2, 1, p, c, to);
 		break;
@@ -381,8 +384,12 @@ NOINLINE void panel_unpack(int bits, const struct panel *p, const struct panel_s
 	case 16 + 6:
 		panel_tile_codes(6, 1, p, c, to);
 		break;
-	default:
+	case 16 + 8:
 		panel_tile_codes(8, 1, p, c, to);
+		break;
+#endif
+	default:
+		panel_tile_codes(8, 0, p, c, to);
 		break;
 	}
 }

@@ -13,8 +13,6 @@ enum {
 	TILE_ROWS = 32,        /* many tokens */
 	TILE_TOKENS = 128,
 	CODES_FROM = 32,       /* tokens that the matrix unit takes as codes */
-	PANEL_CACHE = 512 << 10, /* bytes of tiles that stay in the second cache */
-	PANEL_TILES = 8,
 	ALONE = 16384,         /* inputs that are prepared faster than shared out */
 };
 
@@ -62,54 +60,18 @@ const struct cpu_affine *cpu_affine_rows(const struct cpu *d, const struct weigh
 }
 
 /* ---- many tokens: lanes are tokens, as kernels/cpu/panel.cl says */
-
-/* Words of a tile's row, for two or four codes or one float. */
-static size_t tile_words(const struct input *in, const struct weight_desc *w, size_t width)
+static struct cpu_panel panel_of(const struct cpu *d, const struct input *in,
+                                 const struct weight_desc *w)
 {
-	if (in->rows)
-		return w->n_in / (in->fast ? 4 : 2);
-	return (w->n_in + width - 1) / width * width;
-}
-
-/* Tiles that share what a lane has of the inputs: what the cache holds of
- * them, two at least, and as much work for each thread as for the others. */
-static size_t count_tiles(const struct input *in, const struct weight_desc *w, size_t width,
-                          size_t threads)
-{
-	size_t rows = cpu_panel_rows(width), all = (w->n_out + rows - 1) / rows;
-	size_t bytes = rows * tile_words(in, w, width) * sizeof(float);
-	size_t least = SIZE_MAX, best = 1;
-
-	for (size_t n = PANEL_TILES; n > 0; n--) {
-		size_t items = (all + n - 1) / n, most = (items + threads - 1) / threads * n;
-
-		/* fewer share less, which is worth some idling */
-		most += most * (PANEL_TILES - n) / 200;
-		if ((n > 2 && n * bytes > PANEL_CACHE) || most >= least)
-			continue;
-		least = most;
-		best = n;
-	}
-	return best;
-}
-
-static size_t panel_bytes(const struct cpu *d, const struct part *p)
-{
-	const struct input *in = &p->in;
-	size_t width = (size_t)d->rows->width, rows = in->n_tiles * cpu_panel_rows(width);
-	size_t groups = in->rows ? p->w->d.n_in / p->w->d.group : width;
-
-	/* scales and bases of rows up to a whole vector; some words at a row's end */
-	return (rows * tile_words(in, &p->w->d, width) +
-	        in->n_tiles * (groups * (2 * (cpu_panel_rows(width) + width) + width) +
-	                       cpu_panel_state(width)) +
-	        2 * width * (rows + width)) * sizeof(float);
+	return (struct cpu_panel){ (size_t)d->rows->width, w->n_in, w->n_out,
+	                           in->rows ? w->group : 0, in->fast ? 4 : 2 };
 }
 
 static void choose_input(struct input *in, const struct exec *x, const struct weight_desc *w)
 {
 	const struct cpu *d = x->device;
 	size_t width = (size_t)d->rows->width, vectors;
+	struct cpu_panel panel;
 
 	in->rows = w->form == FORM_AFFINE ? cpu_affine_rows(d, w) : NULL;
 	in->exact = in->rows && (x->flags & EXEC_EXACT);
@@ -123,7 +85,8 @@ static void choose_input(struct input *in, const struct exec *x, const struct we
 	in->chunk_bytes = vectors * width * sizeof(float);
 	in->fast = in->rows && (x->flags & EXEC_FAST) && !in->exact && !d->rows->codes_tile &&
 	           w->bits <= d->rows->fast_bits;
-	in->n_tiles = count_tiles(in, w, width, (size_t)pool_threads(d->pool));
+	panel = panel_of(d, in, w);
+	in->n_tiles = cpu_panel_tiles(&panel, (size_t)pool_threads(d->pool));
 }
 
 /* Weights of one form read alike; floats do whatever their type, but in the
@@ -138,7 +101,8 @@ static bool same_input(const struct input *a, const struct input *b)
 static size_t own_bytes(const struct cpu *d, const struct part *p, size_t rows)
 {
 	const struct input *in = &p->in;
-	size_t width = (size_t)d->rows->width * sizeof(float), n, codes = 0;
+	size_t width = (size_t)d->rows->width * sizeof(float), n, codes = 0, panels;
+	struct cpu_panel panel = panel_of(d, in, &p->w->d);
 
 	if (in->split)
 		return 32 * (CPU_SPLIT_CHUNK + rows + 32) * sizeof(uint32_t);
@@ -146,8 +110,9 @@ static size_t own_bytes(const struct cpu *d, const struct part *p, size_t rows)
 	if (in->rows && d->rows->codes_tile)
 		codes = (16 * p->w->d.n_in + 128 * p->w->d.n_in / p->w->d.group + 16384) *
 		        sizeof(int);
-	if (!in->exact && panel_bytes(d, p) > n)
-		n = panel_bytes(d, p);
+	panels = cpu_panel_bytes(&panel, in->n_tiles);
+	if (!in->exact && panels > n)
+		n = panels;
 	return n > codes ? n : codes;
 }
 
@@ -284,11 +249,10 @@ static void prepare_items(void *arg, size_t begin, size_t end, int thread)
 static size_t count_prepare(const struct job *j, const struct part *p)
 {
 	const struct input *in = &p->in;
-	size_t width = (size_t)j->run->d->rows->width, n = p->w->d.n_in;
+	struct cpu_panel panel = panel_of(j->run->d, in, &p->w->d);
 
 	if (by_panels(j, in))
-		return (j->n_rows + width - 1) / width *
-		       (in->rows ? n / p->w->d.group : (n + width - 1) / width);
+		return cpu_panel_items(&panel, j->n_rows);
 	return in->n_chunks * (in->split || by_codes(j, in) ? j->n_room / CPU_SIDE : j->n_rows);
 }
 

@@ -152,3 +152,52 @@ const struct cpu_rows *cpu_rows_find(const char *isa)
 			return levels[i].rows;
 	return NULL;
 }
+
+/* ---- panels */
+enum {
+	PANEL_CACHE = 512 << 10, /* bytes of tiles that stay in the second cache */
+	PANEL_TILES = 8,
+};
+
+/* Words of a tile's row. */
+static size_t panel_words(const struct cpu_panel *p)
+{
+	return p->group ? p->n_in / p->codes : (p->n_in + p->width - 1) / p->width * p->width;
+}
+
+size_t cpu_panel_tiles(const struct cpu_panel *p, size_t threads)
+{
+	size_t rows = cpu_panel_rows(p->width), all = (p->n_out + rows - 1) / rows;
+	size_t bytes = rows * panel_words(p) * sizeof(float);
+	size_t least = SIZE_MAX, best = 1;
+
+	for (size_t n = PANEL_TILES; n > 0; n--) {
+		size_t items = (all + n - 1) / n, most = (items + threads - 1) / threads * n;
+
+		/* fewer share less, which is worth some idling */
+		most += most * (PANEL_TILES - n) / 200;
+		if ((n > 2 && n * bytes > PANEL_CACHE) || most >= least)
+			continue;
+		least = most;
+		best = n;
+	}
+	return best;
+}
+
+size_t cpu_panel_bytes(const struct cpu_panel *p, size_t n_tiles)
+{
+	size_t width = p->width, tile = cpu_panel_rows(width), rows = n_tiles * tile;
+	size_t groups = p->group ? p->n_in / p->group : width;
+	/* of a tile's sums of 1, 2, 4, ... lanes */
+	size_t state = (width == 16 ? 5 : width == 8 ? 4 : 3) * 2 * tile * width;
+
+	/* scales and bases of rows up to a whole vector; some words at a row's end */
+	return (rows * panel_words(p) + n_tiles * (groups * (2 * (tile + width) + width) + state) +
+	        2 * width * (rows + width)) * sizeof(float);
+}
+
+size_t cpu_panel_items(const struct cpu_panel *p, size_t n_rows)
+{
+	return (n_rows + p->width - 1) / p->width *
+	       (p->group ? p->n_in / p->group : (p->n_in + p->width - 1) / p->width);
+}

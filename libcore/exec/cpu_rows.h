@@ -29,11 +29,15 @@ static inline size_t cpu_panel_rows(size_t width)
 {
 	return width == 16 ? 14 : 6;
 }
-/* Floats of a tile's sums of 1, 2, 4, ... lanes. */
-static inline size_t cpu_panel_state(size_t width)
-{
-	return (width == 16 ? 5 : width == 8 ? 4 : 3) * 2 * cpu_panel_rows(width) * width;
-}
+/* A product of panels: codes of groups (0: floats), so many a word. */
+struct cpu_panel { size_t width, n_in, n_out, group, codes; };
+/* Tiles that share what a lane has of the inputs: what the cache holds of
+ * them, two at least, and as much work for each thread as for the others. */
+size_t cpu_panel_tiles(const struct cpu_panel *p, size_t threads);
+/* Of scratch. */
+size_t cpu_panel_bytes(const struct cpu_panel *p, size_t n_tiles);
+/* Items that prepare the input of so many tokens. */
+size_t cpu_panel_items(const struct cpu_panel *p, size_t n_rows);
 enum { CPU_KEY_BLOCK = 16, CPU_SPAN = 512, CPU_STATE_HEAD = 16 };
 
 struct cpu_affine {

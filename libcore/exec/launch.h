@@ -66,6 +66,17 @@ NEED int plan_together(struct planner *p, const struct op *op, bool tiled,
                        int (*plan)(struct planner *p, const struct op *op,
                                    const struct piece *piece, size_t n));
 
+/* ---- launch_cpu.c
+ * A launch whose items are `groups` for each `tokens` live rows of s. */
+NEED int cpu_begin(struct planner *p, const struct op *op, const struct kernel_row *row,
+                   const char *options, size_t groups, const struct slot *s);
+/* A slot, and memory from its beginning, as these rows take them; a type of numbers. */
+void arg_floats(struct planner *p, const struct slot *s);
+void arg_from(struct planner *p, cl_mem m);
+size_t cpu_type(enum dtype t);
+/* ---- launch_products.c */
+NEED int cpu_products(struct planner *p, const struct op *op);
+
 /* ---- launch_experts.c */
 NEED int plan_copy(struct planner *p, const struct op *op);
 NEED int plan_route(struct planner *p, const struct op *op);

@@ -178,6 +178,7 @@ enum { ROPE_ALONE, ROPE_TURN }; /* TURN: of q and k, which is written to the cac
 enum {
 	MATMUL, MATMUL_AFFINE, MATMUL_TILES, FLOAT_PREPARE, FLOAT_VEC, FLOAT_TILE,
 	AFFINE_PREPARE, AFFINE_VEC, AFFINE_TILE, EXACT_PREPARE, EXACT_TILE,
+	FLOAT_PANELS, FLOAT_PANEL, CODES_PANELS, CODES_PANEL, /* PANELS: prepares them */
 	/* many rows, repacked weights: WIDE has groups of 128, SETS share columns,
 	 * FOUR is 4 bits in smaller groups */
 	TOKENS_PREPARE, TOKENS_FLOAT, TOKENS_FLOAT_SETS, TOKENS_AFFINE, TOKENS_AFFINE_SETS,
