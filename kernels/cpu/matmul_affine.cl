@@ -18,6 +18,10 @@
  *                       XCHUNK is GROUP / 2 + 2
  * affine_prepare_exact  the same in f32, XEXACT = GROUP vectors a chunk
  * affine_vec            n_rows == 1; items: ceil(n_out / n_block)
+ * affine_vec_dense      the same where a row has fewer groups than WIDTH, WIDTH / 2
+ *                       or more: no lane is idle. n_block a multiple of WIDTH
+ * affine_prepare_dense  the inputs of that, n_rows == 1, to at most WIDTH - 1 times
+ *                       XCHUNK vectors; one item
  * affine_few            n_rows <= FEW (8 of width 16, else
  *                       4); items: ceil(n_out / n_block), n_block a
  *                       multiple of 16; scratch: FEW * n_block *
@@ -28,7 +32,7 @@
  * affine_exact          the same over affine_prepare_exact(); scratch:
  *                       n_block * WIDTH * (XEXACT + n_tokens)
  *
- * affine_vec, _few and _tile give the same bits: a group's products add up
+ * affine_vec, _vec_dense, _few and _tile give the same bits: a group's products add up
  * exactly in integers, and lane g of a row's sum adds up, in rising order,
  * the groups g + n * WIDTH. */
 #include "matmul.clh"
@@ -118,7 +122,8 @@
 #include "affine.clh"
 
 #define ROW(bits, group) { AFFINE(affine_prepare, bits, group), \
-	AFFINE(affine_prepare_exact, bits, group), AFFINE(affine_vec, bits, group), \
+	AFFINE(affine_prepare_exact, bits, group), AFFINE(affine_prepare_dense, bits, group), \
+	AFFINE(affine_vec, bits, group), AFFINE(affine_vec_dense, bits, group), \
 	AFFINE(affine_few, bits, group), AFFINE(affine_tile, bits, group), \
 	AFFINE(affine_exact, bits, group) }
 #define AFFINE(name, bits, group) CAT(name##_##bits##_##group##_, ISA)

@@ -357,7 +357,7 @@ START_TEST(affine)
 {
 	static const unsigned bits[] = { 2, 3, 4, 5, 6, 8 };
 	static const enum dtype scales[] = { DT_F16, DT_BF16, DT_F32 };
-	static const size_t groups[] = { 1, 3, 4, 16, 19 };
+	static const size_t groups[] = { 1, 3, 4, 11, 16, 14, 19 };
 
 	for (unsigned group = 16; group <= 128; group *= 2)
 		for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
