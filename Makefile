@@ -38,7 +38,7 @@ SEES_convert := convert gen model kv exec text format tensor util
 SEES_store   := store util
 SEES_serve   := serve store convert gen model kv exec text format tensor util
 
-# ---- compilers and libraries
+# ---- compilers and libraries; CLBlast is opened at run time, by who asks for it
 PKGS  := libzip libcjson OpenCL libutf8proc libpcre2-8 libcrypto libmicrohttpd yaml-0.1 sqlite3 libcurl
 CLANG := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
 X86   := $(filter x86_64,$(firstword $(subst -, ,$(shell $(CC) -dumpmachine))))

@@ -8,7 +8,7 @@
  * each rope) and last the page lists, as long as the step's sequences. */
 #include <stdlib.h>
 
-#include "exec/opencl.h"
+#include "exec/blas.h"
 
 /* A split step has at most this many parts: enough to fill a big device. */
 enum { MAX_PARTS = 1 << 15 };
@@ -116,6 +116,8 @@ int opencl_plan(struct record *r, struct err *e)
 		n_inputs = cpu_inputs(r);
 	else if (d->can & NEED_NVIDIA)
 		n_inputs = tokens_inputs(r) > experts_inputs(r) ? tokens_inputs(r) : experts_inputs(r);
+	else if (d->blas)
+		n_inputs = blas_inputs(r);
 	n_inputs *= sizeof(float);
 	n_parts = n_inputs > n_parts ? n_inputs : n_parts;
 	n_result = r->result ? r->max_out * r->result->n * sizeof(float) : 0;
@@ -125,7 +127,7 @@ int opencl_plan(struct record *r, struct err *e)
 	    launches_make(r, false, e) != 0 || persist_make(r, false, e) != 0 ||
 	    best_make(r, false, e) != 0 || plan_places(r, p, e) != 0 ||
 	    device_rooms(d, r->scratch_bytes + n_parts, table_bytes(r, p), n_result, e) != 0 ||
-	    launches_warm(r, e) != 0) {
+	    launches_warm(r, e) != 0 || blas_choose(r, e) != 0) {
 		opencl_plan_end(r);
 		return -1;
 	}
@@ -137,7 +139,8 @@ void opencl_plan_end(struct record *r)
 	struct cl_plan *p = r->plan;
 
 	for (size_t i = 0; p && i < p->n_launches; i++)
-		clReleaseKernel(p->launch[i].kernel);
+		if (p->launch[i].kernel)
+			clReleaseKernel(p->launch[i].kernel);
 	for (size_t i = 0; p && p->place && i < p->n_places; i++)
 		if (p->place[i])
 			clReleaseMemObject(p->place[i]);

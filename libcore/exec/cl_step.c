@@ -4,8 +4,9 @@
  * Nothing is allocated, built or looked up here, but for a step table whose
  * page lists outgrow a full pool because sequences share them. */
 #include <string.h>
+#include <time.h>
 
-#include "exec/opencl.h"
+#include "exec/blas.h"
 
 /* rows of a sequence that one item of the CPU rows takes through the context */
 enum { ROW_TILE = 8 };
@@ -93,6 +94,8 @@ static int enqueue(struct opencl *d, struct launch *l, const struct live *live, 
 	size_t local[3] = { l->row->lanes, 1, 1 }, global[3] = { l->groups, tiles, spans };
 	cl_int status = set_live(l, live, rows);
 
+	if (l->blas)
+		return blas_run(d, l->blas, rows, e);
 	if (l->flat) {
 		global[0] = l->width ? (rows * l->width + l->row->rows - 1) / l->row->rows :
 		                       l->groups * tiles * spans;
@@ -151,6 +154,47 @@ int launches_warm(struct record *r, struct err *e)
 	if ((p->persist.kernel && persist_run(d, &p->persist, e) != 0) || best_warm(r, e) != 0)
 		return -1;
 	return device_idle(d, e);
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+int launches_time(struct record *r, size_t first, size_t end, size_t rows, size_t tries,
+                  double *seconds, struct err *e)
+{
+	struct opencl *d = r->x->device;
+	struct cl_plan *p = r->plan;
+	struct live live = { .rows = rows, .out = rows, .spans = 1, .runs = 1, .tile = 1 };
+	int32_t *t = d->stage.p;
+
+	if (device_idle(d, e) != 0)
+		return -1;
+	t[STEP_ROWS] = t[STEP_OUT] = (int32_t)rows;
+	*seconds = 0;
+	/* the first of them is for caches alone */
+	for (size_t i = 0; i <= tries; i++) {
+		double begin, s;
+
+		if (write_table(d, p->end_at, e) != 0 || device_idle(d, e) != 0)
+			return -1;
+		begin = now();
+		for (size_t k = first; k < end; k++)
+			if (rows >= p->launch[k].min_rows && rows <= p->launch[k].max_rows &&
+			    enqueue(d, &p->launch[k], &live, e) != 0)
+				return -1;
+		d->busy = true;
+		if (device_idle(d, e) != 0)
+			return -1;
+		s = now() - begin;
+		if (i > 0 && (i == 1 || s < *seconds))
+			*seconds = s;
+	}
+	return 0;
 }
 
 /* ---- the table */

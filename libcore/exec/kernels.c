@@ -65,6 +65,8 @@ static const struct kernel_row rows[] = {
 	{ OP_MATMUL, TOKENS_FLOAT, NV, 128, TOKENS(4, 1, 1, 2, 4, 4, 64, 4), 128, 128, 32 },
 	{ OP_MATMUL, TOKENS_FLOAT, NV, 0, TOKENS(4, 1, 1, 2, 8, 2, 64, 2), 128, 128, 64 },
 	{ OP_MATMUL, TOKENS_FLOAT_SETS, NV, 0, TOKENS(2, 1, 2, 2, 4, 2, 64, 4), 128, 64, 32 },
+	{ OP_MATMUL, UNPACK_WEIGHT, 0, 0, "unpack.cl", "unpack", "", 128, 128, 1 },
+	{ OP_MATMUL, UNPACK_BIAS, 0, 0, "unpack.cl", "bias", "-DBIAS", 128, 128, 1 },
 	{ OP_MATMUL, MATMUL_AFFINE, 0, 1, "matmul.cl", "matmul", "-DROWS=2 -DTOKENS=1", 128, 8, 1 },
 	{ OP_MATMUL, MATMUL_AFFINE, 0, 4, "matmul.cl", "matmul", "-DROWS=4 -DTOKENS=4", 128, 16, 4 },
 	{ OP_MATMUL, MATMUL_AFFINE, 0, 0, "matmul.cl", "matmul", "-DROWS=8 -DTOKENS=8", 128, 32, 8 },

@@ -92,11 +92,39 @@ int launch_end(struct planner *p)
 	return 0;
 }
 
+/* Room for one more. */
+static struct launch *launch_room(struct planner *p)
+{
+	void *array = p->p->launch;
+
+	if (record_grow(p->r, &array, p->p->n_launches, &p->p->room_launches,
+	                sizeof *p->p->launch) != 0) {
+		err_memory(p->e, sizeof *p->p->launch);
+		return NULL;
+	}
+	p->p->launch = array;
+	return &p->p->launch[p->p->n_launches];
+}
+
+int launch_call(struct planner *p, const struct op *op, const struct blas_call *c)
+{
+	struct launch *l = launch_room(p);
+
+	if (!l)
+		return -1;
+	*l = (struct launch){
+		.blas = c, .row = kernel_find(p->d, OP_MATMUL, UNPACK_WEIGHT, 1),
+		.name = op->part[0].dst->name, .min_rows = 1, .max_rows = SIZE_MAX,
+	};
+	p->p->n_launches++;
+	p->last = l;
+	return 0;
+}
+
 int launch_begin(struct planner *p, const struct op *op, const struct kernel_row *row,
                  const char *options, size_t groups)
 {
 	struct program *program = program_want(p->d, row, options, p->e);
-	void *array = p->p->launch;
 	struct launch *l;
 
 	if (!program)
@@ -106,10 +134,9 @@ int launch_begin(struct planner *p, const struct op *op, const struct kernel_row
 	p->n_args = 0;
 	if (p->dry)
 		return 0;
-	if (record_grow(p->r, &array, p->p->n_launches, &p->p->room_launches, sizeof *l) != 0)
-		return err_memory(p->e, sizeof *l);
-	p->p->launch = array;
-	l = &p->p->launch[p->p->n_launches];
+	l = launch_room(p);
+	if (!l)
+		return -1;
 	*l = (struct launch){
 		.row = row,
 		.first = program_first(program, row->step),

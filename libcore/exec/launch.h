@@ -9,6 +9,8 @@
 
 #include "exec/opencl.h"
 
+struct blas_call;
+
 struct planner {
 	struct record *r;
 	struct opencl *d;
@@ -27,6 +29,8 @@ struct planner {
 NEED int launch_begin(struct planner *p, const struct op *op, const struct kernel_row *row,
                       const char *options, size_t groups);
 NEED int launch_end(struct planner *p);
+/* A call of the library in place of a launch, without arguments. */
+NEED int launch_call(struct planner *p, const struct op *op, const struct blas_call *c);
 void arg_int(struct planner *p, size_t v);
 /* As arg_int(), but 0 while the kernel is only being warmed. */
 void arg_idle(struct planner *p, size_t v);

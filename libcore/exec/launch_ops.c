@@ -4,7 +4,7 @@
  * Every portable kernel takes the step table and the scratch first; places in
  * the scratch are in floats, in the table in words. Groups run along the
  * width, then along the live rows. */
-#include "exec/launch.h"
+#include "exec/blas.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -165,6 +165,7 @@ static int plan_batch(struct planner *p, const struct op *op, const struct piece
 	bool tiled = ((const struct cl_weight *)w->device)->tiled;
 	unsigned step = tiled ? MATMUL_TILES : w->d.form == FORM_AFFINE ? MATMUL_AFFINE : MATMUL;
 	size_t min_rows = 1, most = op->src->out ? p->r->max_out : p->r->max_rows;
+	size_t first = p->p->n_launches;
 
 	while (min_rows <= most) {
 		const struct kernel_row *row = kernel_find(p->d, op->kind, step, min_rows);
@@ -172,7 +173,7 @@ static int plan_batch(struct planner *p, const struct op *op, const struct piece
 		if (plan_pieces(p, op, row, piece, n, min_rows) != 0)
 			return -1;
 		if (!row->max_tokens)
-			return 0;
+			return p->d->blas ? plan_blas(p, op, piece, n, first) : 0;
 		min_rows = row->max_tokens + 1;
 		if (tiled)
 			break;

@@ -3,7 +3,7 @@
  *
  * A machine without any OpenCL driver has no platforms, which is no error
  * until an OpenCL device is asked for by name. */
-#include "exec/opencl.h"
+#include "exec/blas.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,7 +186,7 @@ static int open_queue(struct opencl *d, struct err *e)
 static void describe(struct opencl *d)
 {
 	const char *rows = getenv("CLM_OPENCL_ROWS");
-	bool portable = rows && !strcmp(rows, "portable");
+	bool portable = rows && (!strcmp(rows, "portable") || !strcmp(rows, "blas"));
 	cl_device_type type = fact(d->id, CL_DEVICE_TYPE);
 	struct exec *x = d->x;
 	cl_uint width;
@@ -232,6 +232,7 @@ static void opencl_close(struct exec *x)
 	if (d->queue)
 		clFinish(d->queue);
 	programs_close(d);
+	blas_close(d);
 	repack_close(d);
 	device_rooms_close(d);
 	buffer_close(d, d->probe);
@@ -265,7 +266,10 @@ static int opencl_open(struct exec *x, const struct exec_options *o, struct err 
 		d->can &= ~(unsigned)NEED_NVIDIA;
 	if (d->can & NEED_NVIDIA && grouped_probe(d))
 		d->can |= NEED_HOPPER;
-	snprintf(x->rows_name, sizeof x->rows_name, "opencl-%s", kernel_rows_name(d));
+	if (blas_open(d, o->flags, e) != 0)
+		goto fail;
+	snprintf(x->rows_name, sizeof x->rows_name, "opencl-%s%s", kernel_rows_name(d),
+	         d->blas ? "+clblast" : "");
 	return 0;
 fail:
 	opencl_close(x);

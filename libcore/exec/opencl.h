@@ -71,6 +71,7 @@ struct opencl {
 	cl_mem raw[N_RAW];         /* rows, scales and biases on their way into tiles */
 	bool no_persist;           /* groups of one launch do not run beside each other */
 	bool busy;                 /* work that reads the host's memory may be under way */
+	struct blas *blas;         /* NULL: no products by the library (blas.h) */
 	struct arena arena;
 };
 
@@ -176,7 +177,8 @@ enum { LIST_HEAD = 16 };
 enum { ROPE_ALONE, ROPE_TURN }; /* TURN: of q and k, which is written to the cache with v */
 /* Products by form; on a CPU they prepare their input first. */
 enum {
-	MATMUL, MATMUL_AFFINE, MATMUL_TILES, FLOAT_PREPARE, FLOAT_VEC, FLOAT_TILE,
+	MATMUL, MATMUL_AFFINE, MATMUL_TILES, UNPACK_WEIGHT, UNPACK_BIAS, /* for a library: blas.h */
+	FLOAT_PREPARE, FLOAT_VEC, FLOAT_TILE,
 	AFFINE_PREPARE, AFFINE_VEC, AFFINE_TILE, EXACT_PREPARE, EXACT_TILE,
 	FLOAT_PANELS, FLOAT_PANEL, CODES_PANELS, CODES_PANEL, /* PANELS: prepares them */
 	/* many rows, repacked weights: WIDE has groups of 128, SETS share columns,
@@ -217,6 +219,7 @@ enum live_number { LIVE_ROWS, LIVE_ELEMENTS, LIVE_TILE, LIVE_SPANS };
 enum { MAX_BINDINGS = 8, MAX_LIVE = 3, MAX_IDLE = 2 };
 struct launch {
 	cl_kernel kernel;
+	const struct blas_call *blas; /* in place of a kernel */
 	const struct kernel_row *row;
 	const char *name;          /* of the op's result, for messages */
 	enum launch_when when;     /* attention in one piece, or by spans */
@@ -262,6 +265,8 @@ struct cl_plan {
 	struct best best;
 	struct launch *launch;
 	size_t n_launches, room_launches;
+	struct blas_choice *choice; /* products that may go two ways */
+	size_t n_choices, room_choices;
 	size_t n_rooms;            /* of the device when arguments were last bound */
 	/* words of the step table; after them, for each group and sequence, the
 	 * word where its pages begin, then the pages */
@@ -324,6 +329,10 @@ const float *opencl_output(const struct record *r);
 /* Runs each kernel of the plan over no rows: what a driver does at a first
  * launch is done before the first step. */
 NEED int launches_warm(struct record *r, struct err *e);
+/* Seconds that launches first .. end - 1 take with so many live rows, of no sequence: the
+ * least of some tries. Before the first step. */
+NEED int launches_time(struct record *r, size_t first, size_t end, size_t rows, size_t tries,
+                       double *seconds, struct err *e);
 
 /* ---- limits_opencl.c */
 int opencl_limit(struct exec *x, enum limit what, double *value, struct err *e);
