@@ -24,11 +24,11 @@
  * the context: Dao et al., 2023, pytorch.org/blog/flash-decoding */
 #include "cache.clh"
 
-enum { SPAN = 512, CHUNK = 64, HEAD = 16, HEADS = 4 };
+enum { SPAN = 512, CHUNK = 64, HEAD = 16, HEADS = WIDTH < 8 ? 4 : 8 };
 /* from the second cache, where the next chunk is fetched */
 enum { KEYS_AHEAD = 16, VALUES_AHEAD = 4 };
-#define WIDE (WIDTH == 16 ? 4 : 2)  /* vectors of values at a time */
-#define BESIDE WIDE                 /* vectors of positions at a time */
+#define WIDE (WIDTH == 16 ? 4 : 2)  /* vectors of values, of positions, at a time */
+#define WIDE_OF(n) ((n) > 4 ? WIDE / 2 : WIDE) /* for n heads */
 #define NEVER -1e30f
 
 struct context {
@@ -73,13 +73,13 @@ static inline void find_pages(struct pages *p, const struct context *c, int t, i
 INLINE void scores(const int n, const int type, const struct context *c, const struct pages *p,
                    __global const float *q, float s[HEADS * CHUNK], bool first)
 {
-	const int step = (type == STORED_F32 ? 4 : 2) * KEY_BLOCK;
+	const int step = (type == STORED_F32 ? 4 : 2) * KEY_BLOCK, wide = WIDE_OF(n);
 
-	for (int t = 0; t < CHUNK; t += BESIDE * WIDTH) {
-		__global const uchar *k[BESIDE];
-		VF a[HEADS][BESIDE];
+	for (int t = 0; t < CHUNK; t += wide * WIDTH) {
+		__global const uchar *k[WIDE];
+		VF a[HEADS][WIDE];
 
-		UNROLL for (int j = 0; j < BESIDE; j++) {
+		UNROLL for (int j = 0; j < wide; j++) {
 			int at = t + j * WIDTH;
 
 			k[j] = p->key[at / PAGE_SIZE] + at % KEY_BLOCK * (step / KEY_BLOCK) +
@@ -88,9 +88,9 @@ INLINE void scores(const int n, const int type, const struct context *c, const s
 				a[h][j] = SPLATF(0.0f);
 		}
 		for (int d = 0; d < c->k_dim; d++) {
-			VF u[BESIDE];
+			VF u[WIDE];
 
-			UNROLL for (int j = 0; j < BESIDE; j++) {
+			UNROLL for (int j = 0; j < wide; j++) {
 				PREFETCH(k[j] + (d + KEYS_AHEAD) * step);
 				u[j] = load_stored(type, k[j] + d * step, 0);
 			}
@@ -99,11 +99,11 @@ INLINE void scores(const int n, const int type, const struct context *c, const s
 				PREFETCH_FAR(p->next[1] + d * 2 * step);
 			}
 			UNROLL for (int h = 0; h < n; h++)
-				UNROLL for (int j = 0; j < BESIDE; j++)
+				UNROLL for (int j = 0; j < wide; j++)
 					a[h][j] = FMA(SPLATF(q[h * c->k_dim + d]), u[j], a[h][j]);
 		}
 		UNROLL for (int h = 0; h < n; h++)
-			UNROLL for (int j = 0; j < BESIDE; j++)
+			UNROLL for (int j = 0; j < wide; j++)
 				STOREF(soft_capped(a[h][j] * SPLATF(c->scale), c->cap),
 				       s + h * CHUNK + t + j * WIDTH);
 	}
@@ -130,6 +130,18 @@ INLINE VF total_each(VF v[HEADS])
 	return v[0];
 }
 
+/* Scores of positions that nobody sees. */
+NOINLINE void hide(int n, float s[HEADS * CHUNK], int lo, int hi)
+{
+	for (int i = 0; i < CHUNK; i += WIDTH) {
+		VI lane = LANES + SPLATI(i), seen = (lane >= SPLATI(lo)) & (lane <= SPLATI(hi));
+
+		for (int h = 0; h < n; h++)
+			STOREF(pick_lanes(seen, LOADF(s + h * CHUNK + i), SPLATF(NEVER)),
+			       s + h * CHUNK + i);
+	}
+}
+
 /* Scores of n heads to weights, and the factors by which the sums so far
  * shrink. */
 INLINE void soften(const int n, float s[HEADS * CHUNK], float shrink[WIDTH], LOCAL float *state,
@@ -140,16 +152,11 @@ INLINE void soften(const int n, float s[HEADS * CHUNK], float shrink[WIDTH], LOC
 
 	UNROLL for (int h = 0; h < HEADS; h++)
 		most[h] = SPLATF(NEVER), total[h] = SPLATF(0.0f);
-	UNROLL for (int i = 0; i < CHUNK; i += WIDTH) {
-		VI lane = LANES + SPLATI(i), seen = (lane >= SPLATI(lo)) & (lane <= SPLATI(hi));
-
-		UNROLL for (int h = 0; h < n; h++) {
-			VF v = pick_lanes(seen, LOADF(s + h * CHUNK + i), SPLATF(NEVER));
-
-			STOREF(v, s + h * CHUNK + i);
-			most[h] = max_lanes(v, most[h]);
-		}
-	}
+	if (lo > 0 || hi < CHUNK - 1)
+		hide(n, s, lo, hi);
+	UNROLL for (int i = 0; i < CHUNK; i += WIDTH)
+		UNROLL for (int h = 0; h < n; h++)
+			most[h] = max_lanes(LOADF(s + h * CHUNK + i), most[h]);
 	UNROLL for (int i = 0; i < WIDTH; i++)
 		most_of[i] = state[min_int(i % HEADS, n - 1) * stride];
 	was = LOADF(most_of);
@@ -170,8 +177,8 @@ INLINE void soften(const int n, float s[HEADS * CHUNK], float shrink[WIDTH], LOC
 	}
 }
 
-/* sums = sums * shrink + weights * values, `wide` vectors of n heads; where
- * they are the first, the next chunk's are fetched. */
+/* sums = sums * shrink + weights * values, `wide` vectors of n heads; for the
+ * first heads the next chunk's are fetched. */
 INLINE void add_values(const int n, const int wide, const int type, const struct context *c,
                        const struct pages *p, const float *s, const float *shrink,
                        LOCAL float *sums, int stride, int at, int lo, int hi, bool first)
@@ -185,7 +192,7 @@ INLINE void add_values(const int n, const int wide, const int type, const struct
 			a[h][j] = LOADF(sums + h * stride + at + j * WIDTH) * SPLATF(shrink[h]);
 	for (int page = lo / PAGE_SIZE; page * PAGE_SIZE <= hi; page++) {
 		int i = page * PAGE_SIZE, end = min_int(hi, i + PAGE_SIZE - 1);
-		__global const uchar *v = p->value[page] + at * size, *next = p->next_value[page];
+		__global const uchar *v = p->value[page] + at * size, *next = p->next_value[page] + at * size;
 
 		i = i > lo ? i : lo;
 		v += i % PAGE_SIZE * step;
@@ -193,10 +200,11 @@ INLINE void add_values(const int n, const int wide, const int type, const struct
 		for (; i <= end; i++, v += step, next += step) {
 			VF u[WIDE];
 
-			for (int k = 0; first && k < step; k += 64) {
-				PREFETCH_FAR(next + k);
-				PREFETCH(v + VALUES_AHEAD * step + k);
-			}
+			if (first)
+				UNROLL for (int k = 0; k < wide * WIDTH * size; k += 64) {
+					PREFETCH_FAR(next + k);
+					PREFETCH(v + VALUES_AHEAD * step + k);
+				}
 			UNROLL for (int j = 0; j < wide; j++)
 				u[j] = load_stored(type, v, j * WIDTH);
 			UNROLL for (int h = 0; h < n; h++)
@@ -241,6 +249,7 @@ INLINE void add_ends(const int type, const struct context *c, const struct pages
 INLINE void attend(const int n, const int type, const struct context *c, const struct pages *p,
                    __global const float *q, LOCAL float *state, int lo, int hi, bool first)
 {
+	const int wide = WIDE_OF(n);
 	int stride = HEAD + c->v_pad, at = 0;
 	float s[HEADS * CHUNK] ALIGNED, shrink[WIDTH];
 
@@ -251,12 +260,10 @@ INLINE void attend(const int n, const int type, const struct context *c, const s
 			add_ends(type, c, p, s + h * CHUNK, shrink[h], state + h * stride + HEAD, lo, hi);
 		return;
 	}
-	for (; at + WIDE * WIDTH <= c->v_pad; at += WIDE * WIDTH)
-		add_values(n, WIDE, type, c, p, s, shrink, state + HEAD, stride, at, lo, hi,
-		           first && at == 0);
+	for (; at + wide * WIDTH <= c->v_pad; at += wide * WIDTH)
+		add_values(n, wide, type, c, p, s, shrink, state + HEAD, stride, at, lo, hi, first);
 	for (; at < c->v_pad; at += WIDTH)
-		add_values(n, 1, type, c, p, s, shrink, state + HEAD, stride, at, lo, hi,
-		           first && at == 0);
+		add_values(n, 1, type, c, p, s, shrink, state + HEAD, stride, at, lo, hi, first);
 }
 
 INLINE void attend_heads(const int type, const struct context *c, const struct pages *p,
@@ -264,6 +271,14 @@ INLINE void attend_heads(const int type, const struct context *c, const struct p
 {
 	int stride = HEAD + c->v_pad, h = 0;
 
+#if WIDTH >= 8
+	for (; h + 8 <= c->n_group; h += 8)
+		attend(8, type, c, p, q + h * c->k_dim, state + h * stride, lo, hi, h == 0);
+	if (h + 7 == c->n_group) {
+		attend(7, type, c, p, q + h * c->k_dim, state + h * stride, lo, hi, h == 0);
+		return;
+	}
+#endif
 	for (; h + 4 <= c->n_group; h += 4)
 		attend(4, type, c, p, q + h * c->k_dim, state + h * stride, lo, hi, h == 0);
 	q += h * c->k_dim;

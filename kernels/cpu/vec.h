@@ -132,13 +132,12 @@ static inline VI round_lanes(VF v)
 /* e^x for x <= 0, relative error 2e-7; 0 below -87. */
 static inline VF exp_lanes(VF x)
 {
-	VF t = x * SPLATF(1.44269504f), f, p;
-	VI low = x < SPLATF(-87.0f), i;
+	VF f, p;
+	VI low = x < SPLATF(-87.0f), i = round_lanes(x * SPLATF(1.44269504f));
 
-	t = pick_lanes(low, SPLATF(0.0f), t);
-	i = round_lanes(t);
-	/* x - i ln 2 in two steps, so that large |x| lose nothing */
-	f = FMA(TOFLOAT(i), SPLATF(-0.693145752f), pick_lanes(low, SPLATF(0.0f), x));
+	/* x - i ln 2 in two steps, so that large |x| lose nothing; what comes of
+	 * lanes that are low is not looked at */
+	f = FMA(TOFLOAT(i), SPLATF(-0.693145752f), x);
 	f = FMA(TOFLOAT(i), SPLATF(-1.42860677e-6f), f);
 	p = SPLATF(1.98412698e-4f);
 	p = FMA(p, f, SPLATF(1.38888889e-3f));
