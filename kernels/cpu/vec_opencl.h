@@ -14,7 +14,11 @@
 #define AS_LOCAL(p) ((__local int *)(size_t)(p))
 #define AS_LOCAL_FLOAT(p) ((__local float *)(size_t)(p))
 #define ALIGNED __attribute__((aligned(64)))
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)") /* early: then arrays are registers */
+#else
 #define UNROLL _Pragma("unroll")
+#endif
 #define IN_ORDER
 #define VF CAT(float, WIDTH)
 #define VI CAT(int, WIDTH)
