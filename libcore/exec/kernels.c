@@ -34,6 +34,7 @@ static const struct kernel_row rows[] = {
 	{ OP_MATMUL, FLOAT_TILE, CPU, 0, "cpu/matmul_float.cl", "float_tile", "", 1, 32, 64 },
 	{ OP_MATMUL, AFFINE_PREPARE, CPU, 0, "cpu/matmul_affine.cl", "affine_prepare", "", 1, 1, 1 },
 	{ OP_MATMUL, AFFINE_VEC, CPU, 1, "cpu/matmul_affine.cl", "affine_vec", "", 1, 32, 1 },
+	{ OP_MATMUL, AFFINE_FEW, CPU, 0, "cpu/matmul_affine.cl", "affine_few", "", 1, 16, 1 },
 	{ OP_MATMUL, AFFINE_TILE, CPU, 0, "cpu/matmul_affine.cl", "affine_tile", "", 1, 32, 64 },
 	{ OP_MATMUL, EXACT_PREPARE, CPU, 0, "cpu/matmul_affine.cl", "affine_prepare_exact", "", 1,
 	  1, 1 },

@@ -175,28 +175,66 @@ static void arg_product(struct planner *p, const struct op *op, const struct op_
 	arg_int(p, in->w->n_in);
 }
 
-static int multiply(struct planner *p, const struct op *op, const struct op_product *part,
-                    const struct input *in, const struct kernel_row *row, size_t min_rows)
+/* A launch of the row for so many live rows; `tokens` of them an item. */
+static int begin_product(struct planner *p, const struct op *op, const struct op_product *part,
+                         const struct input *in, const struct kernel_row *row, size_t tokens)
 {
-	size_t n_bytes, tokens = tile_tokens(p->d, row, in, &n_bytes);
-	bool tile = row->tokens > 1;
 	char form[64];
 
 	form_option(form, sizeof form, in);
 	if (cpu_begin(p, op, row, form, row_groups(in->w->n_out, row), op->src) != 0)
 		return -1;
-	set_live_rows(p, min_rows, row->max_tokens ? row->max_tokens :
-	              in->n_tiles ? PANELS_FROM - 1 : SIZE_MAX);
 	if (p->last) {
 		p->last->name = part->dst->name;
-		p->last->tokens = tile ? tokens : 1;
+		p->last->tokens = tokens;
 	}
 	arg_product(p, op, part, in);
 	arg_int(p, row->rows);
-	if (tile) {
-		arg_int(p, tokens);
-		arg_local(p, n_bytes);
-	}
+	return 0;
+}
+
+static int multiply_one(struct planner *p, const struct op *op, const struct op_product *part,
+                        const struct input *in)
+{
+	const struct kernel_row *row =
+		kernel_find(p->d, op->kind, in->affine ? AFFINE_VEC : FLOAT_VEC, 1);
+
+	if (begin_product(p, op, part, in, row, 1) != 0)
+		return -1;
+	set_live_rows(p, 1, 1);
+	return launch_end(p);
+}
+
+/* Tokens that codes meet at once: as FEW in matmul.clh. */
+static size_t few_tokens(const struct opencl *d)
+{
+	return d->width == 16 ? 8 : 4;
+}
+
+static int multiply_few(struct planner *p, const struct op *op, const struct op_product *part,
+                        const struct input *in)
+{
+	const struct kernel_row *row = kernel_find(p->d, op->kind, AFFINE_FEW, 2);
+	size_t few = few_tokens(p->d);
+
+	if (begin_product(p, op, part, in, row, few) != 0)
+		return -1;
+	set_live_rows(p, 2, few);
+	arg_local(p, few * row->rows * p->d->width * sizeof(float));
+	return launch_end(p);
+}
+
+static int multiply(struct planner *p, const struct op *op, const struct op_product *part,
+                    const struct input *in, unsigned step, size_t min_rows)
+{
+	const struct kernel_row *row = kernel_find(p->d, op->kind, step, min_rows);
+	size_t n_bytes, tokens = tile_tokens(p->d, row, in, &n_bytes);
+
+	if (begin_product(p, op, part, in, row, tokens) != 0)
+		return -1;
+	set_live_rows(p, min_rows, in->n_tiles ? PANELS_FROM - 1 : SIZE_MAX);
+	arg_int(p, tokens);
+	arg_local(p, n_bytes);
 	return launch_end(p);
 }
 
@@ -260,18 +298,18 @@ static int prepare_all(struct planner *p, const struct op *op, const struct inpu
 static int product(struct planner *p, const struct op *op, const struct op_product *part,
                    const struct input *in)
 {
-	unsigned vec = in->affine ? AFFINE_VEC : FLOAT_VEC;
-	unsigned tile = in->affine ? AFFINE_TILE : FLOAT_TILE;
+	size_t most = most_rows(p->r, op), done = in->affine ? few_tokens(p->d) : 1;
 
 	if (in->exact)
-		return multiply(p, op, part, in, kernel_find(p->d, op->kind, EXACT_TILE, 1), 1);
-	if (multiply(p, op, part, in, kernel_find(p->d, op->kind, vec, 1), 1) != 0)
+		return multiply(p, op, part, in, EXACT_TILE, 1);
+	if (multiply_one(p, op, part, in) != 0)
 		return -1;
-	if (most_rows(p->r, op) > 1 &&
-	    multiply(p, op, part, in, kernel_find(p->d, op->kind, tile, 2), 2) != 0)
+	if (in->affine && most > 1 && multiply_few(p, op, part, in) != 0)
 		return -1;
-	return in->n_tiles && most_rows(p->r, op) >= PANELS_FROM ?
-	       multiply_panels(p, op, part, in) : 0;
+	if (most > done &&
+	    multiply(p, op, part, in, in->affine ? AFFINE_TILE : FLOAT_TILE, done + 1) != 0)
+		return -1;
+	return in->n_tiles && most >= PANELS_FROM ? multiply_panels(p, op, part, in) : 0;
 }
 
 int cpu_products(struct planner *p, const struct op *op)
