@@ -162,11 +162,11 @@ static bool by_codes(const struct job *j, const struct input *in)
 	return in->rows && !in->exact && j->run->d->rows->codes_tile && j->n_rows >= CODES_FROM;
 }
 
-/* Whether a row's codes meet all tokens while they are in registers. */
+/* Whether rows are read again for each few tokens: faster than met by many. */
 static bool by_few(const struct job *j, const struct input *in)
 {
 	return in->rows && !in->exact && !by_codes(j, in) && j->n_rows > 1 &&
-	       j->n_rows <= j->few;
+	       j->n_rows <= j->run->d->rows->few_most;
 }
 
 /* Whether lanes are tokens: where few of them stay empty, as the other tile is
@@ -188,6 +188,32 @@ struct prepare_job {
 	const struct job *job;
 	const struct part *part;
 };
+
+/* Item i of all, where each few tokens are prepared by themselves. */
+static void prepare_few(const struct job *j, const struct input *in, size_t i, int *q, int n_in,
+                        int most)
+{
+	size_t block = j->few * in->n_chunks, first = i / block * j->few;
+	size_t n = j->n_rows - first < j->few ? j->n_rows - first : j->few;
+
+	in->rows->prepare(i % block, j->x, first * (size_t)n_in, q,
+	                  first * in->n_chunks * in->chunk_bytes / sizeof *q, (int)n, n_in, most);
+}
+
+static void few_item(const struct job *j, const struct part *p, size_t item, void *own)
+{
+	const struct weight_desc *w = &p->w->d;
+	size_t row = p->in.n_chunks * p->in.chunk_bytes / sizeof(int);
+	float *y = cpu_slot(j->run->d, p->dst);
+
+	for (size_t first = 0; first < j->n_rows; first += j->few) {
+		size_t n = j->n_rows - first < j->few ? j->n_rows - first : j->few;
+
+		p->in.rows->few(item, w->data, 0, w->scales, 0, w->biases, 0, cpu_stored(w->dtype),
+		                prepared(j, &p->in), first * row, y, first * w->n_out, p->bias, 0,
+		                p->flags, (int)n, (int)w->n_out, (int)w->n_in, FEW_ROWS, own);
+	}
+}
 
 static void prepare_items(void *arg, size_t begin, size_t end, int thread)
 {
@@ -215,6 +241,8 @@ static void prepare_items(void *arg, size_t begin, size_t end, int thread)
 			                    (int)p->part->w->d.group);
 		else if (in->exact)
 			in->rows->prepare_exact(i, p->job->x, 0, q, 0, n_rows, n_in);
+		else if (by_few(p->job, in))
+			prepare_few(p->job, in, i, q, n_in, most);
 		else if (in->dense && n_rows == 1)
 			in->rows->prepare_dense(i, p->job->x, 0, q, 0, n_rows, n_in, most);
 		else
@@ -275,8 +303,7 @@ static void affine_item(const struct job *j, const struct part *p, size_t item, 
 			item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0, y, 0, p->bias, 0,
 			p->flags, n_rows, n_out, n_in, VEC_ROWS);
 	else if (by_few(j, &p->in))
-		rows->few(item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0, y, 0, p->bias, 0,
-		          p->flags, n_rows, n_out, n_in, FEW_ROWS, own);
+		few_item(j, p, item, own);
 	else
 		rows->tile(item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0, y, 0, p->bias,
 		           0, p->flags, n_rows, n_out, n_in, TILE_ROWS, TILE_TOKENS, own);

@@ -62,21 +62,21 @@
 		.attention_merge = attention_merge_##isa, \
 		__VA_ARGS__ \
 	}
-#define ROWS(isa, lanes, fast, panels) \
+#define ROWS(isa, lanes, fast, few, panels) \
 	DECLARE(isa); \
-	TABLE(isa, isa, lanes, .fast_bits = fast, .panels_from = panels)
+	TABLE(isa, isa, lanes, .fast_bits = fast, .few_most = few, .panels_from = panels)
 
-ROWS(plain, 4, 0, 5);
+ROWS(plain, 4, 0, 4, 5);
 #if defined(__x86_64__)
-ROWS(v2, 4, 6, 5);
-ROWS(v3, 8, 6, 5);
-ROWS(v4, 16, 6, 96);
-ROWS(v4vnni, 16, 8, 96);
+ROWS(v2, 4, 6, 4, 5);
+ROWS(v3, 8, 6, 4, 5);
+ROWS(v4, 16, 6, 8, 96);
+ROWS(v4vnni, 16, 8, 16, 96);
 KERNEL(split_prepare, v4amx);
 KERNEL(split_tile, v4amx);
 KERNEL(codes_prepare, v4amx);
 KERNEL(codes_tile, v4amx);
-TABLE(v4amx, v4vnni, 16, .panels_from = 96,
+TABLE(v4amx, v4vnni, 16, .few_most = 16, .panels_from = 96,
       .split_prepare = split_prepare_v4amx, .split_tile = split_tile_v4amx,
       .codes_prepare = codes_prepare_v4amx, .codes_tile = codes_tile_v4amx);
 #endif

@@ -77,7 +77,8 @@ struct cpu_rows {
 	const char *name;
 	int width;             /* lanes of a vector */
 	unsigned fast_bits;    /* codes of as many meet 8-bit inputs, exactly and faster */
-	size_t panels_from;    /* tokens of which lanes are, where they meet codes */
+	/* tokens that codes meet a few at a time, and from which lanes are tokens */
+	size_t few_most, panels_from;
 	const struct cpu_affine (*affine)[CPU_AFFINE_GROUPS]; /* [CPU_AFFINE_BITS] */
 	void (*float_prepare)(size_t item, const float *x, uint64_t x_at, float *q, uint64_t q_at,
 	                      int n_rows, int n_in);
