@@ -192,7 +192,8 @@ INLINE void add_values(const int n, const int wide, const int type, const struct
 			a[h][j] = LOADF(sums + h * stride + at + j * WIDTH) * SPLATF(shrink[h]);
 	for (int page = lo / PAGE_SIZE; page * PAGE_SIZE <= hi; page++) {
 		int i = page * PAGE_SIZE, end = min_int(hi, i + PAGE_SIZE - 1);
-		__global const uchar *v = p->value[page] + at * size, *next = p->next_value[page] + at * size;
+		__global const uchar *v = p->value[page] + at * size;
+		__global const uchar *next = p->next_value[page] + at * size;
 
 		i = i > lo ? i : lo;
 		v += i % PAGE_SIZE * step;
