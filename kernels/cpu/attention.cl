@@ -24,7 +24,13 @@
  * the context: Dao et al., 2023, pytorch.org/blog/flash-decoding */
 #include "cache.clh"
 
-enum { SPAN = 512, CHUNK = 64, HEAD = 16, HEADS = WIDTH < 8 ? 4 : 8 };
+/* Heads that share a pass over keys; OpenCL builds while the user waits. */
+#if WIDTH < 8 || defined(__OPENCL_C_VERSION__)
+#define HEADS 4
+#else
+#define HEADS 8
+#endif
+enum { SPAN = 512, CHUNK = 64, HEAD = 16 };
 /* from the second cache, where the next chunk is fetched */
 enum { KEYS_AHEAD = 16, VALUES_AHEAD = 4 };
 #define WIDE (WIDTH == 16 ? 4 : 2)  /* vectors of values, of positions, at a time */
@@ -272,7 +278,7 @@ INLINE void attend_heads(const int type, const struct context *c, const struct p
 {
 	int stride = HEAD + c->v_pad, h = 0;
 
-#if WIDTH >= 8
+#if HEADS == 8
 	for (; h + 8 <= c->n_group; h += 8)
 		attend(8, type, c, p, q + h * c->k_dim, state + h * stride, lo, hi, h == 0);
 	if (h + 7 == c->n_group) {
