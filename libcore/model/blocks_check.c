@@ -129,7 +129,7 @@ Suite *blocks_suite(void)
 	Suite *s = suite_create("blocks");
 	TCase *t = tcase_create("blocks");
 
-	tcase_set_timeout(t, 120);
+	tcase_set_timeout(t, 240);
 	tcase_add_loop_test(t, block_models, 0, N_MODELS * N_RUNS);
 	suite_add_tcase(s, t);
 	return s;
