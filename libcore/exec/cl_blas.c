@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_FORMS = 16, FIRST_ROWS = 16, TRIES = 3 };
+enum { MOST_FORMS = 16, FIRST_ROWS = 16 };
 /* how much faster the library is where it is taken */
 static const double gain = 1.05;
 
@@ -20,10 +20,10 @@ struct blas {
 	__typeof__(CLBlastSgemmWithTempBuffer) *gemm;
 	__typeof__(CLBlastSGemmTempBufferSize) *gemm_room;
 	__typeof__(CLBlastClearCache) *clear;
-	bool always;           /* checks: from two rows on, and on any device */
+	bool always;           /* checks: from two rows on, whatever was measured, and on any device */
 	cl_mem room;           /* what the library works in */
 	size_t n_room;
-	struct { char form[128]; size_t from; } seen[MOST_FORMS];
+	struct { char form[128]; size_t from, most; } seen[MOST_FORMS];
 	size_t n_seen;
 };
 
@@ -112,8 +112,8 @@ static int measure(struct record *r, const struct blas_choice *c, size_t *from, 
 	for (size_t rows = FIRST_ROWS; rows <= c->most; rows *= 2) {
 		double ours, theirs;
 
-		if (launches_time(r, c->first, c->lib, rows, TRIES, &ours, e) != 0 ||
-		    launches_time(r, c->lib, c->end, rows, TRIES, &theirs, e) != 0)
+		if (launches_time(r, c->first, c->lib, rows, &ours, e) != 0 ||
+		    launches_time(r, c->lib, c->end, rows, &theirs, e) != 0)
 			return -1;
 		if (ours < theirs * gain)
 			*from = SIZE_MAX;
@@ -123,30 +123,36 @@ static int measure(struct record *r, const struct blas_choice *c, size_t *from, 
 	return 0;
 }
 
-/* Of all products of a form the one with most weights is measured. */
+/* Of all products of a form the one with most weights is measured, once for as many
+ * rows as any record has had. */
 static int verdict(struct record *r, const char *form, const struct blas_choice *c, size_t *from,
                    struct err *e)
 {
 	const struct cl_plan *p = r->plan;
 	struct blas *b = ((struct opencl *)r->x->device)->blas;
 	char other[128];
+	size_t at = 0;
 
-	for (size_t i = 0; i < b->n_seen; i++)
-		if (!strcmp(b->seen[i].form, form)) {
-			*from = b->seen[i].from;
-			return 0;
-		}
 	for (size_t i = 0; i < p->n_choices; i++)
 		if (p->choice[i].work * p->choice[i].most > c->work * c->most &&
 		    !strcmp(form_options(other, sizeof other, p->choice[i].w), form))
 			c = &p->choice[i];
-	*from = 2;
-	if (!b->always && measure(r, c, from, e) != 0)
-		return -1;
-	if (b->n_seen < MOST_FORMS) {
-		snprintf(b->seen[b->n_seen].form, sizeof b->seen->form, "%s", form);
-		b->seen[b->n_seen++].from = *from;
+	while (at < b->n_seen && strcmp(b->seen[at].form, form))
+		at++;
+	if (at < b->n_seen && b->seen[at].most >= c->most) {
+		*from = b->seen[at].from;
+		return 0;
 	}
+	if (measure(r, c, from, e) != 0)
+		return -1;
+	if (b->always)
+		*from = 2;
+	if (at == MOST_FORMS)
+		return 0;
+	snprintf(b->seen[at].form, sizeof b->seen->form, "%s", form);
+	b->seen[at].from = *from;
+	b->seen[at].most = c->most;
+	b->n_seen += at == b->n_seen;
 	return 0;
 }
 

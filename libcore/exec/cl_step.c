@@ -4,9 +4,9 @@
  * Nothing is allocated, built or looked up here, but for a step table whose
  * page lists outgrow a full pool because sequences share them. */
 #include <string.h>
-#include <time.h>
 
 #include "exec/blas.h"
+#include "exec/limits.h"
 
 /* rows of a sequence that one item of the CPU rows takes through the context */
 enum { ROW_TILE = 8 };
@@ -156,45 +156,40 @@ int launches_warm(struct record *r, struct err *e)
 	return device_idle(d, e);
 }
 
-static double now(void)
-{
-	struct timespec t;
+struct timed {
+	struct record *r;
+	const struct live *live;
+	size_t first, end;
+};
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+static int timed_pass(void *arg, struct err *e)
+{
+	const struct timed *t = arg;
+	struct opencl *d = t->r->x->device;
+	struct cl_plan *p = t->r->plan;
+
+	for (size_t i = t->first; i < t->end; i++)
+		if (t->live->rows >= p->launch[i].min_rows && t->live->rows <= p->launch[i].max_rows &&
+		    enqueue(d, &p->launch[i], t->live, e) != 0)
+			return -1;
+	d->busy = true;
+	return device_idle(d, e);
 }
 
-int launches_time(struct record *r, size_t first, size_t end, size_t rows, size_t tries,
-                  double *seconds, struct err *e)
+int launches_time(struct record *r, size_t first, size_t end, size_t rows, double *seconds,
+                  struct err *e)
 {
 	struct opencl *d = r->x->device;
-	struct cl_plan *p = r->plan;
 	struct live live = { .rows = rows, .out = rows, .spans = 1, .runs = 1, .tile = 1 };
-	int32_t *t = d->stage.p;
+	struct timed t = { r, &live, first, end };
+	int32_t *table = d->stage.p;
 
 	if (device_idle(d, e) != 0)
 		return -1;
-	t[STEP_ROWS] = t[STEP_OUT] = (int32_t)rows;
-	*seconds = 0;
-	/* the first of them is for caches alone */
-	for (size_t i = 0; i <= tries; i++) {
-		double begin, s;
-
-		if (write_table(d, p->end_at, e) != 0 || device_idle(d, e) != 0)
-			return -1;
-		begin = now();
-		for (size_t k = first; k < end; k++)
-			if (rows >= p->launch[k].min_rows && rows <= p->launch[k].max_rows &&
-			    enqueue(d, &p->launch[k], &live, e) != 0)
-				return -1;
-		d->busy = true;
-		if (device_idle(d, e) != 0)
-			return -1;
-		s = now() - begin;
-		if (i > 0 && (i == 1 || s < *seconds))
-			*seconds = s;
-	}
-	return 0;
+	table[STEP_ROWS] = table[STEP_OUT] = (int32_t)rows;
+	/* the first pass is for caches alone */
+	return write_table(d, ((struct cl_plan *)r->plan)->end_at, e) != 0 ||
+	       timed_pass(&t, e) != 0 || limit_time(seconds, timed_pass, &t, e) != 0 ? -1 : 0;
 }
 
 /* ---- the table */

@@ -329,10 +329,10 @@ const float *opencl_output(const struct record *r);
 /* Runs each kernel of the plan over no rows: what a driver does at a first
  * launch is done before the first step. */
 NEED int launches_warm(struct record *r, struct err *e);
-/* Seconds that launches first .. end - 1 take with so many live rows, of no sequence: the
- * least of some tries. Before the first step. */
-NEED int launches_time(struct record *r, size_t first, size_t end, size_t rows, size_t tries,
-                       double *seconds, struct err *e);
+/* Seconds that launches first .. end - 1 take with so many live rows, of no sequence.
+ * Before the first step. */
+NEED int launches_time(struct record *r, size_t first, size_t end, size_t rows, double *seconds,
+                       struct err *e);
 
 /* ---- limits_opencl.c */
 int opencl_limit(struct exec *x, enum limit what, double *value, struct err *e);
