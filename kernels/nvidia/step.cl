@@ -6,7 +6,8 @@
  * weights as tiles (tile.clh): a group takes every n-th row of tiles
  * (walk.clh), its 16 warps the 16 partial sums (sums.clh), BLOCK rows of
  * tiles are in flight, and the first of the next phase are asked for before
- * the wait. Norm, bias, gate and addition belong to the product before or
+ * the wait. What one product gives and the next takes goes without a wait
+ * (edge.clh). Norm, bias, gate and addition belong to the product before or
  * after which they stand, rotation and cache to attention (heads.clh; of one
  * row, one.clh).
  *
@@ -24,6 +25,7 @@
 #include "attend.clh"
 #include "grid.clh"
 #include "phase.clh"
+#include "edge.clh"
 #include "heads.clh"
 #include "inputs.clh"
 #include "walk.clh"
@@ -184,11 +186,12 @@ INLINE void phase_copy(local struct phase *to, global const struct phase *from, 
 		((local int *)to)[id] = ((global const int *)from)[id];
 }
 
-/* The phase that the ring has room for. */
+/* The phase after the next comes to the ring, where lanes may still be in the
+ * one before this. */
 INLINE void next_copy(local struct phase *room, global const struct phase *phases, int p, int n)
 {
-	if (p + RING - 1 < n)
-		phase_copy(&room[(p + RING - 1) % RING], phases + p + RING - 1,
+	if (p + RING - 2 < n)
+		phase_copy(&room[(p + RING - 2) % RING], phases + p + RING - 2,
 		           lane_id() - (LANES - 4 * TEAM));
 }
 
@@ -205,19 +208,19 @@ INLINE void next_copy(local struct phase *room, global const struct phase *phase
 
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1)))
 void step(global const int *restrict table, global float *act, global uint *sync,
-          global const struct phase *restrict phases, int n, uint met SLABS(SLAB))
+          global const struct phase *restrict phases, int n, uint met, uint turn SLABS(SLAB))
 {
 	local float room[ROOM] __attribute__((aligned(16))), scale[8];
 	local struct phase phase_room[RING];
 	global const char *local slab_room[32];
-	local int here, live[4];
+	local int here, live[STEP_TURN + 1];
 #if ROWS == 1
 	local float sums[SUMS_ROOM] __attribute__((aligned(16))), block_sum[MOST_INPUTS / 32];
 	struct rooms l = { room, sums, scale, block_sum, phase_room, (local struct heads_room *)sums,
-	                   slab_room, live };
+	                   slab_room, live, sync };
 #else
 	local struct heads_room heads[2];
-	struct rooms l = { room, room, scale, 0, phase_room, heads, slab_room, live };
+	struct rooms l = { room, room, scale, 0, phase_room, heads, slab_room, live, sync };
 #endif
 #ifdef USED
 	local struct mixture mixture;
@@ -229,12 +232,14 @@ void step(global const int *restrict table, global float *act, global uint *sync
 	}
 	if (id < 4)
 		live[id] = table[id];
-	for (int p = 0; p < RING - 1 && p < n; p++)
+	if (id == STEP_TURN)
+		live[id] = (int)turn;
+	for (int p = 0; p < RING - 2 && p < n; p++)
 		phase_copy(&phase_room[p], phases + p, id);
 	barrier(CLK_LOCAL_MEM_FENCE);
 	for (int p = 0; p < n; p++) {
 		local struct phase *ph = &phase_room[p % RING];
-		uint until = met + (uint)(p * groups);
+		uint until = met + (uint)(ph->meets * groups);
 
 		/* what is asked for is given a value first: nothing of it lives on in
 		 * the registers of other phases */
@@ -245,16 +250,16 @@ void step(global const int *restrict table, global float *act, global uint *sync
 
 			gains_ask(&gain, l, ph);
 			tiles_ask(slot, c, l, ph);
-			if (p && !meet(sync, until, &here))
+			if (ph->meets && !meet(sync, until, &here))
 				return;
 			next_copy(phase_room, phases, p, n);
-			product(slot, c, l, ph, table, act, &gain, p + 1 < n ? sync : 0);
+			product(slot, c, l, ph, table, act, &gain, ph->comes ? sync : 0);
 #ifdef USED
 		} else if (ph->kind == PHASE_EXPERTS || ph->kind == PHASE_ROUTER) {
 			struct gains gain = { { (uint4)(0) } };
 
 			gains_ask(&gain, l, ph);
-			if (p && !meet(sync, until, &here))
+			if (ph->meets && !meet(sync, until, &here))
 				return;
 			next_copy(phase_room, phases, p, n);
 #ifdef ROUTER_EIGHT
@@ -263,18 +268,18 @@ void step(global const int *restrict table, global float *act, global uint *sync
 			else
 #endif
 				experts_in(&mixture, l, ph, table, act, &gain);
-			come(p + 1 < n ? sync : 0);
+			come(ph->comes ? sync : 0);
 		} else if (ph->kind == PHASE_MIX) {
 			struct tile slot[DOWNS] = { { { (uint4)(0) } } };
 
 			if (has_down(l, ph, get_group_id(0)))
 				downs_ask(slot, &mixture, l, ph, get_group_id(0), 0);
 			weigh(&mixture, ph, act, l.sums, live[STEP_ROWS]);
-			if (p && !meet(sync, until, &here))
+			if (ph->meets && !meet(sync, until, &here))
 				return;
 			next_copy(phase_room, phases, p, n);
 			experts_out(slot, &mixture, l, ph, act);
-			come(p + 1 < n ? sync : 0);
+			come(ph->comes ? sync : 0);
 #endif
 		} else {
 #ifdef ONE
@@ -285,7 +290,7 @@ void step(global const int *restrict table, global float *act, global uint *sync
 #else
 			attention_fetch(l, ph, table);
 #endif
-			if (p && !meet(sync, until, &here))
+			if (ph->meets && !meet(sync, until, &here))
 				return;
 			next_copy(phase_room, phases, p, n);
 			struct rooms mine = l; /* the half's */
@@ -297,7 +302,7 @@ void step(global const int *restrict table, global float *act, global uint *sync
 #else
 			attention(mine, ph, table, act, sync + 16);
 #endif
-			come(p + 1 < n ? sync : 0);
+			come(ph->comes ? sync : 0);
 		}
 	}
 }

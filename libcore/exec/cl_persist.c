@@ -13,7 +13,7 @@
 
 #include "exec/persist.h"
 
-enum { MOST_INPUTS = 16384, MOST_NORMED = 8192, ROWS_MOST = 8, SYNC_WORDS = 16 + 8 * 256 };
+enum { MOST_INPUTS = 16384, MOST_NORMED = 8192, ROWS_MOST = 8 };
 
 static const struct kernel_row rows[] = {
 	{ .text = "nvidia/step.cl", .entry = "step", .options = "-DROWS=1", .lanes = 512 },
@@ -298,6 +298,51 @@ static void share_out(struct walk *w)
 	}
 }
 
+/* Whether what one product gives is all that the next one takes, both of one
+ * row and one part: then it goes there without a meeting. */
+static bool is_edge(const struct phase *p, const struct phase *q)
+{
+	int n = p->part[0].width;
+
+	if (p->kind != PHASE_PRODUCT || q->kind != PHASE_PRODUCT || p->parts != 1 + p->pairs ||
+	    p->part[0].first || p->part[0].n != n || q->n_in != n || p->part[0].y != q->x)
+		return false;
+	return q->input == (p->pairs ? INPUT_HALF : INPUT_NORM);
+}
+
+/* Sums onto a slot read what their own group wrote there. */
+static bool own_sums(const struct walk *w)
+{
+	for (size_t i = 0; i < w->n; i++)
+		if (w->phase[i].add && w->phase[i].parts != 1)
+			return false;
+	return true;
+}
+
+/* Where the groups meet. A room of a ring is emptied two before its turn
+ * comes: there must be a meeting between. */
+static void set_meetings(struct walk *w)
+{
+	bool edges = w->o->half && w->r->max_rows == 1 && own_sums(w);
+	int meets = 0, last[EDGE_RINGS][2] = { { -1, -1 }, { -1, -1 } };
+
+	memset(w->o->edges, 0, sizeof w->o->edges);
+	for (size_t i = 0; i + 1 < w->n; i++) {
+		struct phase *p = &w->phase[i], *q = p + 1;
+		int ring = p->pairs;
+
+		if (edges && is_edge(p, q) && last[ring][0] < meets) {
+			p->to = q->from = (struct edge){ 1 + ring, (int)(w->o->edges[ring]++ % EDGE_RING) };
+			last[ring][0] = last[ring][1];
+			last[ring][1] = meets;
+		} else {
+			p->comes = 1;
+			q->meets = ++meets;
+		}
+	}
+	w->o->meetings = (unsigned)meets;
+}
+
 /* The ops from the first product on. */
 static bool take_all(struct walk *w)
 {
@@ -315,6 +360,7 @@ static bool take_all(struct walk *w)
 			return false;
 	}
 	share_out(w);
+	set_meetings(w);
 	return w->attention && *w->form;
 }
 
@@ -346,14 +392,25 @@ static bool halves(const struct record *r)
 static int upload(struct walk *w, struct err *e)
 {
 	struct persist *o = w->o;
-	const unsigned zero[SYNC_WORDS] = { 0 };
+	bool edges = o->edges[0] || o->edges[1];
+	size_t n = SYNC_WORDS + (edges ? EDGE_RINGS * EDGE_RING * EDGE_WORDS : 0);
+	unsigned *words = malloc(n * sizeof *words);
+	int status = -1;
 
+	if (!words)
+		return err_memory(e, n * sizeof *words);
+	memset(words, 0, SYNC_WORDS * sizeof *words);
+	for (size_t i = SYNC_WORDS; i < n; i++)
+		words[i] = EDGE_DUE;
 	o->phases = buffer_open(w->d, w->n * sizeof *w->phase, e);
-	o->sync = o->phases ? buffer_open(w->d, sizeof zero, e) : NULL;
-	if (!o->sync || buffer_write(w->d, o->phases, 0, w->phase, w->n * sizeof *w->phase, e) != 0)
-		return -1;
+	o->sync = o->phases ? buffer_open(w->d, n * sizeof *words, e) : NULL;
+	if (o->sync)
+		status = buffer_write(w->d, o->phases, 0, w->phase, w->n * sizeof *w->phase, e);
+	if (status == 0)
+		status = buffer_write(w->d, o->sync, 0, words, n * sizeof *words, e);
 	o->n_phases = w->n;
-	return buffer_write(w->d, o->sync, 0, zero, sizeof zero, e);
+	free(words);
+	return status;
 }
 
 int persist_make(struct record *r, bool dry, struct err *e)
@@ -406,7 +463,7 @@ int persist_bind(struct opencl *d, struct persist *o, struct err *e)
 	for (cl_uint i = 0; i < MAX_SLABS && !status; i++) {
 		cl_mem m = d->slab[i].m ? d->slab[i].m : d->scratch;
 
-		status = clSetKernelArg(o->kernel, 6 + i, sizeof m, &m);
+		status = clSetKernelArg(o->kernel, 7 + i, sizeof m, &m);
 	}
 	return status ? cl_fail(e, status, "kernel step") : 0;
 }
@@ -415,10 +472,15 @@ int persist_run(struct opencl *d, struct persist *o, struct err *e)
 {
 	size_t local = rows[0].lanes, global = (size_t)d->x->info.units * local;
 	cl_int status = clSetKernelArg(o->kernel, 5, sizeof(cl_uint), &(cl_uint){ o->met });
+	cl_uint turn = o->turn[0] % EDGE_RING + (o->turn[1] % EDGE_RING) * EDGE_RING;
 
+	if (!status)
+		status = clSetKernelArg(o->kernel, 6, sizeof turn, &turn);
 	if (!status)
 		status = clEnqueueNDRangeKernel(d->queue, o->kernel, 1, NULL, &global, &local, 0, NULL,
 		                                NULL);
-	o->met += (cl_uint)((o->n_phases - 1) * (size_t)d->x->info.units);
+	o->met += (cl_uint)(o->meetings * (size_t)d->x->info.units);
+	for (int i = 0; i < EDGE_RINGS; i++)
+		o->turn[i] += o->edges[i];
 	return status ? cl_fail(e, status, "kernel step") : 0;
 }

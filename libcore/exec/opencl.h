@@ -252,6 +252,9 @@ struct persist {
 	cl_kernel kernel;
 	cl_mem phases, sync;
 	size_t n_phases;
+	unsigned meetings;         /* of the groups, in a step */
+	unsigned edges[2];         /* rooms of each ring that a step goes through */
+	cl_uint turn[2];           /* those gone through */
 	cl_uint met;               /* what the counter of the groups has come to */
 	bool half;                 /* slots between products hold f16 */
 };

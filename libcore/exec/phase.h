@@ -35,9 +35,16 @@ struct phase {
 	int pos_at, pages_at, angle_at, window;
 	int each, more;              /* rows of tiles, or pairs, of every group; groups with another */
 	uint64_t spans_at;
+	int meets, comes;            /* how often the groups have met when it begins; 0: they
+	                              * need not meet before it; whether they meet after it */
+	struct edge { int ring, at; } from, to; /* ring 0: none */
 	struct phase_part part[PHASE_PARTS];
 };
 
-_Static_assert(sizeof(struct phase) == 480, "as the kernel has it");
+/* As in kernels/nvidia/edge.clh: a ring for rows of f32, one for those of f16. */
+enum { SYNC_WORDS = 16 + 8 * 256, EDGE_RINGS = 2, EDGE_RING = 4, EDGE_WORDS = 16384 };
+#define EDGE_DUE 0xffffffffu
+
+_Static_assert(sizeof(struct phase) == 504, "as the kernel has it");
 
 #endif
