@@ -320,10 +320,10 @@ static bool own_sums(const struct walk *w)
 }
 
 /* Where the groups meet. A room of a ring is emptied two before its turn
- * comes: there must be a meeting between. */
+ * comes: there must be a meeting between. Mixtures meet after every phase. */
 static void set_meetings(struct walk *w)
 {
-	bool edges = w->o->half && w->r->max_rows == 1 && own_sums(w);
+	bool edges = w->o->half && w->r->max_rows == 1 && !w->route && own_sums(w);
 	int meets = 0, last[EDGE_RINGS][2] = { { -1, -1 }, { -1, -1 } };
 
 	memset(w->o->edges, 0, sizeof w->o->edges);

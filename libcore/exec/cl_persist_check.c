@@ -5,7 +5,7 @@
 
 Suite *cl_persist_suite(void);
 
-enum { HIDDEN = 256, LAYERS = 2, WORDS = 48, PAGES = 40, ROWS = 8, EXPERTS = 5, USED = 3 };
+enum { HIDDEN = 256, MOST_LAYERS = 3, WORDS = 48, PAGES = 40, ROWS = 8, EXPERTS = 5, USED = 3 };
 
 static const struct decoder_case {
 	const char *what;
@@ -17,19 +17,22 @@ static const struct decoder_case {
 	int32_t depth;
 	bool experts;
 	enum routing_score score;
+	size_t layers;         /* odd: steps begin in each room of the rings between products */
 } cases[] = {
-	{ "4 bits", FORM_AFFINE, DT_F16, 4, 64, 8, 2, 32, 512, 0, false, false, false, 0, false, 0 },
+	{ "4 bits", FORM_AFFINE, DT_F16, 4, 64, 8, 2, 32, 512, 0, false, false, false, 0, false, 0,
+	  3 },
 	{ "4 bits, deep", FORM_AFFINE, DT_F16, 4, 32, 4, 2, 128, 2176, 0, false, true, false, 1100,
-	  false, 0 },
+	  false, 0, 2 },
 	{ "8 bits, window", FORM_AFFINE, DT_BF16, 8, 128, 4, 1, 64, 384, 600, true, false, false,
-	  1100, false, 0 },
-	{ "f16, norms", FORM_FLOAT, DT_F16, 0, 0, 4, 4, 96, 512, 0, true, false, true, 40, false, 0 },
+	  1100, false, 0, 2 },
+	{ "f16, norms", FORM_FLOAT, DT_F16, 0, 0, 4, 4, 96, 512, 0, true, false, true, 40, false, 0,
+	  2 },
 	{ "bf16, biases", FORM_FLOAT, DT_BF16, 0, 0, 8, 1, 64, 384, 0, false, true, false, 520,
-	  false, 0 },
+	  false, 0, 2 },
 	{ "experts, 4 bits", FORM_AFFINE, DT_F16, 4, 64, 8, 2, 32, 384, 0, true, false, false, 0,
-	  true, SCORE_SOFTMAX },
+	  true, SCORE_SOFTMAX, 2 },
 	{ "experts, f16", FORM_FLOAT, DT_F16, 0, 0, 8, 2, 32, 2176, 0, false, false, false, 0, true,
-	  SCORE_CHOSEN },
+	  SCORE_CHOSEN, 2 },
 };
 
 /* ---- weights, made from the seed alone */
@@ -158,7 +161,7 @@ static void record_decoder(struct world *w, const void *arg)
 		s[i] = record_slot(w->r, "s", width[i]);
 	head.w = matrix(w, c, WORDS, HIDDEN);
 	op_embed(w->r, s[0], head.w);
-	for (size_t i = 0; i < LAYERS; i++)
+	for (size_t i = 0; i < c->layers; i++)
 		record_layer(w, c, i, s);
 	op_pick(w->r, last, s[0]);
 	op_norm_rms(w->r, last, last, vector(w, HIDDEN, 1), 1e-5f);
@@ -182,7 +185,7 @@ static void fill_cache(struct world *w, const struct decoder_case *c)
 		list[i % 2][i / 2] = i;
 		if (i / 2 * PAGE_POSITIONS >= c->depth)
 			continue;
-		for (size_t l = 0; l < LAYERS; l++) {
+		for (size_t l = 0; l < c->layers; l++) {
 			void *k = random_as(DT_F16, n), *v = random_as(DT_F16, n);
 
 			ck_assert_int_eq(exec_kv_import(w->kv, l, i, 0, PAGE_POSITIONS, k, v, &e), 0);
@@ -193,14 +196,14 @@ static void fill_cache(struct world *w, const struct decoder_case *c)
 static void open_decoder(struct world *w, const char *device, const struct decoder_case *c,
                          size_t rows)
 {
-	struct exec_kv_layer layer[LAYERS];
+	struct exec_kv_layer layer[MOST_LAYERS];
 	struct err e = { 0 };
 
 	world_device(w, device, 0);
-	for (size_t i = 0; i < LAYERS; i++)
+	for (size_t i = 0; i < c->layers; i++)
 		layer[i] = (struct exec_kv_layer){ c->kv_heads, c->dim, c->dim, .group = 0 };
-	ck_assert_int_eq(exec_kv_open(&w->kv, w->x, layer, LAYERS, (size_t[]){ PAGES * 2 + 8 }, 1,
-	                              &e), 0);
+	ck_assert_int_eq(exec_kv_open(&w->kv, w->x, layer, c->layers,
+	                              (size_t[]){ PAGES * 2 + 8 }, 1, &e), 0);
 	fill_cache(w, c);
 	ck_assert_msg(record_open(&w->r, w->x, rows, rows, w->kv, &e) == 0, "%s", e.text);
 	record_decoder(w, c);
@@ -250,7 +253,7 @@ static void check_ids(struct world *w, const struct decoder_case *c, size_t firs
 	}
 }
 
-/* f16 inputs of sums of 256 .. 2176 terms, through two layers and their
+/* f16 inputs of sums of 256 .. 2176 terms, through its layers and their
  * attention; logits are a few units large. */
 START_TEST(decoder_steps)
 {
