@@ -8,8 +8,8 @@
  * tiles are in flight, and the first of the next phase are asked for before
  * the wait. What one product gives and the next takes goes without a wait
  * (edge.clh). Norm, bias, gate and addition belong to the product before or
- * after which they stand, rotation and cache to attention (heads.clh; of one
- * row, one.clh).
+ * after which they stand, rotation and cache to attention (heads.clh,
+ * half.clh); norms of several rows are phases (norms.clh).
  *
  * A phase is short, and its code runs once: what is long or keeps registers
  * from the loop over tiles costs more than it gains.
@@ -28,11 +28,14 @@
 #include "edge.clh"
 #include "heads.clh"
 #include "inputs.clh"
+#if ROWS > 1 && defined(HALF_SLOTS)
+#include "norms.clh"
+#endif
 #include "walk.clh"
 #include "sums.clh"
-#if ROWS == 1 && SHARE * V_DIM <= 512 && V_DIM % 64 == 0 && SHARE <= 8
-#define ONE
-#include "one.clh"
+#if SHARE * V_DIM <= 512 && V_DIM % 64 == 0 && SHARE <= 8
+#define ROOMY
+#include "half.clh"
 #endif
 #ifdef USED
 #include "mixture.clh"
@@ -48,7 +51,7 @@ INLINE void product(struct tile *slot, struct cursor *c, struct rooms l,
 	int mine = tiles > warp ? (tiles - warp + WARPS - 1) / WARPS : 0;
 	int count = l.live[ph->out ? STEP_OUT : STEP_ROWS], r0 = ROWS == 1 ? 0 : min(g, count - 1);
 	int hop = ph->pairs ? BLOCK / 2 : ph->parts == 1 ? BLOCK : 0;
-	struct inputs x[INPUTS];
+	struct inputs x[INPUTS] = { { { 0 } } };
 
 	if (count <= 0 || n == 0) {
 		come(word);
@@ -59,6 +62,8 @@ INLINE void product(struct tile *slot, struct cursor *c, struct rooms l,
 	size_t row = input_row(ph, table, r0);
 #ifdef STAGED
 	inputs_make(l, ph, act, row, gain);
+#elif ONLY_HALVES
+	float scale = 0.0f;
 #else
 	if (ph->input == INPUT_NORM)
 		norm_scales(l, ph, table, act, count);
@@ -254,6 +259,14 @@ void step(global const int *restrict table, global float *act, global uint *sync
 				return;
 			next_copy(phase_room, phases, p, n);
 			product(slot, c, l, ph, table, act, &gain, ph->comes ? sync : 0);
+#if ROWS > 1 && defined(HALF_SLOTS)
+		} else if (ph->kind == PHASE_NORM) {
+			if (ph->meets && !meet(sync, until, &here))
+				return;
+			next_copy(phase_room, phases, p, n);
+			norm_rows(l, ph, table, act);
+			come(ph->comes ? sync : 0);
+#endif
 #ifdef USED
 		} else if (ph->kind == PHASE_EXPERTS || ph->kind == PHASE_ROUTER) {
 			struct gains gain = { { (uint4)(0) } };
@@ -282,7 +295,7 @@ void step(global const int *restrict table, global float *act, global uint *sync
 			come(ph->comes ? sync : 0);
 #endif
 		} else {
-#ifdef ONE
+#ifdef ROOMY
 			struct ask ask = { 0 };
 
 			ask_pages(&ask, l, ph, table, item_first());
@@ -293,14 +306,10 @@ void step(global const int *restrict table, global float *act, global uint *sync
 			if (ph->meets && !meet(sync, until, &here))
 				return;
 			next_copy(phase_room, phases, p, n);
-			struct rooms mine = l; /* the half's */
-
-			mine.room += half_of() * HALF_ROOM;
-			mine.heads += half_of();
-#ifdef ONE
-			attention_one(&ask, mine, ph, table, act, sync + 16);
+#ifdef ROOMY
+			attention_roomy(&ask, half_rooms(l), ph, table, act, sync + 16);
 #else
-			attention(mine, ph, table, act, sync + 16);
+			attention(half_rooms(l), ph, table, act, sync + 16);
 #endif
 			come(ph->comes ? sync : 0);
 		}

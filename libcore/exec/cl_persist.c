@@ -167,6 +167,22 @@ static bool take_input(struct walk *w, struct phase *p, const struct slot **src)
 	return true;
 }
 
+/* Of several rows the norm is a phase of its own, whose result is f16: else
+ * each group would read all of their f32, and twice. */
+static struct phase *norm_apart(struct walk *w, struct phase *p, const struct slot *dst)
+{
+	struct phase *q = &w->phase[w->n++];
+
+	p->kind = PHASE_NORM;
+	p->n_in = (int)dst->n;
+	p->out = dst->out;
+	p->out_at = (int)((struct cl_plan *)w->r->plan)->out_at;
+	p->y = q->x = floats_at(dst);
+	q->kind = PHASE_PRODUCT;
+	q->input = INPUT_HALF;
+	return q;
+}
+
 static bool take_product(struct walk *w)
 {
 	struct phase *p = &w->phase[w->n++];
@@ -176,6 +192,8 @@ static bool take_product(struct walk *w)
 	p->kind = PHASE_PRODUCT;
 	if (!take_input(w, p, &src))
 		return false;
+	if (src && w->apart && floats_at(src) != p->x)
+		p = norm_apart(w, p, src);
 	m = op_at(w, w->i++);
 	if (m->kind != OP_MATMUL || (src && (m->src != src || !done_with(w, src, w->i))) ||
 	    m->src->n > MOST_INPUTS)
@@ -194,6 +212,7 @@ static bool take_product(struct walk *w)
 	for (size_t i = 0; i < m->n_parts; i++)
 		if (!put_part(w, p, &m->part[i]))
 			return false;
+	w->halves = w->halves && p->input == INPUT_HALF;
 	return take_gate(w, p, m);
 }
 
@@ -284,70 +303,12 @@ static bool take_attention(struct walk *w)
 	return true;
 }
 
-/* How the rows of tiles are shared out: a division that the groups are spared. */
-static void share_out(struct walk *w)
-{
-	int units = (int)w->d->x->info.units;
-
-	for (size_t i = 0; i < w->n; i++) {
-		struct phase *p = &w->phase[i];
-		int all = p->pairs ? p->tiles / 2 : p->tiles;
-
-		p->each = all / units;
-		p->more = all % units;
-	}
-}
-
-/* Whether what one product gives is all that the next one takes, both of one
- * row and one part: then it goes there without a meeting. */
-static bool is_edge(const struct phase *p, const struct phase *q)
-{
-	int n = p->part[0].width;
-
-	if (p->kind != PHASE_PRODUCT || q->kind != PHASE_PRODUCT || p->parts != 1 + p->pairs ||
-	    p->part[0].first || p->part[0].n != n || q->n_in != n || p->part[0].y != q->x)
-		return false;
-	return q->input == (p->pairs ? INPUT_HALF : INPUT_NORM);
-}
-
-/* Sums onto a slot read what their own group wrote there. */
-static bool own_sums(const struct walk *w)
-{
-	for (size_t i = 0; i < w->n; i++)
-		if (w->phase[i].add && w->phase[i].parts != 1)
-			return false;
-	return true;
-}
-
-/* Where the groups meet. A room of a ring is emptied two before its turn
- * comes: there must be a meeting between. Mixtures meet after every phase. */
-static void set_meetings(struct walk *w)
-{
-	bool edges = w->o->half && w->r->max_rows == 1 && !w->route && own_sums(w);
-	int meets = 0, last[EDGE_RINGS][2] = { { -1, -1 }, { -1, -1 } };
-
-	memset(w->o->edges, 0, sizeof w->o->edges);
-	for (size_t i = 0; i + 1 < w->n; i++) {
-		struct phase *p = &w->phase[i], *q = p + 1;
-		int ring = p->pairs;
-
-		if (edges && is_edge(p, q) && last[ring][0] < meets) {
-			p->to = q->from = (struct edge){ 1 + ring, (int)(w->o->edges[ring]++ % EDGE_RING) };
-			last[ring][0] = last[ring][1];
-			last[ring][1] = meets;
-		} else {
-			p->comes = 1;
-			q->meets = ++meets;
-		}
-	}
-	w->o->meetings = (unsigned)meets;
-}
-
 /* The ops from the first product on. */
 static bool take_all(struct walk *w)
 {
 	struct record *r = w->r;
 
+	w->halves = true;
 	if (r->max_rows > ROWS_MOST || r->max_out > ROWS_MOST || !r->n_ops ||
 	    r->op[0].kind != OP_EMBED)
 		return false;
@@ -359,8 +320,8 @@ static bool take_all(struct walk *w)
 		if (heads ? !take_attention(w) : is_mixture(w) ? !take_mixture(w) : !take_product(w))
 			return false;
 	}
-	share_out(w);
-	set_meetings(w);
+	phases_share(w);
+	phases_meet(w);
 	return w->attention && *w->form;
 }
 
@@ -372,11 +333,20 @@ static void name_options(const struct walk *w, char *out, size_t room)
 	char mixture[128];
 	const char *act = w->gated ? act_options(&(struct op){ .act = w->act }) : "";
 
-	snprintf(out, room, "%s%s -DHEADS=%zu -DKV_HEADS=%zu -DK_DIM=%zu -DV_DIM=%zu -DK_STEP=8 "
+	snprintf(out, room, "%s%s%s -DHEADS=%zu -DKV_HEADS=%zu -DK_DIM=%zu -DV_DIM=%zu -DK_STEP=8 "
 	         "-DDIMS=%zu -DNORMED=%zu%s%s %s%s", w->form, w->o->half ? " -DHALF_SLOTS" : "",
+	         w->halves && w->r->max_rows > 1 ? " -DONLY_HALVES=1" : "",
 	         a->n_heads, l->n_heads, l->k_dim, l->v_dim, rope->dims, w->normed ? w->normed : 8,
 	         w->head_norms ? " -DHEAD_NORMS" : "", rope->interleaved ? " -DINTERLEAVED" : "", act,
 	         mixture_options(w, mixture, sizeof mixture));
+}
+
+static bool has_mixture(const struct record *r)
+{
+	for (size_t i = 0; i < r->n_ops; i++)
+		if (r->op[i].kind == OP_ROUTE)
+			return true;
+	return false;
 }
 
 /* bf16 weights take more of their inputs than f16 holds. */
@@ -430,6 +400,7 @@ int persist_make(struct record *r, bool dry, struct err *e)
 	if (!w.phase)
 		return err_memory(e, r->n_ops * sizeof *w.phase);
 	o->half = halves(r);
+	w.apart = o->half && r->max_rows > 1 && !has_mixture(r);
 	if (take_all(&w)) {
 		name_options(&w, options, sizeof options);
 		program = program_want(d, row, options, e);

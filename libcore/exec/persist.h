@@ -18,6 +18,8 @@ struct walk {
 	size_t n_experts;
 	enum activation act;
 	bool gated, head_norms;
+	bool apart;            /* norms before products are phases */
+	bool halves;           /* all products' inputs are f16 */
 	bool router_eight;     /* routers of 8 bits where all else has 4 */
 	size_t normed;         /* the longest input of a norm before a product */
 	const struct slot *mixed; /* written by attention or a gate: f16 where slots are */
@@ -36,6 +38,8 @@ bool put_part(struct walk *w, struct phase *p, const struct op_product *part);
 bool put_chunks(const struct walk *w, struct phase *p, const struct op_product *part);
 
 /* Norm, router, choice, gates, and what they add to the residual. */
+void phases_share(struct walk *w);
+void phases_meet(struct walk *w);
 bool is_mixture(const struct walk *w);
 bool take_mixture(struct walk *w);
 /* What the kernel is told of it; "" where there is none. */
