@@ -200,6 +200,17 @@ INLINE void next_copy(local struct phase *room, global const struct phase *phase
 		           lane_id() - (LANES - 4 * TEAM));
 }
 
+/* The groups have met, if the phase asks for it. */
+INLINE bool phase_begin(struct rooms l, local const struct phase *ph,
+                        global const struct phase *phases, int p, int n, uint until,
+                        local int *here)
+{
+	if (ph->meets && !meet(l.sync, until, here))
+		return false;
+	next_copy(l.phase, phases, p, n);
+	return true;
+}
+
 /* Floats of two rooms for heads, or of sums. */
 #define HEADS_ROOMS (2 * (int)sizeof(struct heads_room) / 4)
 #define SUMS_ROOM (HEADS_ROOMS > 2048 ? HEADS_ROOMS : 2048)
@@ -255,15 +266,13 @@ void step(global const int *restrict table, global float *act, global uint *sync
 
 			gains_ask(&gain, l, ph);
 			tiles_ask(slot, c, l, ph);
-			if (ph->meets && !meet(sync, until, &here))
+			if (!phase_begin(l, ph, phases, p, n, until, &here))
 				return;
-			next_copy(phase_room, phases, p, n);
 			product(slot, c, l, ph, table, act, &gain, ph->comes ? sync : 0);
 #if ROWS > 1 && defined(HALF_SLOTS)
 		} else if (ph->kind == PHASE_NORM) {
-			if (ph->meets && !meet(sync, until, &here))
+			if (!phase_begin(l, ph, phases, p, n, until, &here))
 				return;
-			next_copy(phase_room, phases, p, n);
 			norm_rows(l, ph, table, act);
 			come(ph->comes ? sync : 0);
 #endif
@@ -272,9 +281,8 @@ void step(global const int *restrict table, global float *act, global uint *sync
 			struct gains gain = { { (uint4)(0) } };
 
 			gains_ask(&gain, l, ph);
-			if (ph->meets && !meet(sync, until, &here))
+			if (!phase_begin(l, ph, phases, p, n, until, &here))
 				return;
-			next_copy(phase_room, phases, p, n);
 #ifdef ROUTER_EIGHT
 			if (ph->kind == PHASE_ROUTER)
 				router(l, ph, table, act, &gain);
@@ -288,27 +296,29 @@ void step(global const int *restrict table, global float *act, global uint *sync
 			if (has_down(l, ph, get_group_id(0)))
 				downs_ask(slot, &mixture, l, ph, get_group_id(0), 0);
 			weigh(&mixture, ph, act, l.sums, live[STEP_ROWS]);
-			if (ph->meets && !meet(sync, until, &here))
+			if (!phase_begin(l, ph, phases, p, n, until, &here))
 				return;
-			next_copy(phase_room, phases, p, n);
 			experts_out(slot, &mixture, l, ph, act);
 			come(ph->comes ? sync : 0);
 #endif
 		} else {
 #ifdef ROOMY
-			struct ask ask = { 0 };
+#pragma unroll 1
+			for (int i = item_first(), k = 0; !k || i < items_of(l); i += 2 * groups, k++) {
+				struct ask ask;
 
-			ask_pages(&ask, l, ph, table, item_first());
-			ask_fetch(&ask, l, ph);
+				ask_pages(&ask, l, ph, table, i);
+				ask_fetch(&ask, l, ph);
+				if (k)
+					half_barrier();
+				else if (!phase_begin(l, ph, phases, p, n, until, &here))
+					return;
+				attention_roomy(&ask, half_rooms(l), ph, table, act, sync + 16);
+			}
 #else
 			attention_fetch(l, ph, table);
-#endif
-			if (ph->meets && !meet(sync, until, &here))
+			if (!phase_begin(l, ph, phases, p, n, until, &here))
 				return;
-			next_copy(phase_room, phases, p, n);
-#ifdef ROOMY
-			attention_roomy(&ask, half_rooms(l), ph, table, act, sync + 16);
-#else
 			attention(half_rooms(l), ph, table, act, sync + 16);
 #endif
 			come(ph->comes ? sync : 0);
