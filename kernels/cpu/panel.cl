@@ -119,17 +119,25 @@ INLINE __global const float *panel_input(const struct panel *p, int lane, int t)
 	return p->x + (ulong)(t / WIDTH) * p->apart + at * WIDTH;
 }
 
-/* x: the lane's inputs; next: what is read after all tiles have met them. */
+#define PANEL_LANE(kind, ...) \
+	do { \
+		if (panels == 1) \
+			kind##_one(__VA_ARGS__); \
+		else if (next) \
+			kind(__VA_ARGS__); \
+		else \
+			kind##_near(__VA_ARGS__); \
+	} while (0)
+
+/* x: the lane's inputs; next: what is read after all tiles have met them, NULL
+ * where that has been asked for and the inputs are in the first cache. */
 INLINE void panel_lane_floats(const struct panel *p, int tile, int lane, int panels,
                               __global const float *x, __global const float *next,
                               LOCAL float *state)
 {
 	LOCAL const float *w = p->w + (ulong)tile * p->tile + (ulong)lane * p->lane;
 
-	if (panels == 2)
-		panel_floats(state, w, x, next, p->apart, p->steps, panel_levels(lane));
-	else
-		panel_floats_one(state, w, x, next, p->apart, p->steps, panel_levels(lane));
+	PANEL_LANE(panel_floats, state, w, x, next, p->apart, p->steps, panel_levels(lane));
 }
 
 INLINE void panel_lane_codes(const struct panel *p, int tile, int lane, int panels,
@@ -145,17 +153,19 @@ INLINE void panel_lane_codes(const struct panel *p, int tile, int lane, int pane
 		groups = 0;
 #ifndef __OPENCL_C_VERSION__
 	if (p->quads) {
-		if (panels == 2)
-			panel_quads(state, w, scales, x, next, p->apart, groups, steps, levels);
-		else
-			panel_quads_one(state, w, scales, x, next, p->apart, groups, steps, levels);
+		PANEL_LANE(panel_quads, state, w, scales, x, next, p->apart, groups, steps, levels);
 		return;
 	}
 #endif
-	if (panels == 2)
-		panel_pairs(state, w, scales, x, next, p->apart, groups, steps, levels);
-	else
-		panel_pairs_one(state, w, scales, x, next, p->apart, groups, steps, levels);
+	PANEL_LANE(panel_pairs, state, w, scales, x, next, p->apart, groups, steps, levels);
+}
+
+/* Whether what a lane has of two panels stays in the first cache. */
+static inline int panel_near(const struct panel *p)
+{
+	int groups = (p->groups + WIDTH - 1) / WIDTH;
+
+	return (p->groups ? groups * (2 + p->steps) : p->steps) * 2 * WIDTH * 4 <= PANEL_NEAR;
 }
 
 /* All tiles for the tokens from t on, lane by lane: what a lane has of the
@@ -165,7 +175,7 @@ INLINE void panel_lanes(const struct panel *p, const int floats, int t, int toke
                         __global const float *y)
 {
 	const int share = 2;
-	int panels = tokens > WIDTH ? 2 : 1;
+	int panels = tokens > WIDTH ? 2 : 1, near = panels == 2 && panel_near(p);
 
 	for (int lane = 0; lane < WIDTH; lane++) {
 		__global const float *x = panel_input(p, lane, t), *ahead = x;
@@ -178,7 +188,8 @@ INLINE void panel_lanes(const struct panel *p, const int floats, int t, int toke
 			for (int k = 0; k < n; k += 16)
 				PREFETCH(y + (ulong)(t + i) * p->n_out + k);
 		for (int tile = 0; tile * PANEL_ROWS < n; tile++) {
-			__global const float *next = tile < panels ? ahead + tile * p->apart : x;
+			__global const float *next = tile < panels ? ahead + tile * p->apart :
+			                             near ? 0 : x;
 			LOCAL float *state = p->state + tile * PANEL_STATE;
 
 			if (floats)

@@ -27,6 +27,14 @@
 #include "vec_gnu.h"
 #endif
 
+#ifndef FMA_BY
+#define FMA_BY(p, v, acc) FMA(SPLATF(*(p)), v, acc)
+#define FMA_IN FMA
+#endif
+#ifndef DOT2_BY
+#define DOT2_BY(p, v, acc) dot2(acc, ASU(SPLATI(*(p))), v)
+#endif
+
 #define KERNEL(name) ENTRY NAME(name)
 #if defined(__clang__)
 #define NOINLINE static __attribute__((noinline))
