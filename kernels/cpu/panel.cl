@@ -22,7 +22,7 @@
 #include "panel.clh"
 #include "units.clh"
 
-enum { PANEL_GROUP = 128, PANEL_COLUMNS = 128 }; /* columns that are converted at a time */
+enum { PANEL_GROUP = 128 }; /* columns of the largest */
 
 /* Columns at .. at + WIDTH of up to WIDTH tokens, lanes as tokens. */
 INLINE void panel_columns(VF v[WIDTH], __global const float *x, int tokens, int n_in, int at)
@@ -119,84 +119,105 @@ INLINE __global const float *panel_input(const struct panel *p, int lane, int t)
 	return p->x + (ulong)(t / WIDTH) * p->apart + at * WIDTH;
 }
 
+/* One tile's part in a lane. */
+struct panel_lane {
+	__global const float *x;    /* its inputs */
+	__global const float *next; /* of the next lane's, what this tile asks for */
+	int tile, lane, panels;
+	int far, pace;              /* as PANEL_STEPS has them */
+};
+
 #define PANEL_LANE(kind, ...) \
 	do { \
-		if (panels == 1) \
+		if (l->panels == 1) \
 			kind##_one(__VA_ARGS__); \
-		else if (next) \
+		else if (l->far) \
 			kind(__VA_ARGS__); \
 		else \
 			kind##_near(__VA_ARGS__); \
 	} while (0)
 
-/* x: the lane's inputs; next: what is read after all tiles have met them, NULL
- * where that has been asked for and the inputs are in the first cache. */
-INLINE void panel_lane_floats(const struct panel *p, int tile, int lane, int panels,
-                              __global const float *x, __global const float *next,
+INLINE void panel_lane_floats(const struct panel *p, const struct panel_lane *l,
                               LOCAL float *state)
 {
-	LOCAL const float *w = p->w + (ulong)tile * p->tile + (ulong)lane * p->lane;
+	LOCAL const float *w = p->w + (ulong)l->tile * p->tile + (ulong)l->lane * p->lane;
 
-	PANEL_LANE(panel_floats, state, w, x, next, p->apart, p->steps, panel_levels(lane));
+	PANEL_LANE(panel_floats, state, w, l->x, l->next, l->pace, p->apart, p->steps,
+	           panel_levels(l->lane));
 }
 
-INLINE void panel_lane_codes(const struct panel *p, int tile, int lane, int panels,
-                             __global const int *x, __global const int *next,
+INLINE void panel_lane_codes(const struct panel *p, const struct panel_lane *l,
                              LOCAL float *state)
 {
-	int first = panel_place(lane, p->groups), levels = panel_levels(lane), steps = p->steps;
-	int groups = (p->groups - lane + WIDTH - 1) / WIDTH;
-	LOCAL const int *w = (LOCAL const int *)p->w + (ulong)tile * p->tile + first * p->lane;
-	LOCAL const float *scales = p->scales + ((ulong)tile * p->groups + first) * 2 * PANEL_PADDED;
+	__global const int *x = (__global const int *)l->x, *next = (__global const int *)l->next;
+	int first = panel_place(l->lane, p->groups), levels = panel_levels(l->lane);
+	int groups = (p->groups - l->lane + WIDTH - 1) / WIDTH, steps = p->steps;
+	LOCAL const int *w = (LOCAL const int *)p->w + (ulong)l->tile * p->tile + first * p->lane;
+	LOCAL const float *scales =
+		p->scales + ((ulong)l->tile * p->groups + first) * 2 * PANEL_PADDED;
 
-	if (lane >= p->groups) /* its sums are zeros */
+	if (l->lane >= p->groups) /* its sums are zeros */
 		groups = 0;
 #ifndef __OPENCL_C_VERSION__
 	if (p->quads) {
-		PANEL_LANE(panel_quads, state, w, scales, x, next, p->apart, groups, steps, levels);
+		PANEL_LANE(panel_quads, state, w, scales, x, next, l->pace, p->apart, groups, steps,
+		           levels);
 		return;
 	}
 #endif
-	PANEL_LANE(panel_pairs, state, w, scales, x, next, p->apart, groups, steps, levels);
+	PANEL_LANE(panel_pairs, state, w, scales, x, next, l->pace, p->apart, groups, steps,
+	           levels);
 }
 
-/* Whether what a lane has of two panels stays in the first cache. */
-static inline int panel_near(const struct panel *p)
+/* Vectors that a lane has of a panel, at most. */
+static inline int panel_vectors(const struct panel *p)
 {
-	int groups = (p->groups + WIDTH - 1) / WIDTH;
+	return p->groups ? (p->groups + WIDTH - 1) / WIDTH * (2 + p->steps) : p->steps;
+}
 
-	return (p->groups ? groups * (2 + p->steps) : p->steps) * 2 * WIDTH * 4 <= PANEL_NEAR;
+/* How many of them are each tile's to ask for, of those that share panel k. */
+static inline int panel_share(const struct panel *p, int k, int panels, int tiles)
+{
+	int shares = (tiles - k + panels - 1) / panels;
+
+	return shares ? (panel_vectors(p) + shares - 1) / shares : 0;
 }
 
 /* All tiles for the tokens from t on, lane by lane: what a lane has of the
- * inputs is in the first cache for all tiles but one, while the next one's
- * comes nearer, and the results of a lane's share of the tokens. */
+ * inputs is in the first cache for all tiles but one, if it fits, while the
+ * next one's comes nearer, and the results of a lane's share of the tokens. */
 INLINE void panel_lanes(const struct panel *p, const int floats, int t, int tokens, int n,
                         __global const float *y)
 {
-	const int share = 2;
-	int panels = tokens > WIDTH ? 2 : 1, near = panels == 2 && panel_near(p);
+	const int puts = 2; /* tokens a lane */
+	int panels = tokens > WIDTH ? 2 : 1, tiles = (n + PANEL_ROWS - 1) / PANEL_ROWS;
+	int spread = tiles >= 2 * panels;
+	int near = spread && panel_vectors(p) * 2 * WIDTH * 4 <= PANEL_NEAR;
+	ulong share[2] = { (ulong)panel_share(p, 0, panels, tiles) * WIDTH,
+	                   (ulong)panel_share(p, panels - 1, panels, tiles) * WIDTH };
+	struct panel_lane l = { 0, 0, 0, 0, panels, 1, WIDTH };
 
-	for (int lane = 0; lane < WIDTH; lane++) {
-		__global const float *x = panel_input(p, lane, t), *ahead = x;
+	l.pace = spread ? WIDTH / 2 : WIDTH;
+	for (l.lane = 0; l.lane < WIDTH; l.lane++) {
+		__global const float *ahead;
 
-		if (lane + 1 < WIDTH)
-			ahead = panel_input(p, lane + 1, t);
+		l.x = ahead = panel_input(p, l.lane, t);
+		if (l.lane + 1 < WIDTH)
+			ahead = panel_input(p, l.lane + 1, t);
 		else if (t + 2 * WIDTH < p->n_rows)
 			ahead = panel_input(p, 0, t + 2 * WIDTH);
-		for (int i = lane * share; i < min_int(tokens, (lane + 1) * share); i++)
-			for (int k = 0; k < n; k += 16)
-				PREFETCH(y + (ulong)(t + i) * p->n_out + k);
-		for (int tile = 0; tile * PANEL_ROWS < n; tile++) {
-			__global const float *next = tile < panels ? ahead + tile * p->apart :
-			                             near ? 0 : x;
-			LOCAL float *state = p->state + tile * PANEL_STATE;
+		for (l.tile = 0; l.tile < tiles; l.tile++) {
+			LOCAL float *state = p->state + l.tile * PANEL_STATE;
+			int k = l.tile & (panels - 1);
 
+			for (int i = l.lane * puts; i < min_int(tokens, (l.lane + 1) * puts); i++)
+				PREFETCH_FAR(y + (ulong)(t + i) * p->n_out + l.tile * PANEL_ROWS);
+			l.far = l.tile == 0 || !near;
+			l.next = ahead + k * p->apart + (l.tile >> (panels - 1)) * share[k];
 			if (floats)
-				panel_lane_floats(p, tile, lane, panels, x, next, state);
+				panel_lane_floats(p, &l, state);
 			else
-				panel_lane_codes(p, tile, lane, panels, (__global const int *)x,
-				                 (__global const int *)next, state);
+				panel_lane_codes(p, &l, state);
 		}
 	}
 }
@@ -219,57 +240,54 @@ INLINE void panel_all(const struct panel *p, const int floats, MATMUL_OUT)
 	}
 }
 
-#define PANEL_CONVERT(TYPE) \
-	case TYPE: \
-		PREFETCH(w + AHEAD); \
-		for (int i = 0; i < n; i += WIDTH) { \
-			if (n - i >= WIDTH) \
-				v = load_stored(TYPE, w, i); \
-			else \
-				v = load_stored_few(TYPE, w, i, n - i); \
-			STOREF(v, to + i); \
-		} \
-		break
-
-/* n numbers, zeros after them up to a vector's end. */
-NOINLINE void panel_convert(float *to, __global const uchar *w, int type, int n)
+/* A tile of rows from `row` on, to [lane][PANEL_WORDS(steps)], while the next
+ * tile's come nearer. */
+INLINE void panel_tile_typed(const int type, const struct panel *p, LOCAL float *to,
+                             __global const uchar *w, int row, int n_in)
 {
-	VF v;
+	const int size = stored_size(type);
+	ulong all = (ulong)n_in * size;
 
-	switch (type) {
-	PANEL_CONVERT(STORED_F32);
-	PANEL_CONVERT(STORED_F16);
-	PANEL_CONVERT(STORED_BF16);
-	PANEL_CONVERT(STORED_E4M3);
-	PANEL_CONVERT(STORED_E5M2);
+	for (int c = 0; c < n_in; c += WIDTH, to += PANEL_ROWS) {
+		int n = min_int(n_in - c, WIDTH);
+
+		for (int r = 0; r < PANEL_ROWS; r += WIDTH) {
+			VF v[WIDTH];
+
+			for (int k = 0; k < WIDTH; k++) {
+				int at = min_int(row + min_int(r + k, PANEL_ROWS - 1), p->n_out - 1);
+				__global const uchar *from = w + at * all;
+
+				PREFETCH_FAR(from + PANEL_ROWS * all + (ulong)c * size);
+				v[k] = n == WIDTH ? load_stored(type, from, c) :
+				                    load_stored_few(type, from, c, n);
+			}
+			turn(v);
+			UNROLL for (int k = 0; k < WIDTH; k++)
+				STOREF(v[k], to + k * p->lane + r);
+		}
 	}
 }
 
-/* A tile of rows from `row` on, to [lane][PANEL_WORDS(steps)]. */
-static inline void panel_tile_floats(const struct panel *p, LOCAL float *to,
-                                     __global const uchar *w, int type, int row, int n_in)
+NOINLINE void panel_tile_floats(const struct panel *p, LOCAL float *to, __global const uchar *w,
+                                int type, int row, int n_in)
 {
-	int size = stored_size(type);
-	float t[PANEL_PADDED * PANEL_COLUMNS] ALIGNED;
-
-	for (int i = 0; i < PANEL_PADDED * PANEL_COLUMNS; i += WIDTH)
-		STOREF(SPLATF(0.0f), t + i);
-	for (int c = 0; c < n_in; c += PANEL_COLUMNS) {
-		int n = min_int(n_in - c, PANEL_COLUMNS);
-
-		for (int r = 0; r < PANEL_ROWS; r++)
-			panel_convert(t + r * PANEL_COLUMNS, w + ((ulong)min_int(row + r, p->n_out - 1) *
-			              n_in + c) * size, type, n);
-		for (int i = 0; i < n; i += WIDTH, to += PANEL_ROWS)
-			for (int r = 0; r < PANEL_ROWS; r += WIDTH) {
-				VF v[WIDTH];
-
-				UNROLL for (int k = 0; k < WIDTH; k++)
-					v[k] = LOADF(t + (r + k) * PANEL_COLUMNS + i);
-				turn(v);
-				UNROLL for (int k = 0; k < WIDTH; k++)
-					STOREF(v[k], to + k * p->lane + r);
-			}
+	switch (type) {
+	case STORED_F32:
+		panel_tile_typed(STORED_F32, p, to, w, row, n_in);
+		break;
+	case STORED_F16:
+		panel_tile_typed(STORED_F16, p, to, w, row, n_in);
+		break;
+	case STORED_BF16:
+		panel_tile_typed(STORED_BF16, p, to, w, row, n_in);
+		break;
+	case STORED_E4M3:
+		panel_tile_typed(STORED_E4M3, p, to, w, row, n_in);
+		break;
+	case STORED_E5M2:
+		panel_tile_typed(STORED_E5M2, p, to, w, row, n_in);
+		break;
 	}
 }
 
@@ -305,14 +323,14 @@ struct panel_source {
 	ulong row_bytes;
 };
 
-/* WIDTH units of a row, from unit i on. */
+/* WIDTH units of a row, from unit i on, while those of the next tile come nearer. */
 INLINE VU panel_units(const int bits, const struct panel_source *c, int row, int i)
 {
 	ulong at = (ulong)row * c->row_bytes + (ulong)i * UNIT_OF(bits) * bits / 8;
 	ulong left = (ulong)c->n_out * c->row_bytes - at;
 	uchar tail[4 * WIDTH];
 
-	PREFETCH(c->w + at + AHEAD);
+	PREFETCH_FAR(c->w + at + PANEL_ROWS * c->row_bytes);
 	if (left >= 4 * WIDTH)
 		return load_units(bits, c->w + at);
 	for (int k = 0; k < 4 * WIDTH; k++)
@@ -331,6 +349,20 @@ INLINE VU panel_plane(const int bits, const int quads, VU v, int k)
 	return ((v >> (bits * k)) & mask) | ((v >> (bits * (k + far))) & mask) << 8;
 }
 
+/* Where the first words of units i .. i + WIDTH - 1 of a row are to lie; past the
+ * last group: where nothing is yet. */
+INLINE void panel_places(int at[WIDTH], const struct panel *p, int units, int planes, int i)
+{
+	int g = i / units, u = i % units;
+
+	for (int m = 0; m < WIDTH; m++) {
+		at[m] = panel_place(min_int(g, p->groups - 1), p->groups) * (int)p->lane +
+		        (u / WIDTH * WIDTH * planes + u % WIDTH) * PANEL_ROWS;
+		if (++u == units)
+			g++, u = 0;
+	}
+}
+
 /* A tile's codes, to [group, lane by lane][PANEL_WORDS(steps)]. */
 INLINE void panel_tile_codes(const int bits, const int quads, const struct panel *p,
                              const struct panel_source *c, LOCAL int *to)
@@ -339,6 +371,7 @@ INLINE void panel_tile_codes(const int bits, const int quads, const struct panel
 	int all = p->groups * c->units, per = min_int(c->units, WIDTH);
 
 	for (int i = 0; i < all; i += WIDTH) {
+		int at[WIDTH], n = min_int(WIDTH, all - i);
 		VF v[PANEL_PADDED];
 
 		for (int r = 0; r < PANEL_PADDED; r++)
@@ -346,17 +379,14 @@ INLINE void panel_tile_codes(const int bits, const int quads, const struct panel
 			                                        c->n_out - 1), i));
 		UNROLL for (int r = 0; r < PANEL_PADDED; r += WIDTH)
 			turn(v + r);
-		for (int k = 0; k < min_int(WIDTH, all - i); k += per) {
-			int g = (i + k) / c->units, u = (i + k) % c->units;
-			LOCAL int *out = to + panel_place(g, p->groups) * p->lane +
-			                 u * planes * PANEL_ROWS;
-
-			/* step by step: what is behind the rows is the next one's */
-			for (int j = 0; j < planes; j++)
-				for (int m = k; m < k + per; m++, out += PANEL_ROWS)
+		panel_places(at, p, c->units, planes, i);
+		/* step by step: what is behind the rows is the next one's */
+		for (int j = 0; j < planes; j++)
+			UNROLL for (int m = 0; m < WIDTH; m++)
+				if (m < n)
 					UNROLL for (int r = 0; r < PANEL_PADDED; r += WIDTH)
-						STOREI(ASI(panel_plane(bits, quads, ASU(v[r + m]), j)), out + r);
-		}
+						STOREI(ASI(panel_plane(bits, quads, ASU(v[r + m]), j)),
+						       to + at[m] + j * per * PANEL_ROWS + r);
 	}
 }
 

@@ -3,10 +3,10 @@
 #include "exec/cpu_rows.h"
 
 #include <string.h>
+#include <unistd.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 #endif
 
 #define FIELD(name) (*((const struct cpu_rows *)0)->name)
@@ -155,9 +155,17 @@ const struct cpu_rows *cpu_rows_find(const char *isa)
 
 /* ---- panels */
 enum {
-	PANEL_CACHE = 512 << 10, /* bytes of tiles that stay in the second cache */
+	PANEL_CACHE = 512 << 10, /* bytes of tiles that stay in the second cache, at least */
 	PANEL_TILES = 8,
 };
+
+/* Half of that cache, where it is known and a core's own. */
+static size_t panel_cache(void)
+{
+	long half = sysconf(_SC_LEVEL2_CACHE_SIZE) / 2;
+
+	return half >= 2 * PANEL_CACHE ? 2 * PANEL_CACHE : PANEL_CACHE;
+}
 
 /* Words of a tile's row. */
 static size_t panel_words(const struct cpu_panel *p)
@@ -169,14 +177,14 @@ size_t cpu_panel_tiles(const struct cpu_panel *p, size_t threads)
 {
 	size_t rows = cpu_panel_rows(p->width), all = (p->n_out + rows - 1) / rows;
 	size_t bytes = rows * panel_words(p) * sizeof(float);
-	size_t least = SIZE_MAX, best = 1;
+	size_t least = SIZE_MAX, best = 1, cache = panel_cache();
 
 	for (size_t n = PANEL_TILES; n > 0; n--) {
 		size_t items = (all + n - 1) / n, most = (items + threads - 1) / threads * n;
 
 		/* fewer share less, which is worth some idling */
 		most += most * (PANEL_TILES - n) / 200;
-		if ((n > 2 && n * bytes > PANEL_CACHE) || most >= least)
+		if ((n > 2 && n * bytes > cache) || most >= least)
 			continue;
 		least = most;
 		best = n;
