@@ -110,48 +110,46 @@ struct panel {
 	ulong lane, tile, apart;       /* words of a lane, of a tile, between panels */
 };
 
-/* What a lane has of the inputs of the panel at t. */
-INLINE __global const float *panel_input(const struct panel *p, int lane, int t)
+/* One tile's part in a lane: n groups or steps from its `first` on. */
+struct panel_lane {
+	struct panel_part part;
+	int lane, first, n, tile, panels;
+	int far;                       /* as PANEL_STEPS has it */
+};
+
+/* The first of its inputs, of the panel at t. */
+INLINE __global const float *panel_input(const struct panel *p, int lane, int first, int t)
 {
-	ulong at = p->groups ? (ulong)panel_place(min_int(lane, p->groups - 1), p->groups) *
-	                       (2 + p->steps) : (ulong)lane * (p->steps | 1);
+	ulong at = p->groups ? (ulong)(panel_place(min_int(lane, p->groups - 1), p->groups) +
+	                       first) * (2 + p->steps) : (ulong)lane * (p->steps | 1) + first;
 
 	return p->x + (ulong)(t / WIDTH) * p->apart + at * WIDTH;
 }
 
-/* One tile's part in a lane. */
-struct panel_lane {
-	__global const float *x;    /* its inputs */
-	__global const float *next; /* of the next lane's, what this tile asks for */
-	int tile, lane, panels;
-	int far, pace;              /* as PANEL_STEPS has them */
-};
-
 #define PANEL_LANE(kind, ...) \
 	do { \
 		if (l->panels == 1) \
-			kind##_one(__VA_ARGS__); \
+			kind##_one(&l->part, state, w, __VA_ARGS__); \
 		else if (l->far) \
-			kind(__VA_ARGS__); \
+			kind(&l->part, state, w, __VA_ARGS__); \
 		else \
-			kind##_near(__VA_ARGS__); \
+			kind##_near(&l->part, state, w, __VA_ARGS__); \
 	} while (0)
 
 INLINE void panel_lane_floats(const struct panel *p, const struct panel_lane *l,
                               LOCAL float *state)
 {
-	LOCAL const float *w = p->w + (ulong)l->tile * p->tile + (ulong)l->lane * p->lane;
+	LOCAL const float *w = p->w + (ulong)l->tile * p->tile + (ulong)l->lane * p->lane +
+	                       l->first * PANEL_ROWS;
 
-	PANEL_LANE(panel_floats, state, w, l->x, l->next, l->pace, p->apart, p->steps,
-	           panel_levels(l->lane));
+	PANEL_LANE(panel_floats, min_int(l->n, p->steps - l->first));
 }
 
 INLINE void panel_lane_codes(const struct panel *p, const struct panel_lane *l,
                              LOCAL float *state)
 {
-	__global const int *x = (__global const int *)l->x, *next = (__global const int *)l->next;
-	int first = panel_place(l->lane, p->groups), levels = panel_levels(l->lane);
-	int groups = (p->groups - l->lane + WIDTH - 1) / WIDTH, steps = p->steps;
+	int first = panel_place(l->lane, p->groups) + l->first, steps = p->steps;
+	int groups = min_int(l->n, (p->groups - l->lane + WIDTH - 1) / WIDTH - l->first);
 	LOCAL const int *w = (LOCAL const int *)p->w + (ulong)l->tile * p->tile + first * p->lane;
 	LOCAL const float *scales =
 		p->scales + ((ulong)l->tile * p->groups + first) * 2 * PANEL_PADDED;
@@ -160,64 +158,75 @@ INLINE void panel_lane_codes(const struct panel *p, const struct panel_lane *l,
 		groups = 0;
 #ifndef __OPENCL_C_VERSION__
 	if (p->quads) {
-		PANEL_LANE(panel_quads, state, w, scales, x, next, l->pace, p->apart, groups, steps,
-		           levels);
+		PANEL_LANE(panel_quads, scales, groups, steps);
 		return;
 	}
 #endif
-	PANEL_LANE(panel_pairs, state, w, scales, x, next, l->pace, p->apart, groups, steps,
-	           levels);
+	PANEL_LANE(panel_pairs, scales, groups, steps);
 }
 
-/* Vectors that a lane has of a panel, at most. */
-static inline int panel_vectors(const struct panel *p)
+/* What is read after l, for all its tiles. */
+INLINE __global const float *panel_ahead(const struct panel *p, const struct panel_lane *l,
+                                         int t)
 {
-	return p->groups ? (p->groups + WIDTH - 1) / WIDTH * (2 + p->steps) : p->steps;
+	if (!l->part.ends)
+		return panel_input(p, l->lane, l->first + l->n, t);
+	if (l->lane + 1 < WIDTH)
+		return panel_input(p, l->lane + 1, 0, t);
+	return t + 2 * WIDTH < p->n_rows ? panel_input(p, 0, 0, t + 2 * WIDTH) : l->part.x;
 }
 
-/* How many of them are each tile's to ask for, of those that share panel k. */
-static inline int panel_share(const struct panel *p, int k, int panels, int tiles)
+/* Part of a lane for all tiles; of each panel that is read next a tile asks for
+ * `share` numbers, of the one or of the other. */
+INLINE void panel_tiles(const struct panel *p, const int floats, struct panel_lane *l, int t,
+                        int tiles, const ulong share[2])
 {
-	int shares = (tiles - k + panels - 1) / panels;
+	__global const float *ahead = panel_ahead(p, l, t);
 
-	return shares ? (panel_vectors(p) + shares - 1) / shares : 0;
+	for (l->tile = 0; l->tile < tiles; l->tile++) {
+		LOCAL float *state = p->state + l->tile * PANEL_STATE;
+		int k = l->tile & (l->panels - 1);
+
+		l->far = l->tile == 0 || l->part.pace == WIDTH;
+		l->part.next = ahead + k * p->apart + (l->tile >> (l->panels - 1)) * share[k];
+		if (floats)
+			panel_lane_floats(p, l, state);
+		else
+			panel_lane_codes(p, l, state);
+	}
 }
 
-/* All tiles for the tokens from t on, lane by lane: what a lane has of the
- * inputs is in the first cache for all tiles but one, if it fits, while the
- * next one's comes nearer, and the results of a lane's share of the tokens. */
+/* All tiles for the tokens from t on, lane by lane and part by part: a part's
+ * inputs are in the first cache for all tiles but one, while the next one's
+ * come nearer, and the results of a lane's share of the tokens. */
 INLINE void panel_lanes(const struct panel *p, const int floats, int t, int tokens, int n,
                         __global const float *y)
 {
-	const int puts = 2; /* tokens a lane */
 	int panels = tokens > WIDTH ? 2 : 1, tiles = (n + PANEL_ROWS - 1) / PANEL_ROWS;
-	int spread = tiles >= 2 * panels;
-	int near = spread && panel_vectors(p) * 2 * WIDTH * 4 <= PANEL_NEAR;
-	ulong share[2] = { (ulong)panel_share(p, 0, panels, tiles) * WIDTH,
-	                   (ulong)panel_share(p, panels - 1, panels, tiles) * WIDTH };
-	struct panel_lane l = { 0, 0, 0, 0, panels, 1, WIDTH };
+	int size = p->groups ? 2 + p->steps : 1; /* vectors of one of a part's */
+	int all = p->groups ? (p->groups + WIDTH - 1) / WIDTH : p->steps;
+	int parts = (all * size + PANEL_NEAR - 1) / PANEL_NEAR;
+	struct panel_lane l = { { 0, 0, p->apart, tiles >= 2 * panels ? WIDTH / 2 : WIDTH, 0, 0, 0 },
+	                        0, 0, (all + parts - 1) / parts, 0, panels, 1 };
+	ulong share[2];
 
-	l.pace = spread ? WIDTH / 2 : WIDTH;
+	if (floats)
+		l.n = (l.n + PANEL_UNROLL - 1) / PANEL_UNROLL * PANEL_UNROLL;
+	for (int k = 0; k < 2; k++) {
+		int sharing = (tiles + panels - 1 - k) / panels;
+
+		share[k] = (ulong)((l.n * size + sharing) / (sharing + !sharing)) * WIDTH;
+	}
 	for (l.lane = 0; l.lane < WIDTH; l.lane++) {
-		__global const float *ahead;
-
-		l.x = ahead = panel_input(p, l.lane, t);
-		if (l.lane + 1 < WIDTH)
-			ahead = panel_input(p, l.lane + 1, t);
-		else if (t + 2 * WIDTH < p->n_rows)
-			ahead = panel_input(p, 0, t + 2 * WIDTH);
-		for (l.tile = 0; l.tile < tiles; l.tile++) {
-			LOCAL float *state = p->state + l.tile * PANEL_STATE;
-			int k = l.tile & (panels - 1);
-
-			for (int i = l.lane * puts; i < min_int(tokens, (l.lane + 1) * puts); i++)
-				PREFETCH_FAR(y + (ulong)(t + i) * p->n_out + l.tile * PANEL_ROWS);
-			l.far = l.tile == 0 || !near;
-			l.next = ahead + k * p->apart + (l.tile >> (panels - 1)) * share[k];
-			if (floats)
-				panel_lane_floats(p, &l, state);
-			else
-				panel_lane_codes(p, &l, state);
+		for (int i = 2 * l.lane; i < min_int(tokens, 2 * l.lane + 2); i++)
+			for (int k = 0; k < n; k += PANEL_ROWS)
+				PREFETCH_FAR(y + (ulong)(t + i) * p->n_out + k);
+		l.part.levels = panel_levels(l.lane);
+		for (l.first = 0; l.first < all; l.first += l.n) {
+			l.part.x = panel_input(p, l.lane, l.first, t);
+			l.part.begins = l.first == 0;
+			l.part.ends = l.first + l.n >= all;
+			panel_tiles(p, floats, &l, t, tiles, share);
 		}
 	}
 }
