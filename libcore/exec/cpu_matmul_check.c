@@ -389,6 +389,19 @@ START_TEST(floats)
 }
 END_TEST
 
+/* Inputs of which a lane of kernels/cpu/panel.cl has more than it takes at once. */
+START_TEST(long_rows)
+{
+	static const struct weight_desc forms[] = {
+		{ .name = "w", .form = FORM_FLOAT, .dtype = DT_F16, .n_out = 17, .n_in = 2701 },
+		{ .name = "w", .form = FORM_AFFINE, .dtype = DT_F16, .n_out = 17, .n_in = 67 * 128,
+		  .bits = 4, .group = 128 },
+	};
+
+	check_form(&forms[_i], false);
+}
+END_TEST
+
 Suite *cpu_matmul_suite(void)
 {
 	Suite *s = suite_create("cpu_matmul");
@@ -398,6 +411,7 @@ Suite *cpu_matmul_suite(void)
 	tcase_set_timeout(t, 300);
 	tcase_add_loop_test(t, affine, 0, 6);
 	tcase_add_loop_test(t, floats, 0, 5);
+	tcase_add_loop_test(t, long_rows, 0, 2);
 	suite_add_tcase(s, t);
 	return s;
 }
