@@ -278,25 +278,20 @@ INLINE void panel_tile_typed(const int type, const struct panel *p, LOCAL float 
 	}
 }
 
+#define PANEL_TILE(TYPE) \
+	case TYPE: \
+		panel_tile_typed(TYPE, p, to, w, row, n_in); \
+		break
+
 NOINLINE void panel_tile_floats(const struct panel *p, LOCAL float *to, __global const uchar *w,
                                 int type, int row, int n_in)
 {
 	switch (type) {
-	case STORED_F32:
-		panel_tile_typed(STORED_F32, p, to, w, row, n_in);
-		break;
-	case STORED_F16:
-		panel_tile_typed(STORED_F16, p, to, w, row, n_in);
-		break;
-	case STORED_BF16:
-		panel_tile_typed(STORED_BF16, p, to, w, row, n_in);
-		break;
-	case STORED_E4M3:
-		panel_tile_typed(STORED_E4M3, p, to, w, row, n_in);
-		break;
-	case STORED_E5M2:
-		panel_tile_typed(STORED_E5M2, p, to, w, row, n_in);
-		break;
+	PANEL_TILE(STORED_F32);
+	PANEL_TILE(STORED_F16);
+	PANEL_TILE(STORED_BF16);
+	PANEL_TILE(STORED_E4M3);
+	PANEL_TILE(STORED_E5M2);
 	}
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* persist.h - the walk over a record's ops that makes phases of them (private
- * to exec/): cl_persist.c, and for mixtures of experts cl_persist_experts.c. */
+ * to exec/): cl_persist.c, cl_persist_meet.c, and for mixtures of experts
+ * cl_persist_experts.c. */
 #ifndef CLM_EXEC_PERSIST_H
 #define CLM_EXEC_PERSIST_H
 
@@ -37,9 +38,12 @@ bool put_part(struct walk *w, struct phase *p, const struct op_product *part);
 /* The same for tiles of any form. */
 bool put_chunks(const struct walk *w, struct phase *p, const struct op_product *part);
 
-/* Norm, router, choice, gates, and what they add to the residual. */
+/* ---- cl_persist_meet.c: once all phases are there */
 void phases_share(struct walk *w);
 void phases_meet(struct walk *w);
+
+/* ---- cl_persist_experts.c
+ * Norm, router, choice, gates, and what they add to the residual. */
 bool is_mixture(const struct walk *w);
 bool take_mixture(struct walk *w);
 /* What the kernel is told of it; "" where there is none. */
