@@ -250,31 +250,35 @@ INLINE void panel_all(const struct panel *p, const int floats, MATMUL_OUT)
 }
 
 /* A tile of rows from `row` on, to [lane][PANEL_WORDS(steps)], while the next
- * tile's come nearer. */
+ * tile's come nearer. Rows are often multiples of 4 KiB apart, more of them than
+ * the first cache has ways: a line is copied before it is gone. */
 INLINE void panel_tile_typed(const int type, const struct panel *p, LOCAL float *to,
                              __global const uchar *w, int row, int n_in)
 {
-	const int size = stored_size(type);
+	const int size = stored_size(type), columns = LINE_BYTES / size;
 	ulong all = (ulong)n_in * size;
+	uchar ALIGNED line[PANEL_PADDED * LINE_BYTES];
 
-	for (int c = 0; c < n_in; c += WIDTH, to += PANEL_ROWS) {
-		int n = min_int(n_in - c, WIDTH);
+	for (int c = 0; c < n_in; c += columns) {
+		int n = min_int(n_in - c, columns);
 
-		for (int r = 0; r < PANEL_ROWS; r += WIDTH) {
-			VF v[WIDTH];
+		for (int k = 0; k < PANEL_PADDED; k++) {
+			int at = min_int(row + min_int(k, PANEL_ROWS - 1), p->n_out - 1);
+			__global const uchar *from = w + at * all + (ulong)c * size;
 
-			for (int k = 0; k < WIDTH; k++) {
-				int at = min_int(row + min_int(r + k, PANEL_ROWS - 1), p->n_out - 1);
-				__global const uchar *from = w + at * all;
-
-				PREFETCH_FAR(from + PANEL_ROWS * all + (ulong)c * size);
-				v[k] = n == WIDTH ? load_stored(type, from, c) :
-				                    load_stored_few(type, from, c, n);
-			}
-			turn(v);
-			UNROLL for (int k = 0; k < WIDTH; k++)
-				STOREF(v[k], to + k * p->lane + r);
+			PREFETCH_FAR(from + PANEL_ROWS * all);
+			copy_line(line + k * LINE_BYTES, from, n * size);
 		}
+		for (int i = 0; i < n; i += WIDTH, to += PANEL_ROWS)
+			for (int r = 0; r < PANEL_ROWS; r += WIDTH) {
+				VF v[WIDTH];
+
+				UNROLL for (int k = 0; k < WIDTH; k++)
+					v[k] = load_stored(type, AS_GLOBAL(line + (r + k) * LINE_BYTES), i);
+				turn(v);
+				UNROLL for (int k = 0; k < WIDTH; k++)
+					STOREF(v[k], to + k * p->lane + r);
+			}
 	}
 }
 

@@ -27,9 +27,11 @@
 #include "vec_gnu.h"
 #endif
 
-#ifndef FMA_BY
-#define FMA_BY(p, v, acc) FMA(SPLATF(*(p)), v, acc)
+#ifndef FMA_IN
 #define FMA_IN FMA
+#endif
+#ifndef FMA_BY
+#define FMA_BY(p, v, acc) FMA_IN(SPLATF(*(p)), v, acc)
 #endif
 #ifndef DOT2_BY
 #define DOT2_BY(p, v, acc) dot2(acc, ASU(SPLATI(*(p))), v)
@@ -244,6 +246,18 @@ static inline VI dot4(VI acc, VU a, VI b)
 	return acc + (VI)_mm_madd_epi16(_mm_maddubs_epi16((__m128i)a, (__m128i)b),
 	                                _mm_set1_epi16(1));
 #endif
+}
+
+/* The first n bytes of a line, zeros after them; reads nothing past them. */
+enum { LINE_BYTES = 64 };
+INLINE void copy_line(uchar *to, __global const uchar *from, int n)
+{
+	if (n >= LINE_BYTES)
+		UNROLL for (int i = 0; i < LINE_BYTES; i += 4 * WIDTH)
+			STOREI(ASI(LOADU_AT(from + i)), (int *)(to + i));
+	else
+		for (int i = 0; i < LINE_BYTES; i++)
+			to[i] = i < n ? from[i] : 0;
 }
 
 /* WIDTH numbers of a stored type at p[at]. */

@@ -125,6 +125,16 @@ static inline VI dot2(VI acc, VU a, VI b)
 #endif
 }
 
+#if WIDTH == 16
+/* FMA(u, v, acc) in acc's own register: else sums change theirs beside those. */
+static inline VF fma_in(VF u, VF v, VF acc)
+{
+	__asm__("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(v), "v"(u));
+	return acc;
+}
+#define FMA_IN fma_in
+#endif
+
 #if WIDTH == 16 && defined(__AVX512VNNI__)
 /* FMA(SPLATF(*p), v, acc) and dot2(acc, SPLATU(*p), v), whose factor comes from
  * memory with no instruction of its own. Processors before those with VNNI
@@ -140,14 +150,6 @@ static inline VI dot2_by(const int *p, VI v, VI acc)
 	__asm__("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(v), "m"(*p));
 	return acc;
 }
-
-/* FMA(u, v, acc) in acc's own register: else sums change theirs beside those. */
-static inline VF fma_in(VF u, VF v, VF acc)
-{
-	__asm__("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(v), "v"(u));
-	return acc;
-}
 #define FMA_BY fma_by
-#define FMA_IN fma_in
 #define DOT2_BY dot2_by
 #endif
