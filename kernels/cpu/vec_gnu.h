@@ -42,6 +42,12 @@
 /* What is before it is not mixed with what follows, where that costs registers. */
 #define IN_ORDER __asm__ volatile("" ::: "memory")
 #define PREFETCH_FAR(p) __builtin_prefetch(p, 0, 2) /* into the second cache */
+/* A vector that several instructions use is loaded once. */
+#if defined(__x86_64__) && !IS_PLAIN
+#define IN_REGISTER(v) __asm__("" : "+v"(v))
+#else
+#define IN_REGISTER(v) (void)(v)
+#endif
 
 typedef unsigned char uchar;
 typedef unsigned int uint;
