@@ -20,7 +20,7 @@
 #define UNROLL _Pragma("unroll")
 #endif
 #define IN_ORDER
-#define IN_REGISTER(v) (void)(v) /* this compiler loads once what several use */
+#define IN_REGISTER(v) (void)(v)
 #define VF CAT(float, WIDTH)
 #define VI CAT(int, WIDTH)
 #define VU CAT(uint, WIDTH)
