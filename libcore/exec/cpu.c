@@ -3,14 +3,14 @@
  * built by the C compiler for one instruction set chosen at the start.
  * Weights are used where they lie. */
 #include "exec/cpu.h"
+#include "util/pages.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-enum { OWN_ALIGN = 4096, SHARES = 4, LARGE_PAGE = 2 << 20 };
+enum { OWN_ALIGN = 4096, SHARES = 4 };
 
 static bool takes(const char *device)
 {
@@ -131,21 +131,6 @@ int cpu_stored(enum dtype t)
 	}
 }
 
-/* Products walk through more memory than the processor knows small pages of.
- * A wish: without large pages all is slower and well. */
-static void wish_large_pages(unsigned char *p, size_t n)
-{
-#ifdef MADV_HUGEPAGE
-	size_t before = (LARGE_PAGE - (uintptr_t)p % LARGE_PAGE) % LARGE_PAGE;
-
-	if (n >= before + LARGE_PAGE)
-		(void)!madvise(p + before, (n - before) / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
-#else
-	(void)p;
-	(void)n;
-#endif
-}
-
 int cpu_room(struct exec *x, struct cpu_room *room, size_t n, struct err *e)
 {
 	unsigned char *p;
@@ -155,7 +140,7 @@ int cpu_room(struct exec *x, struct cpu_room *room, size_t n, struct err *e)
 	p = exec_host_new(x, n, e);
 	if (!p)
 		return -1;
-	wish_large_pages(p, n);
+	pages_large(p, n);
 	exec_host_end(x, room->p);
 	room->p = p;
 	room->n = n;

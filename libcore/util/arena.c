@@ -5,6 +5,7 @@
  * megabyte; what is larger than a quarter of a block gets its own. */
 #include "util/arena.h"
 #include "util/num.h"
+#include "util/pages.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -58,6 +59,8 @@ static struct arena_block *block_new(size_t room)
 	b = calloc(1, size); /* big blocks come as untouched pages */
 	if (!b)
 		return NULL;
+	if (room > BLOCK_MAX)
+		pages_large(b, size);
 	b->room = room;
 	b->base = (unsigned char *)(((uintptr_t)(b + 1) + ALIGN - 1) & ~(uintptr_t)(ALIGN - 1));
 	return b;

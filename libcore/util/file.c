@@ -4,6 +4,7 @@
  * Given a path, gives bytes or names. Writing is file_out.c's; putting the
  * path into a message is left to the caller. */
 #include "util/file.h"
+#include "util/pages.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -59,6 +60,7 @@ int file_map(struct file_map *out, const char *path, struct err *e)
 		err_errno(e, "cannot map %zu bytes", (size_t)st.st_size);
 		goto fail;
 	}
+	pages_large(p, (size_t)st.st_size);
 	out->bytes = (struct bytes){ p, (size_t)st.st_size };
 	out->fd = fd;
 	return 0;
