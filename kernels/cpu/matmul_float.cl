@@ -47,7 +47,7 @@ KERNEL(float_prepare)(ITEM __global const float *x, ulong x_at, __global float *
 		UNROLL for (int r = 0; r < R; r++) \
 			acc[r] = SPLATF(0.0f); \
 		for (; i + STEP <= n_in; i += STEP) { \
-			ulong ahead = (ulong)i * size + AHEAD; \
+			ulong ahead = (ulong)i * size + ROWS_AHEAD; \
 			ahead += ahead < row_bytes ? 0 : (R - 1) * row_bytes; \
 			UNROLL for (int r = 0; r < R; r++) \
 				for (int k = 0; k < STEP * size; k += 64) \
