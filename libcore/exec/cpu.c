@@ -3,7 +3,6 @@
  * built by the C compiler for one instruction set chosen at the start.
  * Weights are used where they lie. */
 #include "exec/cpu.h"
-#include "util/pages.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,7 +139,6 @@ int cpu_room(struct exec *x, struct cpu_room *room, size_t n, struct err *e)
 	p = exec_host_new(x, n, e);
 	if (!p)
 		return -1;
-	pages_large(p, n);
 	exec_host_end(x, room->p);
 	room->p = p;
 	room->n = n;

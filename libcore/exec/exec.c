@@ -10,6 +10,7 @@
 
 #include "exec/record.h"
 #include "util/num.h"
+#include "util/pages.h"
 
 static const struct backend *const backends[] = { &backend_opencl, &backend_cpu, &backend_ref };
 enum { N_BACKENDS = sizeof backends / sizeof *backends };
@@ -104,22 +105,24 @@ size_t exec_waits(const struct exec *x)
 }
 
 /* ---- host memory: calloc() leaves fresh pages untouched; what it gave and
- * how much stands before the border */
+ * how much stands before the border. What fills large pages begins with one:
+ * keys and values are walked through in steps that small ones make slow. */
 enum { BORDER = 64 };
 struct host_block { void *base; size_t n_bytes; };
 
 void *exec_host_new(struct exec *x, size_t n_bytes, struct err *e)
 {
 	struct host_block block = { .n_bytes = n_bytes };
+	size_t n, align = n_bytes < PAGES_LARGE ? BORDER : PAGES_LARGE;
 	unsigned char *p;
-	size_t n;
 
-	if (!num_add(&n, n_bytes, 2 * BORDER) || !(block.base = calloc(1, n))) {
+	if (!num_add(&n, n_bytes, BORDER + align) || !(block.base = calloc(1, n))) {
 		err_memory(e, n_bytes);
 		return NULL;
 	}
 	p = (unsigned char *)block.base + BORDER;
-	p += BORDER - (uintptr_t)p % BORDER;
+	p += align - (uintptr_t)p % align;
+	pages_large(p, n_bytes);
 	memcpy(p - sizeof block, &block, sizeof block);
 	x->n_bytes += n_bytes;
 	x->n_events++;

@@ -5,16 +5,14 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
-enum { LARGE_PAGE = 2 << 20 };
-
 void pages_large(const void *p, size_t n)
 {
 #ifdef MADV_HUGEPAGE
-	size_t before = (LARGE_PAGE - (uintptr_t)p % LARGE_PAGE) % LARGE_PAGE;
+	size_t before = (PAGES_LARGE - (uintptr_t)p % PAGES_LARGE) % PAGES_LARGE;
 
-	if (n >= before + LARGE_PAGE)
+	if (n >= before + PAGES_LARGE)
 		(void)!madvise((void *)((uintptr_t)p + before),
-		               (n - before) / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
+		               (n - before) / PAGES_LARGE * PAGES_LARGE, MADV_HUGEPAGE);
 #else
 	(void)p;
 	(void)n;

@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+enum { PAGES_LARGE = 2 << 20 };
+
 /* Large pages for the n bytes at p, mapped from a file or just allocated and not yet
  * touched: whoever walks through more memory than the processor remembers small pages
  * of waits for their addresses. Without large pages all is slower and well. */
