@@ -31,8 +31,6 @@
 #define HEADS 8
 #endif
 enum { SPAN = 512, CHUNK = 64, HEAD = 16 };
-/* from the second cache, where the next chunk is fetched */
-enum { KEYS_AHEAD = 16, VALUES_AHEAD = 4 };
 #define WIDE (WIDTH == 16 ? 4 : 2)  /* vectors of values, of positions, at a time */
 #define WIDE_OF(n) ((n) > 4 ? WIDE / 2 : WIDE) /* for n heads */
 #define NEVER -1e30f
@@ -75,7 +73,8 @@ static inline void find_pages(struct pages *p, const struct context *c, int t, i
 	}
 }
 
-/* Scores of CHUNK positions for n heads: lanes are positions. */
+/* Scores of CHUNK positions for n heads: lanes are positions. For the first heads
+ * the next chunk's keys are fetched into the second cache, spread over the work. */
 INLINE void scores(const int n, const int type, const struct context *c, const struct pages *p,
                    __global const float *q, float s[HEADS * CHUNK], bool first)
 {
@@ -96,14 +95,11 @@ INLINE void scores(const int n, const int type, const struct context *c, const s
 		for (int d = 0; d < c->k_dim; d++) {
 			VF u[WIDE];
 
-			UNROLL for (int j = 0; j < wide; j++) {
-				PREFETCH(k[j] + (d + KEYS_AHEAD) * step);
+			UNROLL for (int j = 0; j < wide; j++)
 				u[j] = load_stored(type, k[j] + d * step, 0);
-			}
-			if (first && t == 0) {
-				PREFETCH_FAR(p->next[0] + d * 2 * step);
-				PREFETCH_FAR(p->next[1] + d * 2 * step);
-			}
+			UNROLL for (int i = 0; i < 2; i++)
+				if (first && t == (wide * WIDTH < CHUNK ? i * wide * WIDTH : 0))
+					PREFETCH_FAR(p->next[i] + d * 2 * step);
 			UNROLL for (int h = 0; h < n; h++)
 				UNROLL for (int j = 0; j < wide; j++)
 					a[h][j] = FMA(SPLATF(q[h * c->k_dim + d]), u[j], a[h][j]);
@@ -208,10 +204,8 @@ INLINE void add_values(const int n, const int wide, const int type, const struct
 			VF u[WIDE];
 
 			if (first)
-				UNROLL for (int k = 0; k < wide * WIDTH * size; k += 64) {
+				UNROLL for (int k = 0; k < wide * WIDTH * size; k += 64)
 					PREFETCH_FAR(next + k);
-					PREFETCH(v + VALUES_AHEAD * step + k);
-				}
 			UNROLL for (int j = 0; j < wide; j++)
 				u[j] = load_stored(type, v, j * WIDTH);
 			UNROLL for (int h = 0; h < n; h++)
