@@ -9,7 +9,9 @@
  *   s, b         scales and bases, [n_out][n_in / GROUP] of s_type (STORED_)
  *   q            prepared inputs, below
  *   y, bias      [n_rows][n_out] and [n_out] f32; flags: MATMUL_ADD adds to
- *                y, MATMUL_BIAS adds bias, which is not read otherwise
+ *                y, MATMUL_BIAS adds bias, which is not read otherwise;
+ *                MATMUL_TWICE: one token's codes are fetched into the second
+ *                cache, later the first; otherwise into the first at once
  *
  * affine_prepare        x [n_rows][n_in] f32 to q, [chunk][row][XCHUNK][WIDTH]
  *                       ints: a scale and a sum per group, then pairs of 16-

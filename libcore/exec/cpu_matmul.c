@@ -139,7 +139,8 @@ int cpu_matmul_plan(struct record *r, struct op *op, struct err *e)
 		p->w = op->part[i].w;
 		p->dst = op->part[i].dst;
 		p->bias = op->part[i].b ? cpu_vector(op->part[i].b) : NULL;
-		p->flags = (op->add ? CPU_ADD : 0) | (p->bias ? CPU_BIAS : 0);
+		p->flags = (op->add ? CPU_ADD : 0) | (p->bias ? CPU_BIAS : 0) |
+		           cpu_fetch_flags();
 		choose_input(&p->in, r->x, &p->w->d);
 		while (k < i && !same_input(&plan->part[k].in, &p->in))
 			k++;

@@ -81,6 +81,17 @@ TABLE(v4amx, v4vnni, 16, .few_most = 16, .panels_from = 96,
       .codes_prepare = codes_prepare_v4amx, .codes_tile = codes_tile_v4amx);
 #endif
 
+/* Intel's first cache waits for few lines at a time; fetched once, into it, codes
+ * come 3 % slower there and 4 % faster from AMD's. */
+int cpu_fetch_flags(void)
+{
+#if defined(__x86_64__)
+	return __builtin_cpu_is("intel") ? CPU_TWICE : 0;
+#else
+	return 0;
+#endif
+}
+
 static bool has_all(void)
 {
 	return true;
