@@ -93,10 +93,18 @@ down($s, 'a server without');
 # ---- one after the other: 64 requests make up for a step of priority, so that
 # nobody waits for ever
 $s = up($sock, @serve, '--batch', 1);
-my $first = begin($sock, 'POST', '/v1/completions', { %{ $all[0] }, max_tokens => 600 });
+my $first = begin($sock, 'POST', '/v1/completions', { %{ $all[0] }, max_tokens => 8000, stream => JSON::PP::true, logprobs => 20 });
 until_true(sub { metrics()->{clm_requests_running} });
-my %turn = map { fileno $_->[0] => $_ } map { [begin($sock, 'POST', '/v1/completions', { %{ $all[0] }, max_tokens => 8,
-	priority => $_ == 0 ? 1 : $_ == 79 ? -1 : 0 }), $_] } 0 .. 79;
+my %turn;
+for my $i (0 .. 79) {
+	my $c = begin($sock, 'POST', '/v1/completions', { %{ $all[0] }, max_tokens => 8, priority => { 0 => 1, 79 => -1 }->{$i} // 0 });
+
+	$turn{fileno $c} = [$c, $i];
+	# each connection has a thread of its own: who came first and last is certain once it waits
+	until_true(sub { metrics()->{clm_requests_waiting} == $i + 1 }) if $i == 0 || $i >= 78;
+}
+is(metrics()->{clm_requests_waiting}, 80, 'eighty wait for one');
+close $first; # a stream that nobody reads stands still: it held the only place until now
 my $wait = IO::Select->new(map { $_->[0] } values %turn);
 my @order;
 while ($wait->count and my @ready = $wait->can_read(20)) {
@@ -107,6 +115,5 @@ my %place = map { $order[$_] => $_ } 0 .. $#order;
 is(@order, 80, 'all eighty have their turn');
 ok($place{0} > 50 && $place{0} < 76, 'one that can wait comes after those that soon came') or diag $place{0};
 ok($place{79} > 5 && $place{79} < 30, 'one that cannot, before those that late came') or diag $place{79};
-rest_of($first);
 down($s, 'the server');
 done_testing();
