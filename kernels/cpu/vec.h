@@ -117,9 +117,14 @@ static inline VF pick_lanes(VI mask, VF yes, VF no)
 	return ASF((ASI(yes) & mask) | (ASI(no) & ~mask));
 }
 
+/* a where a > b, else b, also where either is not a number. */
 static inline VF max_lanes(VF a, VF b)
 {
+#ifdef MAXF
+	return MAXF(a, b);
+#else
 	return pick_lanes(a > b, a, b);
+#endif
 }
 
 static inline float max_of(VF v)

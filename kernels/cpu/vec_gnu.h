@@ -90,6 +90,7 @@ typedef uint16_t halves __attribute__((vector_size(4 * WIDTH)));
 	17, 19, 21, 23, 25, 27, 29, 31)
 #define LANES ((VI){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})
 #define FMA(a, b, c) ((VF)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
+#define MAXF(a, b) ((VF)_mm512_max_ps((__m512)(a), (__m512)(b)))
 #define LOADHALF(p) ((VF)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p))))
 #define LOAD16(p) ((VU)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(p))))
 #define LOAD8(p) ((VU)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(p))))
@@ -99,6 +100,7 @@ typedef uint16_t halves __attribute__((vector_size(4 * WIDTH)));
 #define ODDS(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15)
 #define LANES ((VI){0, 1, 2, 3, 4, 5, 6, 7})
 #define FMA(a, b, c) ((VF)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
+#define MAXF(a, b) ((VF)_mm256_max_ps((__m256)(a), (__m256)(b)))
 #define LOADHALF(p) ((VF)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p))))
 #define LOAD16(p) ((VU)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(p))))
 #define LOAD8(p) ((VU)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
@@ -107,6 +109,9 @@ typedef uint16_t halves __attribute__((vector_size(4 * WIDTH)));
 #define ODDS(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7)
 #define LANES ((VI){0, 1, 2, 3})
 #define FMA(a, b, c) ((a) * (b) + (c))
+#if !IS_PLAIN
+#define MAXF(a, b) ((VF)_mm_max_ps((__m128)(a), (__m128)(b)))
+#endif
 #define LOADHALF(p) half_lanes(LOAD16(p))
 #define LOAD16(p) __builtin_convertvector(*(const any_v16 *)(p), VU)
 #define LOAD8(p) __builtin_convertvector(*(const any_v8 *)(p), VU)

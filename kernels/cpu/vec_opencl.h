@@ -87,6 +87,7 @@ static inline VU pick_of_two(VU a, VU lanes, VU b)
 #define EVENS(a, b) (__typeof__(a))((a).even, (b).even)
 #define ODDS(a, b) (__typeof__(a))((a).odd, (b).odd)
 #endif
+#define MAXF(a, b) ((a) > (b) ? (a) : (b))
 #define FIRST(v) (v).s0
 #define VCONST(...) (VU)(__VA_ARGS__)
 #define SQRT(x) sqrt(x)
