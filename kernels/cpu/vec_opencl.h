@@ -5,9 +5,15 @@
 #endif
 #pragma OPENCL FP_CONTRACT OFF
 #define NAME(name) name
+#ifdef TEAM /* as functions of one kernel: team.cl */
+#define ENTRY static void
+#define ITEM ulong item_id,
+#define ITEM_ID item_id
+#else
 #define ENTRY __kernel void
 #define ITEM
 #define ITEM_ID ((ulong)get_global_id(0))
+#endif
 #define LOCAL __local
 /* these texts are for CPUs, where memory is one */
 #define AS_GLOBAL(p) ((__global const uchar *)(size_t)(p))

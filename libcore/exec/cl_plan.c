@@ -123,8 +123,9 @@ int opencl_plan(struct record *r, struct err *e)
 	n_result = r->result ? r->max_out * r->result->n * sizeof(float) : 0;
 	n_result += RESULT_FLAG;
 	if (launches_make(r, true, e) != 0 || persist_make(r, true, e) != 0 ||
-	    best_make(r, true, e) != 0 || programs_build(d, e) != 0 ||
-	    launches_make(r, false, e) != 0 || persist_make(r, false, e) != 0 ||
+	    teams_make(r, true, e) != 0 || best_make(r, true, e) != 0 ||
+	    programs_build(d, e) != 0 || launches_make(r, false, e) != 0 ||
+	    persist_make(r, false, e) != 0 || teams_make(r, false, e) != 0 ||
 	    best_make(r, false, e) != 0 || plan_places(r, p, e) != 0 ||
 	    device_rooms(d, r->scratch_bytes + n_parts, table_bytes(r, p), n_result, e) != 0 ||
 	    launches_warm(r, e) != 0 || blas_choose(r, e) != 0) {
@@ -146,6 +147,7 @@ void opencl_plan_end(struct record *r)
 			clReleaseMemObject(p->place[i]);
 	if (p) {
 		persist_end(r->x->device, &p->persist);
+		teams_end(r->x->device, &p->teams);
 		best_end(&p->best);
 	}
 	r->plan = NULL;

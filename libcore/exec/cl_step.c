@@ -32,7 +32,7 @@ static int bind_place(struct opencl *d, const struct record *r, struct cl_plan *
 }
 
 /* Gives every launch what records share, where that has changed. */
-static int bind(struct opencl *d, const struct record *r, struct cl_plan *p, struct err *e)
+static int bind(struct opencl *d, struct record *r, struct cl_plan *p, struct err *e)
 {
 	if (p->n_rooms == d->n_rooms)
 		return 0;
@@ -54,7 +54,9 @@ static int bind(struct opencl *d, const struct record *r, struct cl_plan *p, str
 		}
 	}
 	p->n_rooms = d->n_rooms;
-	return p->persist.kernel ? persist_bind(d, &p->persist, e) : 0;
+	if (p->persist.kernel && persist_bind(d, &p->persist, e) != 0)
+		return -1;
+	return teams_bind(r, e);
 }
 
 /* The step as launches see it. */
@@ -151,7 +153,8 @@ int launches_warm(struct record *r, struct err *e)
 	for (size_t i = 0; i < p->n_launches; i++)
 		if (p->launch[i].first && warm(d, &p->launch[i], e) != 0)
 			return -1;
-	if ((p->persist.kernel && persist_run(d, &p->persist, e) != 0) || best_warm(r, e) != 0)
+	if ((p->persist.kernel && persist_run(d, &p->persist, e) != 0) ||
+	    teams_warm(d, &p->teams, e) != 0 || best_warm(r, e) != 0)
 		return -1;
 	return device_idle(d, e);
 }
@@ -287,13 +290,28 @@ static size_t row_tile(const struct step *s)
 	return s->n_rows < ROW_TILE ? s->n_rows : ROW_TILE;
 }
 
-static int run_launches(struct opencl *d, const struct cl_plan *p, const struct live *live,
-                        enum launch_when when, struct err *e)
+static int run_launches(struct record *r, const struct live *live, enum launch_when when,
+                        struct err *e)
 {
+	struct opencl *d = r->x->device;
+	const struct cl_plan *p = r->plan;
+	const struct team *t = p->teams.team, *end = t;
+
+	if (live->rows == 1 && live->out == 1) {
+		end += p->teams.n;
+		if (t < end && teams_set(r, live->spans, when, e) != 0)
+			return -1;
+	}
 	for (size_t i = 0; i < p->n_launches; i++) {
 		struct launch *l = &p->launch[i];
 		size_t rows = l->out ? live->out : live->rows;
 
+		if (t < end && i == t->first) {
+			i = t->end - 1;
+			if (team_run(d, &p->teams, t++, e) != 0)
+				return -1;
+			continue;
+		}
 		if (rows < l->min_rows || rows > l->max_rows ||
 		    (l->when != WHEN_ALWAYS && l->when != when))
 			continue;
@@ -372,7 +390,7 @@ static int run_and_read(struct record *r, const struct step *s, const struct liv
 	struct cl_plan *p = r->plan;
 	bool asked = s->ask && best_here(r);
 
-	if ((persist ? run_persist(d, p, live, e) : run_launches(d, p, live, when, e)) != 0 ||
+	if ((persist ? run_persist(d, p, live, e) : run_launches(r, live, when, e)) != 0 ||
 	    (asked && best_run(r, s, e) != 0))
 		return -1;
 	return read_result(r, s, asked, persist, met, e);
@@ -390,7 +408,7 @@ int opencl_run(struct record *r, const struct step *s, const float *const *angle
 	if (start(r, s, angles, &live, e) != 0)
 		return -1;
 	if (!r->result || s->n_out == 0) {
-		if (run_launches(d, p, &live, when, e) != 0)
+		if (run_launches(r, &live, when, e) != 0)
 			return -1;
 		status = clFlush(d->queue);
 		return status ? cl_fail(e, status, "starting a step") : 0;

@@ -5,6 +5,7 @@
 #include "exec/launch.h"
 
 #include <assert.h>
+#include <string.h>
 
 /* ---- arguments, in order */
 static void arg(struct planner *p, size_t size, const void *value)
@@ -13,6 +14,8 @@ static void arg(struct planner *p, size_t size, const void *value)
 		return;
 	if (!p->status)
 		p->status = clSetKernelArg(p->last->kernel, p->n_args, size, value);
+	if (value && p->last->flat && p->n_args < MAX_WORDS)
+		memcpy(&p->last->word[p->n_args], value, size);
 	p->n_args++;
 }
 
@@ -38,11 +41,15 @@ void arg_float(struct planner *p, float v)
 
 void arg_mem(struct planner *p, cl_mem m)
 {
+	if (p->last && m && p->n_args < MAX_WORDS)
+		p->last->memory |= UINT32_C(1) << p->n_args;
 	arg(p, sizeof m, m ? &m : NULL);
 }
 
 void arg_local(struct planner *p, size_t n_bytes)
 {
+	if (p->last)
+		p->last->n_local = n_bytes;
 	arg(p, n_bytes, NULL);
 }
 

@@ -27,13 +27,18 @@ bool device_has_vnni(const struct opencl *d)
 #endif
 }
 
+const char *cpu_options(char *out, size_t room, const struct opencl *d, const char *more)
+{
+	snprintf(out, room, "-DWIDTH=%u%s%s", d->width, device_has_vnni(d) ? " -DVNNI" : "", more);
+	return out;
+}
+
 int cpu_begin(struct planner *p, const struct op *op, const struct kernel_row *row,
               const char *options, size_t groups, const struct slot *s)
 {
 	char all[128];
 
-	snprintf(all, sizeof all, "-DWIDTH=%u%s%s", p->d->width, device_has_vnni(p->d) ? " -DVNNI" : "",
-	         options);
+	cpu_options(all, sizeof all, p->d, options);
 	if (launch_begin(p, op, row, all, groups) != 0)
 		return -1;
 	if (p->last) {

@@ -114,6 +114,15 @@ static void arg_input(struct planner *p, const struct op *op, const struct input
 	arg_at(p, p->p->input_at + in->at * room_rows(p->r, op));
 }
 
+/* The form of the codes that the launch reads or prepares for. */
+static void set_form(struct planner *p, const struct input *in)
+{
+	if (!p->last || !in->affine)
+		return;
+	p->last->bits = in->w->bits;
+	p->last->group = in->w->group;
+}
+
 static void set_live_rows(struct planner *p, size_t least, size_t most)
 {
 	if (!p->last)
@@ -132,6 +141,7 @@ static int prepare(struct planner *p, const struct op *op, const struct input *i
 	if (cpu_begin(p, op, kernel_find(p->d, op->kind, step, 1), form, in->n_chunks, op->src) != 0)
 		return -1;
 	set_live_rows(p, 1, in->n_tiles ? PANELS_FROM - 1 : SIZE_MAX);
+	set_form(p, in);
 	arg_floats(p, op->src);
 	arg_input(p, op, in);
 	arg_live(p, LIVE_ROWS);
@@ -188,6 +198,7 @@ static int begin_product(struct planner *p, const struct op *op, const struct op
 		p->last->name = part->dst->name;
 		p->last->tokens = tokens;
 	}
+	set_form(p, in);
 	arg_product(p, op, part, in);
 	arg_int(p, row->rows);
 	return 0;

@@ -183,6 +183,15 @@ static int open_queue(struct opencl *d, struct err *e)
 	return 0;
 }
 
+/* The one of which it is known what an address means to it. */
+static bool is_pocl(cl_platform_id platform)
+{
+	char name[64] = "";
+
+	clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof name, name, NULL);
+	return !strcmp(name, "Portable Computing Language");
+}
+
 static void describe(struct opencl *d)
 {
 	const char *rows = getenv("CLM_OPENCL_ROWS");
@@ -192,6 +201,7 @@ static void describe(struct opencl *d)
 	cl_uint width;
 
 	d->host_memory = type & CL_DEVICE_TYPE_CPU;
+	d->one_memory = d->host_memory && is_pocl(d->platform);
 	d->max_alloc = fact(d->id, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
 	d->fast_fma = type & CL_DEVICE_TYPE_GPU &&
 	              fact(d->id, CL_DEVICE_SINGLE_FP_CONFIG) & CL_FP_FMA;

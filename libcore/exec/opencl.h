@@ -6,8 +6,8 @@
  * cl_memory.c keeps its buffers and cl_parts.c cuts them from larger ones,
  * cl_weight.c, cl_repack.c and cl_kv.c keep what lies in them,
  * kernels.c says which kernel rows there are, program.c builds them,
- * launch.c turns a record into a list of launches, cl_persist.c into one, and
- * cl_step.c runs them over a step. */
+ * launch.c turns a record into a list of launches, cl_persist.c into one,
+ * cl_team.c parts of the list, and cl_step.c runs them over a step. */
 #ifndef CLM_EXEC_OPENCL_H
 #define CLM_EXEC_OPENCL_H
 
@@ -52,6 +52,7 @@ struct opencl {
 	size_t border;             /* bytes to which parts of a buffer are aligned */
 	bool fast_fma;             /* a GPU with fused products */
 	unsigned width;            /* lanes of the vectors of CPU rows */
+	bool one_memory;           /* kernels reach memory by addresses that others were given */
 	bool host_memory;          /* reads the host's memory as fast as its own */
 	char *cache_dir;           /* NULL: none */
 	struct buf device_facts;   /* name, maker, versions: part of a program's key */
@@ -216,7 +217,7 @@ void programs_count(const struct opencl *d, size_t *n_cached, size_t *n_compiled
 enum launch_when { WHEN_ALWAYS, WHEN_WHOLE, WHEN_SPLIT };
 enum room { ROOM_SCRATCH, ROOM_TABLE, ROOM_POS, ROOM_SEQ /* + a group of layers */ };
 enum live_number { LIVE_ROWS, LIVE_ELEMENTS, LIVE_TILE, LIVE_SPANS };
-enum { MAX_BINDINGS = 8, MAX_LIVE = 3, MAX_IDLE = 2 };
+enum { MAX_BINDINGS = 8, MAX_LIVE = 3, MAX_IDLE = 2, MAX_WORDS = 30 };
 struct launch {
 	cl_kernel kernel;
 	const struct blas_call *blas; /* in place of a kernel */
@@ -242,6 +243,11 @@ struct launch {
 	size_t n_live;
 	struct { cl_uint arg; cl_int value; } idle[MAX_IDLE]; /* 0 while warming */
 	size_t n_idle;
+	/* flat: its arguments once more, for cl_team.c; which are memory, a cl_mem each */
+	uint64_t word[MAX_WORDS];
+	uint32_t memory;
+	size_t n_local;            /* bytes */
+	unsigned bits, group;      /* the form of its codes; 0: it has none */
 };
 /* Words at the head of the step table, as in kernels/common.clh; positions of
  * a span, as in kernels/attention.cl and nvidia/attend.clh. */
@@ -258,6 +264,25 @@ struct persist {
 	cl_uint met;               /* what the counter of the groups has come to */
 	bool half;                 /* slots between products hold f16 */
 };
+/* Launches of a step of one row as phases of one (cl_team.c). */
+enum { MOST_TEAMS = 8 };
+struct team {
+	size_t first, end;         /* in place of these launches */
+	cl_kernel kernel;
+	cl_mem phases, parts;
+	size_t n_phases, stride;
+	size_t *launch;            /* [n_phases] */
+	uint64_t *words;           /* as `phases` is to be */
+	uint32_t *part;            /* as `parts` is before each step */
+};
+struct teams {
+	struct team team[MOST_TEAMS];
+	size_t n, n_groups;
+	cl_kernel place;
+	cl_mem places;
+	size_t spans;              /* of the step that the phases are for; 0: none yet */
+	enum launch_when when;
+};
 /* What is asked of output rows (cl_best.c); no kernels: the host looks. */
 enum { BEST_STAGES = 5, ASK_WORDS = 4 };
 struct best {
@@ -266,6 +291,7 @@ struct best {
 struct cl_plan {
 	struct persist persist;
 	struct best best;
+	struct teams teams;
 	struct launch *launch;
 	size_t n_launches, room_launches;
 	struct blas_choice *choice; /* products that may go two ways */
@@ -305,6 +331,18 @@ NEED int persist_make(struct record *r, bool dry, struct err *e);
 void persist_end(struct opencl *d, struct persist *o);
 NEED int persist_bind(struct opencl *d, struct persist *o, struct err *e);
 NEED int persist_run(struct opencl *d, struct persist *o, struct err *e);
+
+/* ---- cl_team.c: a step of one row in a few launches, on a CPU */
+/* Fills the plan's, where the device allows it; dry: only asks for the programs. */
+NEED int teams_make(struct record *r, bool dry, struct err *e);
+void teams_end(struct opencl *d, struct teams *t);
+/* Tells the phases where rooms are. */
+NEED int teams_bind(struct record *r, struct err *e);
+/* Sets the phases for a step of one row that sees so many spans. */
+NEED int teams_set(struct record *r, size_t spans, enum launch_when when, struct err *e);
+NEED int team_run(struct opencl *d, const struct teams *all, const struct team *t, struct err *e);
+/* Each kernel, over no phases. */
+NEED int teams_warm(struct opencl *d, const struct teams *t, struct err *e);
 
 /* ---- cl_best.c: what is asked of output rows */
 bool best_here(const struct record *r);

@@ -277,7 +277,7 @@ static int quota_cpus(void)
 	return n;
 }
 
-static int usable_cpus(void)
+int thread_cpus(void)
 {
 	cpu_set_t set;
 	int n, quota = quota_cpus();
@@ -322,7 +322,7 @@ int pool_open(struct pool **out, int n_threads, struct err *e)
 	if (!p)
 		return err_memory(e, sizeof *p);
 	memset(p, 0, sizeof *p);
-	p->n_threads = n_threads > 0 ? n_threads : usable_cpus();
+	p->n_threads = n_threads > 0 ? n_threads : thread_cpus();
 	if (p->n_threads > THREADS_MAX)
 		p->n_threads = THREADS_MAX;
 	p->worker = calloc((size_t)p->n_threads, sizeof *p->worker);

@@ -13,6 +13,8 @@
 
 struct pool;
 
+/* Processors that this process may use, and that its control group's quota pays for. */
+int thread_cpus(void);
 /* n_threads counts the caller; 0: one per processor this process may use. */
 NEED int pool_open(struct pool **out, int n_threads, struct err *e);
 void pool_close(struct pool *p);
