@@ -8,7 +8,8 @@
  * beside each other.
  *
  *   phases   [n_phases][PHASE_WORDS]
- *   parts    [n_groups][stride] what nobody has taken of the group's part of each phase,
+ *   parts    a line with the time of a rest (seconds, nanoseconds, 64 bits each); then
+ *            [n_groups][stride] what nobody has taken of the group's part of each phase,
  *            end << 16 | begin; then [n_groups][stride] items that the group has done, at
  *            first 0. A stride is whole lines.
  *   scratch  as much as the phase that needs most
@@ -31,7 +32,7 @@ enum {
 	PHASE_NORM, PHASE_ROPE, PHASE_KV_WRITE, PHASE_ATTENTION, PHASE_MERGE, PHASE_GLU, PHASE_ADD,
 	PHASE_SCALE, PHASE_FLOAT_PREPARE, PHASE_FLOAT_VEC, PHASE_AFFINE_PREPARE, PHASE_AFFINE_VEC,
 };
-enum { PHASE_WORDS = 32, HALF_WORD = 16, PATIENCE = 2000 };
+enum { PHASE_WORDS = 32, LINE_WORDS = 16, HALF_WORD = 16, PATIENCE = 2000 };
 
 #define BYTES(i) ((__global uchar *)(size_t)a[i])
 #define FLOATS(i) ((__global float *)(size_t)a[i])
@@ -137,35 +138,30 @@ static int count_done(__global const uint *done, int n_groups, int stride)
 	return all;
 }
 
-/* A moment; after many of them 20 us, so that whoever is waited for may have the processor. */
-static void wait_for_others(int waited)
+/* A moment; after many of them a rest, so that whoever is waited for may have the processor. */
+NOINLINE void wait_for_others(int waited, __global const uint *rest)
 {
-#if defined(LINUX) && (defined(__x86_64__) || defined(__aarch64__))
-	if (waited > PATIENCE) {
-		long time[2] = { 0, 20000 };
-#ifdef __x86_64__
-		long nanosleep = 35;
+#if defined(LINUX) && defined(__x86_64__)
+	long nanosleep = 35;
 
-		__asm__ volatile("syscall" : "+a"(nanosleep) : "D"(time), "S"(0L) : "rcx", "r11", "memory");
-#else
-		register long nanosleep __asm__("x8") = 101;
-		register long result __asm__("x0") = (long)time;
-		register long rest __asm__("x1") = 0;
+	if (waited > PATIENCE)
+		__asm__ volatile("syscall" : "+a"(nanosleep) : "D"((size_t)rest), "S"(0L)
+		                 : "rcx", "r11", "memory");
+	else
+		__builtin_ia32_pause();
+#elif defined(LINUX) && defined(__aarch64__)
+	register long nanosleep __asm__("x8") = 101;
+	register long time __asm__("x0") = (long)(size_t)rest;
+	register long left __asm__("x1") = 0;
 
-		__asm__ volatile("svc 0" : "+r"(result) : "r"(nanosleep), "r"(rest) : "memory");
+	if (waited > PATIENCE)
+		__asm__ volatile("svc 0" : "+r"(time) : "r"(nanosleep), "r"(left) : "memory");
 #endif
-		return;
-	}
-#endif
-#ifdef __x86_64__
-	__builtin_ia32_pause();
-#endif
-	(void)waited;
 }
 
 /* Until all items are done; part and done are of the phase. */
 static void do_phase(__global const ulong *phase, __global uint *part, __global uint *done,
-                     int stride, LOCAL int *scratch)
+                     int stride, __global const uint *rest, LOCAL int *scratch)
 {
 	int group = (int)get_group_id(0), n_groups = (int)get_num_groups(0);
 	int n = (int)phase[1], mine, more, waited = 0;
@@ -177,7 +173,7 @@ static void do_phase(__global const ulong *phase, __global uint *part, __global 
 	while (count_done(done, n_groups, stride) < n) {
 		/* a single item is its owner's, unless that one is not there */
 		if (!open || (n == 1 && waited < PATIENCE)) {
-			wait_for_others(waited++);
+			wait_for_others(waited++, rest);
 			continue;
 		}
 		more = 0;
@@ -194,10 +190,10 @@ static void do_phase(__global const ulong *phase, __global uint *part, __global 
 __kernel void team(__global const ulong *phases, int n_phases, __global uint *parts, int stride,
                    __local int *scratch)
 {
-	__global uint *done = parts + (ulong)get_num_groups(0) * stride;
+	__global uint *part = parts + LINE_WORDS, *done = part + (ulong)get_num_groups(0) * stride;
 
 	for (int k = 0; k < n_phases; k++)
-		do_phase(phases + (ulong)k * PHASE_WORDS, parts + k, done + k, stride, scratch);
+		do_phase(phases + (ulong)k * PHASE_WORDS, part + k, done + k, stride, parts, scratch);
 }
 
 /* Where memory is that other kernels are given as an argument. */

@@ -77,7 +77,7 @@ typedef ushort halves __attribute__((ext_vector_type(2 * WIDTH)));
 #define SPLATF(x) (VF)(x)
 #define SPLATI(x) (VI)(x)
 #define SPLATU(x) (VU)(x)
-#if defined(__AVX512F__) && WIDTH == 16
+#if defined(__AVX512F__) && WIDTH == 16 && !defined(NO_ASM)
 /* As the compiler is not told which lanes these are, it cannot make several such
  * steps one of its own, of more and slower instructions. */
 static inline VU pick_of_two(VU a, VU lanes, VU b)
@@ -123,8 +123,10 @@ static inline VI dot2(VI acc, VU a, VI b)
 	typedef short vshort __attribute__((ext_vector_type(32)));
 	acc += __builtin_astype(__builtin_ia32_pmaddwd512(
 		__builtin_astype(a, vshort), __builtin_astype(b, vshort)), VI);
+#ifndef NO_ASM
 	/* sums in the text's order: else all products wait in memory for a tree of sums */
 	__asm__("" : "+v"(acc));
+#endif
 	return acc;
 #elif defined(__AVX2__) && WIDTH == 8
 	typedef short vshort __attribute__((ext_vector_type(16)));

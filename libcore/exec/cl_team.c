@@ -18,7 +18,7 @@ enum {
 };
 enum {
 	PHASE_HEAD = 2, PHASE_WORDS = PHASE_HEAD + MAX_WORDS, HALF_WORD = 16, MOST_ITEMS = 0xffff,
-	LINE_WORDS = 16,
+	LINE_WORDS = 16, REST_NS = 20000,
 	LEAST_PRODUCTS = 8,    /* of a record: fewer are not worth a program */
 	LEAST_PHASES = 2,
 };
@@ -172,12 +172,13 @@ static int fill(struct record *r, struct team *t, struct err *e)
 	cl_int status;
 
 	t->stride = (t->n_phases + LINE_WORDS - 1) / LINE_WORDS * LINE_WORDS;
-	n_parts = 2 * p->teams.n_groups * t->stride;
+	n_parts = LINE_WORDS + 2 * p->teams.n_groups * t->stride;
 	t->launch = arena_new(&r->arena, t->n_phases, sizeof *t->launch, e);
 	t->words = arena_new(&r->arena, t->n_phases * PHASE_WORDS, sizeof *t->words, e);
 	t->part = arena_new(&r->arena, n_parts, sizeof *t->part, e);
 	if (!t->launch || !t->words || !t->part)
 		return -1;
+	memcpy(t->part, (int64_t[]){ 0, REST_NS }, 2 * sizeof(int64_t));
 	t->phases = buffer_open(d, t->n_phases * PHASE_WORDS * sizeof *t->words, e);
 	t->parts = t->phases ? buffer_open(d, n_parts * sizeof *t->part, e) : NULL;
 	if (!t->parts)
@@ -311,7 +312,7 @@ static void set_phase(struct team *t, size_t k, struct launch *l, size_t n, size
 	for (size_t g = 0; g < groups; g++) {
 		size_t more = n / groups + (g < n % groups);
 
-		t->part[g * t->stride + k] = (uint32_t)((begin + more) << HALF_WORD | begin);
+		t->part[LINE_WORDS + g * t->stride + k] = (uint32_t)((begin + more) << HALF_WORD | begin);
 		begin += more;
 	}
 }
@@ -357,7 +358,8 @@ static int enqueue(struct opencl *d, const struct teams *all, const struct team 
 
 	if (!status)
 		status = clEnqueueWriteBuffer(d->queue, t->parts, CL_FALSE, 0,
-		                              2 * all->n_groups * t->stride * sizeof *t->part,
+		                              (LINE_WORDS + 2 * all->n_groups * t->stride) *
+		                                      sizeof *t->part,
 		                              t->part, 0, NULL, NULL);
 	if (!status)
 		status = clEnqueueNDRangeKernel(d->queue, t->kernel, 1, NULL, &all->n_groups, &one, 0,

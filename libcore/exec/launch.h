@@ -74,8 +74,6 @@ NEED int plan_together(struct planner *p, const struct op *op, bool tiled,
  * A launch whose items are `groups` for each `tokens` live rows of s. */
 NEED int cpu_begin(struct planner *p, const struct op *op, const struct kernel_row *row,
                    const char *options, size_t groups, const struct slot *s);
-/* What all of these rows are built with, and more. Returns out. */
-const char *cpu_options(char *out, size_t room, const struct opencl *d, const char *more);
 /* A slot, and memory from its beginning, as these rows take them; a type of numbers. */
 void arg_floats(struct planner *p, const struct slot *s);
 void arg_from(struct planner *p, cl_mem m);

@@ -17,10 +17,10 @@ size_t cpu_type(enum dtype t)
 	       t == DT_F8_E4M3 ? CPU_E4M3 : CPU_E5M2;
 }
 
-bool device_has_vnni(const struct opencl *d)
+static bool has_vnni(const struct opencl *d)
 {
 #if defined(__x86_64__)
-	return d->width == 16 && __builtin_cpu_supports("avx512vnni");
+	return d->width == 16 && d->inline_asm && __builtin_cpu_supports("avx512vnni");
 #else
 	(void)d;
 	return false;
@@ -29,7 +29,8 @@ bool device_has_vnni(const struct opencl *d)
 
 const char *cpu_options(char *out, size_t room, const struct opencl *d, const char *more)
 {
-	snprintf(out, room, "-DWIDTH=%u%s%s", d->width, device_has_vnni(d) ? " -DVNNI" : "", more);
+	snprintf(out, room, "-DWIDTH=%u%s%s%s", d->width, has_vnni(d) ? " -DVNNI" : "",
+	         d->inline_asm ? "" : " -DNO_ASM", more);
 	return out;
 }
 

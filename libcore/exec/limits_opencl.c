@@ -217,8 +217,7 @@ int opencl_limit(struct exec *x, enum limit what, double *value, struct err *e)
 		return 0;
 	p.groups = (size_t)x->info.units * (p.row->row.lanes == 1 ? 1 : GROUPS_A_UNIT);
 	if (p.row->row.lanes == 1)
-		snprintf(options, sizeof options, "-DWIDTH=%u%s", d->width,
-		         device_has_vnni(d) ? " -DVNNI" : "");
+		cpu_options(options, sizeof options, d, "");
 	program = program_want(d, &p.row->row, options, e);
 	if (!program || programs_build(d, e) != 0)
 		return -1;

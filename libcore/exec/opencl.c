@@ -12,7 +12,7 @@
 #include "util/file.h"
 #include "util/num.h"
 
-enum { MAX_PLATFORMS = 16, MAX_DEVICES = 64, NVIDIA_VENDOR = 0x10de };
+enum { MAX_PLATFORMS = 16, MAX_DEVICES = 64, NVIDIA_VENDOR = 0x10de, ASM_UNTIL = 4 };
 
 struct place {
 	cl_platform_id platform;
@@ -198,10 +198,13 @@ static void describe(struct opencl *d)
 	bool portable = rows && (!strcmp(rows, "portable") || !strcmp(rows, "blas"));
 	cl_device_type type = fact(d->id, CL_DEVICE_TYPE);
 	struct exec *x = d->x;
+	char version[64];
 	cl_uint width;
 
 	d->host_memory = type & CL_DEVICE_TYPE_CPU;
 	d->one_memory = d->host_memory && is_pocl(d->platform);
+	fact_text(version, sizeof version, d->id, CL_DRIVER_VERSION);
+	d->inline_asm = !d->one_memory || atoi(version) < ASM_UNTIL;
 	d->max_alloc = fact(d->id, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
 	d->fast_fma = type & CL_DEVICE_TYPE_GPU &&
 	              fact(d->id, CL_DEVICE_SINGLE_FP_CONFIG) & CL_FP_FMA;

@@ -53,6 +53,7 @@ struct opencl {
 	bool fast_fma;             /* a GPU with fused products */
 	unsigned width;            /* lanes of the vectors of CPU rows */
 	bool one_memory;           /* kernels reach memory by addresses that others were given */
+	bool inline_asm;           /* CPU rows may have it: PoCL 5 does not survive it in a kernel */
 	bool host_memory;          /* reads the host's memory as fast as its own */
 	char *cache_dir;           /* NULL: none */
 	struct buf device_facts;   /* name, maker, versions: part of a program's key */
@@ -323,8 +324,8 @@ size_t experts_tiles(size_t rows, size_t n_used, size_t n_stack, size_t pad);
 /* Rows of a sequence that attention by pages takes at a time. */
 size_t pages_run(const struct record *r);
 
-/* A CPU whose rows may be built with -DVNNI (launch_cpu.c). */
-bool device_has_vnni(const struct opencl *d);
+/* What all CPU rows are built with, and more (launch_cpu.c). Returns out. */
+const char *cpu_options(char *out, size_t room, const struct opencl *d, const char *more);
 /* ---- cl_persist.c: a step in one launch */
 /* Fills the plan's, where the record allows it; dry: only asks for the program. */
 NEED int persist_make(struct record *r, bool dry, struct err *e);
