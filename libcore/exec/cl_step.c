@@ -295,20 +295,18 @@ static int run_launches(struct record *r, const struct live *live, enum launch_w
 {
 	struct opencl *d = r->x->device;
 	const struct cl_plan *p = r->plan;
-	const struct team *t = p->teams.team, *end = t;
+	bool teams = p->teams.n && live->rows == 1 && live->out == 1;
+	size_t k = 0;
 
-	if (live->rows == 1 && live->out == 1) {
-		end += p->teams.n;
-		if (t < end && teams_set(r, live->spans, when, e) != 0)
-			return -1;
-	}
+	if (teams && teams_set(r, live->spans, when, e) != 0)
+		return -1;
 	for (size_t i = 0; i < p->n_launches; i++) {
 		struct launch *l = &p->launch[i];
 		size_t rows = l->out ? live->out : live->rows;
 
-		if (t < end && i == t->first) {
-			i = t->end - 1;
-			if (team_run(d, &p->teams, t++, e) != 0)
+		if (teams && k < p->teams.n && i == p->teams.team[k].first) {
+			i = p->teams.team[k].end - 1;
+			if (team_run(d, &p->teams, &p->teams.team[k++], e) != 0)
 				return -1;
 			continue;
 		}

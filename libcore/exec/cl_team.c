@@ -21,6 +21,7 @@ enum {
 	LINE_WORDS = 16, REST_NS = 20000,
 	LEAST_PRODUCTS = 8,    /* of a record: fewer are not worth a program */
 	LEAST_PHASES = 2,
+	MOST_FORMS = 8,        /* of a record that get a program; launches of others stay */
 };
 
 #ifdef __linux__
@@ -80,22 +81,27 @@ static struct program *want(struct opencl *d, struct codes f, struct err *e)
 	return program_want(d, &row, cpu_options(all, sizeof all, d, form), e);
 }
 
+static size_t find_form(const struct codes *form, size_t n, unsigned bits, unsigned group)
+{
+	size_t i = 0;
+
+	while (i < n && (form[i].bits != bits || form[i].group != group))
+		i++;
+	return i;
+}
+
 /* The forms of a record's codes, {0, 0} where it has none; 0: not worth it. */
-static size_t find_forms(const struct record *r, struct codes form[MOST_TEAMS])
+static size_t find_forms(const struct record *r, struct codes form[MOST_FORMS])
 {
 	size_t n = 0, products = 0;
 
 	for (size_t i = 0; i < r->n_ops; i++)
 		for (size_t k = 0; r->op[i].kind == OP_MATMUL && k < r->op[i].n_parts; k++) {
 			const struct weight_desc *w = &r->op[i].part[k].w->d;
-			size_t f = 0;
 
 			products++;
-			if (w->form != FORM_AFFINE)
-				continue;
-			while (f < n && (form[f].bits != w->bits || form[f].group != w->group))
-				f++;
-			if (f == n && n < MOST_TEAMS)
+			if (w->form == FORM_AFFINE && n < MOST_FORMS &&
+			    find_form(form, n, w->bits, w->group) == n)
 				form[n++] = (struct codes){ w->bits, w->group };
 		}
 	if (!n)
@@ -144,24 +150,24 @@ static int find_memory(struct opencl *d, const struct teams *t, struct launch *l
 }
 
 /* ---- teams */
-/* Launches from t->first on that can be phases of one; sets t->end. */
-static struct codes gather(struct team *t, const struct cl_plan *p)
+/* Launches from t->first on that can be phases of one; sets t->end. Returns their program. */
+static size_t gather(struct team *t, const struct cl_plan *p, const struct codes *form, size_t n)
 {
-	struct codes form = { 0, 0 };
+	size_t have = n;
 
 	for (t->end = t->first; t->end < p->n_launches; t->end++) {
 		const struct launch *l = &p->launch[t->end];
+		size_t f = l->bits ? find_form(form, n, l->bits, l->group) : have;
 
 		if (!of_one_row(l))
 			continue;
 		if (phase_of(l) == PHASE_NONE || items_of(l, 1) > MOST_ITEMS ||
-		    (l->bits && form.bits && (l->bits != form.bits || l->group != form.group)))
+		    (l->bits && (f == n || (have < n && f != have))))
 			break;
-		if (l->bits)
-			form = (struct codes){ l->bits, l->group };
+		have = f;
 		t->n_phases++;
 	}
-	return form;
+	return have < n ? have : 0;
 }
 
 static int fill(struct record *r, struct team *t, struct err *e)
@@ -225,24 +231,28 @@ int teams_make(struct record *r, bool dry, struct err *e)
 	struct cl_plan *p = r->plan;
 	struct opencl *d = r->x->device;
 	struct teams *all = &p->teams;
-	struct codes form[MOST_TEAMS];
-	size_t n = d->one_memory && d->can & NEED_CPU ? find_forms(r, form) : 0, at = 0;
+	struct codes form[MOST_FORMS];
+	size_t n = d->one_memory && d->can & NEED_CPU ? find_forms(r, form) : 0, f;
 
-	all->n_groups = (size_t)(r->x->info.units < thread_cpus() ? r->x->info.units : thread_cpus());
 	for (size_t i = 0; dry && i < n; i++)
 		if (!want(d, form[i], e))
 			return -1;
-	while (!dry && n && at < p->n_launches && all->n < MOST_TEAMS) {
+	if (dry || !n)
+		return 0;
+	all->n_groups = (size_t)(r->x->info.units < thread_cpus() ? r->x->info.units : thread_cpus());
+	all->team = arena_new(&r->arena, p->n_launches, sizeof *all->team, e);
+	if (!all->team)
+		return -1;
+	for (size_t at = 0; at < p->n_launches;) {
 		struct team *t = &all->team[all->n];
-		struct codes f;
 
 		*t = (struct team){ .first = at };
-		f = gather(t, p);
+		f = gather(t, p, form, n);
 		at = t->end + (t->end == at);
 		if (t->n_phases < LEAST_PHASES)
 			continue;
 		all->n++;
-		if (make_team(r, t, f.bits ? f : form[0], e) != 0)
+		if (make_team(r, t, form[f], e) != 0)
 			return -1;
 	}
 	return 0;

@@ -266,7 +266,6 @@ struct persist {
 	bool half;                 /* slots between products hold f16 */
 };
 /* Launches of a step of one row as phases of one (cl_team.c). */
-enum { MOST_TEAMS = 8 };
 struct team {
 	size_t first, end;         /* in place of these launches */
 	cl_kernel kernel;
@@ -277,7 +276,7 @@ struct team {
 	uint32_t *part;            /* as `parts` is before each step */
 };
 struct teams {
-	struct team team[MOST_TEAMS];
+	struct team *team;         /* [n] */
 	size_t n, n_groups;
 	cl_kernel place;
 	cl_mem places;
