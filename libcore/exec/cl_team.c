@@ -110,42 +110,54 @@ static size_t find_forms(const struct record *r, struct codes form[MOST_FORMS])
 }
 
 /* ---- addresses */
-static int find_places(struct opencl *d, const struct teams *t, const cl_mem *m, size_t n,
-                       uint64_t *out, struct err *e)
+static int find_place(struct opencl *d, const struct teams *t, cl_mem m, size_t i, struct err *e)
 {
 	size_t one = 1;
-	cl_int status = clSetKernelArg(t->place, 1, sizeof t->places, &t->places);
+	cl_int status = clSetKernelArg(t->place, 0, sizeof m, &m);
 
-	for (size_t i = 0; i < n && !status; i++) {
-		status = clSetKernelArg(t->place, 0, sizeof m[i], &m[i]);
-		if (!status)
-			status = clSetKernelArg(t->place, 2, sizeof(cl_int), &(cl_int){ (cl_int)i });
-		if (!status)
-			status = clEnqueueNDRangeKernel(d->queue, t->place, 1, NULL, &one, &one, 0, NULL,
-			                                NULL);
-	}
-	if (status)
-		return cl_fail(e, status, "kernel place");
-	return buffer_read(d, t->places, 0, out, n * sizeof *out, e);
+	if (!status)
+		status = clSetKernelArg(t->place, 2, sizeof(cl_int), &(cl_int){ (cl_int)i });
+	if (!status)
+		status = clEnqueueNDRangeKernel(d->queue, t->place, 1, NULL, &one, &one, 0, NULL, NULL);
+	return status ? cl_fail(e, status, "kernel place") : 0;
 }
 
-/* The addresses of what a launch was given, into its words. */
-static int find_memory(struct opencl *d, const struct teams *t, struct launch *l, struct err *e)
+/* Bits of a word, from the lowest on: *bit is the next that is set. */
+static bool next_bit(uint32_t word, unsigned *bit)
 {
-	cl_mem m[MAX_WORDS];
-	uint64_t at[MAX_WORDS];
+	while (*bit < 32 && !(word >> *bit & 1))
+		++*bit;
+	return *bit < 32;
+}
+
+/* The addresses of what launches were given, into their words: all that a team needs in one go. */
+static int find_memory(struct record *r, const struct team *t, struct err *e)
+{
+	struct cl_plan *p = r->plan;
+	struct opencl *d = r->x->device;
 	size_t n = 0;
 
-	for (size_t i = 0; i < MAX_WORDS; i++)
-		if (l->memory >> i & 1)
-			memcpy(&m[n++], &l->word[i], sizeof *m);
-	if (n && find_places(d, t, m, n, at, e) != 0)
+	for (size_t k = 0; k < t->n_phases; k++) {
+		struct launch *l = &p->launch[t->launch[k]];
+
+		for (unsigned i = 0; next_bit(l->memory, &i); i++) {
+			cl_mem m;
+
+			memcpy(&m, &l->word[i], sizeof m);
+			if (find_place(d, &p->teams, m, n++, e) != 0)
+				return -1;
+		}
+	}
+	if (n && buffer_read(d, p->teams.places, 0, t->words, n * sizeof *t->words, e) != 0)
 		return -1;
 	n = 0;
-	for (size_t i = 0; i < MAX_WORDS; i++)
-		if (l->memory >> i & 1)
-			l->word[i] = at[n++];
-	l->memory = 0;
+	for (size_t k = 0; k < t->n_phases; k++) {
+		struct launch *l = &p->launch[t->launch[k]];
+
+		for (unsigned i = 0; next_bit(l->memory, &i); i++)
+			l->word[i] = t->words[n++];
+		l->memory = 0;
+	}
 	return 0;
 }
 
@@ -190,15 +202,13 @@ static int fill(struct record *r, struct team *t, struct err *e)
 	if (!t->parts)
 		return -1;
 	for (size_t i = t->first; i < t->end; i++) {
-		struct launch *l = &p->launch[i];
-
-		if (!of_one_row(l))
+		if (!of_one_row(&p->launch[i]))
 			continue;
-		if (find_memory(d, &p->teams, l, e) != 0)
-			return -1;
-		n_local = l->n_local > n_local ? l->n_local : n_local;
+		n_local = p->launch[i].n_local > n_local ? p->launch[i].n_local : n_local;
 		t->launch[k++] = i;
 	}
+	if (find_memory(r, t, e) != 0)
+		return -1;
 	status = clSetKernelArg(t->kernel, 0, sizeof t->phases, &t->phases);
 	if (!status)
 		status = clSetKernelArg(t->kernel, 2, sizeof t->parts, &t->parts);
@@ -214,14 +224,19 @@ static int make_team(struct record *r, struct team *t, struct codes f, struct er
 	struct teams *all = &((struct cl_plan *)r->plan)->teams;
 	struct opencl *d = r->x->device;
 	struct program *program = want(d, f, e);
+	size_t n = ((struct cl_plan *)r->plan)->n_launches * MAX_WORDS;
+	cl_int status;
 
 	if (!program || !(t->kernel = program_kernel(program, row.entry, e)))
 		return -1;
 	if (!all->place) {
 		all->place = program_kernel(program, "place", e);
-		all->places = all->place ? buffer_open(d, MAX_WORDS * sizeof(uint64_t), e) : NULL;
+		all->places = all->place ? buffer_open(d, n * sizeof(uint64_t), e) : NULL;
 		if (!all->places)
 			return -1;
+		status = clSetKernelArg(all->place, 1, sizeof all->places, &all->places);
+		if (status)
+			return cl_fail(e, status, "kernel place");
 	}
 	return fill(r, t, e);
 }
@@ -277,12 +292,13 @@ int teams_bind(struct record *r, struct err *e)
 {
 	struct cl_plan *p = r->plan;
 	struct opencl *d = r->x->device;
-	cl_mem rooms[] = { d->scratch, d->table };
 	uint64_t at[2];
 
 	if (!p->teams.n)
 		return 0;
-	if (find_places(d, &p->teams, rooms, 2, at, e) != 0)
+	if (find_place(d, &p->teams, d->scratch, 0, e) != 0 ||
+	    find_place(d, &p->teams, d->table, 1, e) != 0 ||
+	    buffer_read(d, p->teams.places, 0, at, sizeof at, e) != 0)
 		return -1;
 	for (size_t i = 0; i < p->n_launches; i++) {
 		struct launch *l = &p->launch[i];
