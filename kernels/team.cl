@@ -150,12 +150,9 @@ NOINLINE void wait_for_others(int waited, __global const uint *rest)
 	else
 		__builtin_ia32_pause();
 #elif defined(LINUX) && defined(__aarch64__)
-	register long nanosleep __asm__("x8") = 101;
-	register long time __asm__("x0") = (long)(size_t)rest;
-	register long left __asm__("x1") = 0;
-
-	if (waited > PATIENCE)
-		__asm__ volatile("svc 0" : "+r"(time) : "r"(nanosleep), "r"(left) : "memory");
+	if (waited > PATIENCE) /* nanosleep */
+		__asm__ volatile("mov x8, #101\n\tmov x0, %0\n\tmov x1, xzr\n\tsvc #0"
+		                 : : "r"((size_t)rest) : "x0", "x1", "x8", "memory");
 #endif
 }
 
