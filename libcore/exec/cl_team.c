@@ -11,6 +11,7 @@
 #include "exec/launch.h"
 #include "util/thread.h"
 
+/* These, and how words lie, as in kernels/team.cl. */
 enum {
 	PHASE_NORM, PHASE_ROPE, PHASE_KV_WRITE, PHASE_ATTENTION, PHASE_MERGE, PHASE_GLU, PHASE_ADD,
 	PHASE_SCALE, PHASE_FLOAT_PREPARE, PHASE_FLOAT_VEC, PHASE_AFFINE_PREPARE, PHASE_AFFINE_VEC,
@@ -248,13 +249,15 @@ int teams_make(struct record *r, bool dry, struct err *e)
 	struct teams *all = &p->teams;
 	struct codes form[MOST_FORMS];
 	size_t n = d->one_memory && d->can & NEED_CPU ? find_forms(r, form) : 0, f;
+	int units = r->x->info.units, cpus;
 
 	for (size_t i = 0; dry && i < n; i++)
 		if (!want(d, form[i], e))
 			return -1;
 	if (dry || !n)
 		return 0;
-	all->n_groups = (size_t)(r->x->info.units < thread_cpus() ? r->x->info.units : thread_cpus());
+	cpus = thread_cpus();
+	all->n_groups = (size_t)(units < cpus ? units : cpus);
 	all->team = arena_new(&r->arena, p->n_launches, sizeof *all->team, e);
 	if (!all->team)
 		return -1;

@@ -12,7 +12,8 @@
 #include "util/file.h"
 #include "util/num.h"
 
-enum { MAX_PLATFORMS = 16, MAX_DEVICES = 64, NVIDIA_VENDOR = 0x10de, ASM_UNTIL = 4 };
+enum { MAX_PLATFORMS = 16, MAX_DEVICES = 64, NVIDIA_VENDOR = 0x10de };
+enum { ASM_UNTIL = 4 }; /* PoCL's version */
 
 struct place {
 	cl_platform_id platform;
