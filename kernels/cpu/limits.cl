@@ -15,6 +15,7 @@ KERNEL(limit_read)(ITEM __global const uchar *p, ulong n, __global float *out)
 	UNROLL for (int k = 0; k < STREAMS; k++)
 		acc[k] = SPLATU(0);
 	for (ulong i = 0; i < n; i += STREAMS * 4 * WIDTH) {
+		fetch_pages(from + i, PAGES_AHEAD, STREAMS * 4 * WIDTH);
 		UNROLL for (int k = 0; k < STREAMS * 4 * WIDTH; k += 64)
 			PREFETCH(from + i + READ_AHEAD + k);
 		UNROLL for (int k = 0; k < STREAMS; k++)

@@ -44,6 +44,7 @@ KERNEL(float_prepare)(ITEM __global const float *x, ulong x_at, __global float *
 		__global const float *x = q + q_at; \
 		VF acc[R]; \
 		int i = 0; \
+		fetch_pages(p, PAGES_AHEAD, R * row_bytes); \
 		UNROLL for (int r = 0; r < R; r++) \
 			acc[r] = SPLATF(0.0f); \
 		for (; i + STEP <= n_in; i += STEP) { \

@@ -50,6 +50,18 @@ static inline int min_int(int a, int b)
 	return a < b ? a : b;
 }
 
+#define PAGES_AHEAD 65536      /* bytes that pages are asked for ahead of their use */
+#define SMALL_PAGE 4096
+
+/* Asks for the first line of each page that begins in the n bytes `ahead` of p. A page
+ * may be small to the processor even where the system gave a large one (a guest's memory
+ * seldom is what it seems), and until its place is found, no line of it is on its way. */
+INLINE void fetch_pages(__global const uchar *p, ulong ahead, ulong n)
+{
+	for (ulong i = (0 - (ulong)(size_t)p - ahead) % SMALL_PAGE; i < n; i += SMALL_PAGE)
+		PREFETCH_FAR(p + ahead + i);
+}
+
 /* Lanes added in a tree of neighbours: (0+1)+(2+3) ... */
 static inline VF add_neighbours(VF a, VF b)
 {
