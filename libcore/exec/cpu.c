@@ -149,7 +149,7 @@ int cpu_own_room(struct exec *x, size_t n, struct err *e)
 {
 	struct cpu *d = x->device;
 
-	n = (n + OWN_ALIGN - 1) / OWN_ALIGN * OWN_ALIGN;
+	n = (sizeof(struct cpu_own) + n + OWN_ALIGN - 1) / OWN_ALIGN * OWN_ALIGN;
 	if (n <= d->n_own)
 		return 0;
 	if (cpu_room(x, &d->own, n * (size_t)pool_threads(d->pool), e) != 0)

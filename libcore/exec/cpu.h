@@ -21,6 +21,7 @@ struct cpu {
 	struct cpu_room parts;     /* attention's states of spans */
 	struct cpu_room own;       /* each thread's own */
 	size_t n_own;              /* bytes a thread */
+	uint64_t n_jobs;           /* products of one token so far */
 	struct cpu_room probe;     /* what limits read; from the first measure on */
 };
 
@@ -42,9 +43,19 @@ static inline float *cpu_slot(const struct cpu *d, const struct slot *s)
 	return (float *)(void *)(d->slots.p + s->offset);
 }
 
+/* What lies before a thread's own memory: the last job it prepared inputs for there. */
+struct cpu_own {
+	_Alignas(64) uint64_t job;
+};
+
+static inline struct cpu_own *cpu_own_head(const struct cpu *d, int thread)
+{
+	return (void *)(d->own.p + (size_t)thread * d->n_own);
+}
+
 static inline void *cpu_own(const struct cpu *d, int thread)
 {
-	return d->own.p + (size_t)thread * d->n_own;
+	return cpu_own_head(d, thread) + 1;
 }
 
 /* Room for n bytes at least; what was there is lost. */

@@ -39,6 +39,7 @@ struct part {
 };
 struct plan {
 	struct part part[OP_PARTS];
+	bool own;              /* one token: each thread prepares the input for itself */
 };
 
 struct job {
@@ -46,6 +47,7 @@ struct job {
 	const struct plan *plan;
 	size_t n_parts, n_rows, few;
 	size_t n_room;         /* rows that the prepared inputs have room for */
+	uint64_t own;          /* the job's number; 0: the threads share prepared inputs */
 	const float *x;
 	size_t end[OP_PARTS];  /* items of the parts so far */
 };
@@ -124,6 +126,19 @@ static size_t room_rows(size_t rows)
 	return (rows + CPU_SIDE - 1) / CPU_SIDE * CPU_SIDE;
 }
 
+/* One token's input is so little work that each thread does it sooner than the lines
+ * come that another wrote. */
+static bool by_thread(const struct plan *plan, size_t n_parts)
+{
+	for (size_t i = 0; i < n_parts; i++) {
+		const struct input *in = &plan->part[i].in;
+
+		if (in->exact || in->split || in->n_chunks * in->chunk > ALONE)
+			return false;
+	}
+	return true;
+}
+
 int cpu_matmul_plan(struct record *r, struct op *op, struct err *e)
 {
 	struct plan *plan = arena_new(&r->arena, 1, sizeof *plan, e);
@@ -149,11 +164,16 @@ int cpu_matmul_plan(struct record *r, struct op *op, struct err *e)
 		if (cpu_own_room(r->x, own_bytes(r->x->device, p, rows), e) != 0)
 			return -1;
 	}
+	plan->own = by_thread(plan, op->n_parts);
+	if (plan->own && cpu_own_room(r->x, total * CPU_SIDE, e) != 0)
+		return -1;
 	return cpu_room(r->x, &((struct cpu *)r->x->device)->inputs, total * room_rows(rows), e);
 }
 
-static void *prepared(const struct job *j, const struct input *in)
+static void *prepared(const struct job *j, const struct input *in, void *own)
 {
+	if (j->own)
+		return (unsigned char *)own + in->first * CPU_SIDE;
 	return j->run->d->inputs.p + in->first * j->n_room;
 }
 
@@ -188,6 +208,7 @@ static bool by_panels(const struct job *j, const struct input *in)
 struct prepare_job {
 	const struct job *job;
 	const struct part *part;
+	void *q;
 };
 
 /* Item i of all, where each few tokens are prepared by themselves. */
@@ -211,7 +232,7 @@ static void few_item(const struct job *j, const struct part *p, size_t item, voi
 		size_t n = j->n_rows - first < j->few ? j->n_rows - first : j->few;
 
 		p->in.rows->few(item, w->data, 0, w->scales, 0, w->biases, 0, cpu_stored(w->dtype),
-		                prepared(j, &p->in), first * row, y, first * w->n_out, p->bias, 0,
+		                prepared(j, &p->in, own), first * row, y, first * w->n_out, p->bias, 0,
 		                p->flags, (int)n, (int)w->n_out, (int)w->n_in, FEW_ROWS, own);
 	}
 }
@@ -221,33 +242,34 @@ static void prepare_items(void *arg, size_t begin, size_t end, int thread)
 	const struct prepare_job *p = arg;
 	const struct input *in = &p->part->in;
 	const struct cpu_rows *rows = p->job->run->d->rows;
-	void *q = prepared(p->job, in);
+	const float *x = p->job->x;
+	void *q = p->q;
 	int n_rows = (int)p->job->n_rows, n_in = (int)p->part->w->d.n_in;
 	int most = in->fast ? CPU_MOST_FAST : CPU_MOST;
 
 	(void)thread;
 	for (size_t i = begin; i < end; i++)
 		if (by_panels(p->job, in) && in->rows)
-			rows->panel_prepare_codes(i, p->job->x, 0, q, 0, n_rows, n_in,
+			rows->panel_prepare_codes(i, x, 0, q, 0, n_rows, n_in,
 			                          (int)p->part->w->d.bits, (int)p->part->w->d.group,
 			                          in->fast, most);
 		else if (by_panels(p->job, in))
-			rows->panel_prepare_float(i, p->job->x, 0, q, 0, n_rows, n_in);
+			rows->panel_prepare_float(i, x, 0, q, 0, n_rows, n_in);
 		else if (in->split)
-			rows->split_prepare(i, p->job->x, 0, q, 0, n_rows, n_in);
+			rows->split_prepare(i, x, 0, q, 0, n_rows, n_in);
 		else if (!in->rows)
-			rows->float_prepare(i, p->job->x, 0, q, 0, n_rows, n_in);
+			rows->float_prepare(i, x, 0, q, 0, n_rows, n_in);
 		else if (by_codes(p->job, in))
-			rows->codes_prepare(i, p->job->x, 0, q, 0, n_rows, n_in,
+			rows->codes_prepare(i, x, 0, q, 0, n_rows, n_in,
 			                    (int)p->part->w->d.group);
 		else if (in->exact)
-			in->rows->prepare_exact(i, p->job->x, 0, q, 0, n_rows, n_in);
+			in->rows->prepare_exact(i, x, 0, q, 0, n_rows, n_in);
 		else if (by_few(p->job, in))
 			prepare_few(p->job, in, i, q, n_in, most);
 		else if (in->dense && n_rows == 1)
-			in->rows->prepare_dense(i, p->job->x, 0, q, 0, n_rows, n_in, most);
+			in->rows->prepare_dense(i, x, 0, q, 0, n_rows, n_in, most);
 		else
-			in->rows->prepare(i, p->job->x, 0, q, 0, n_rows, n_in, most);
+			in->rows->prepare(i, x, 0, q, 0, n_rows, n_in, most);
 }
 
 /* Items that prepare the input. */
@@ -261,19 +283,24 @@ static size_t count_prepare(const struct job *j, const struct part *p)
 	return in->n_chunks * (in->split || by_codes(j, in) ? j->n_room / CPU_SIDE : j->n_rows);
 }
 
-static void prepare(const struct job *j)
+/* By all threads, or all of it by one into its own memory. */
+static void prepare(const struct job *j, void *own, int thread)
 {
 	const struct cpu *d = j->run->d;
 
 	for (size_t i = 0; i < j->n_parts; i++) {
-		struct prepare_job p = { j, &j->plan->part[i] };
-		const struct input *in = &p.part->in;
+		const struct input *in = &j->plan->part[i].in;
+		struct prepare_job p = { j, &j->plan->part[i], prepared(j, in, own) };
 		size_t n = count_prepare(j, p.part), k = 0;
 		bool alone = in->n_chunks * in->chunk * j->n_rows <= ALONE;
 
 		while (!same_input(&j->plan->part[k].in, in))
 			k++;
-		if (k == i)
+		if (k != i)
+			continue;
+		if (j->own)
+			prepare_items(&p, 0, n, thread);
+		else
 			pool_for(d->pool, n, alone ? n : cpu_grain(d, n), prepare_items, &p);
 	}
 }
@@ -282,7 +309,7 @@ static void affine_item(const struct job *j, const struct part *p, size_t item, 
 {
 	const struct weight_desc *w = &p->w->d;
 	const struct cpu_affine *rows = p->in.rows;
-	const int *q = prepared(j, &p->in);
+	const int *q = prepared(j, &p->in, own);
 	float *y = cpu_slot(j->run->d, p->dst);
 	int n_out = (int)w->n_out, n_in = (int)w->n_in, n_rows = (int)j->n_rows;
 	int type = cpu_stored(w->dtype);
@@ -314,7 +341,7 @@ static void float_item(const struct job *j, const struct part *p, size_t item, v
 {
 	const struct weight_desc *w = &p->w->d;
 	const struct cpu_rows *rows = j->run->d->rows;
-	const float *q = prepared(j, &p->in);
+	const float *q = prepared(j, &p->in, own);
 	float *y = cpu_slot(j->run->d, p->dst);
 	int n_out = (int)w->n_out, n_in = (int)w->n_in, n_rows = (int)j->n_rows;
 	int type = cpu_stored(w->dtype);
@@ -323,7 +350,7 @@ static void float_item(const struct job *j, const struct part *p, size_t item, v
 		rows->panel_float(item, w->data, 0, type, q, 0, y, 0, p->bias, 0, p->flags, n_rows,
 		                  n_out, n_in, (int)p->in.n_tiles, own);
 	else if (p->in.split)
-		rows->split_tile(item, w->data, 0, type, prepared(j, &p->in), 0, y, 0, p->bias, 0,
+		rows->split_tile(item, w->data, 0, type, prepared(j, &p->in, own), 0, y, 0, p->bias, 0,
 		                 p->flags, n_rows, n_out, n_in, own);
 	else if (n_rows == 1)
 		rows->float_vec(item, w->data, 0, type, q, 0, y, 0, p->bias, 0, p->flags, n_rows,
@@ -336,9 +363,14 @@ static void float_item(const struct job *j, const struct part *p, size_t item, v
 static void product_items(void *arg, size_t begin, size_t end, int thread)
 {
 	const struct job *j = arg;
+	struct cpu_own *head = cpu_own_head(j->run->d, thread);
 	void *own = cpu_own(j->run->d, thread);
 	size_t k = 0;
 
+	if (j->own && head->job != j->own) {
+		prepare(j, own, thread);
+		head->job = j->own;
+	}
 	for (size_t i = begin; i < end; i++) {
 		const struct part *p;
 
@@ -387,7 +419,10 @@ void cpu_matmul(const struct cpu_run *run, const struct op *op)
 	if (!j.n_rows)
 		return;
 	j.n_room = room_rows(j.n_rows);
-	prepare(&j);
+	if (j.n_rows == 1 && j.plan->own)
+		j.own = ++run->d->n_jobs;
+	else
+		prepare(&j, NULL, 0);
 	for (size_t i = 0; i < op->n_parts; i++)
 		j.end[i] = n += count_items(&j, &j.plan->part[i]);
 	/* an item of panels is much work */
