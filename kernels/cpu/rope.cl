@@ -15,11 +15,20 @@ KERNEL(rope)(ITEM __global float *x, ulong x_at, __global const float *angles, u
 	float first[256], second[256];
 
 	for (int h = 0; h < n_heads; h++, p += head_dim) {
-		for (int i = 0; i < half_dims; i++) {
-			first[i] = interleaved ? p[2 * i] : p[i];
-			second[i] = interleaved ? p[2 * i + 1] : p[half_dims + i];
+		int i = 0;
+
+		for (; !interleaved && i + WIDTH <= half_dims; i += WIDTH) {
+			VF a = LOADF(p + i), b = LOADF(p + half_dims + i);
+			VF c = LOADF(cosine + i), s = LOADF(sine + i);
+
+			STOREF(FMA(a, c, SPLATF(0.0f) - b * s), p + i);
+			STOREF(FMA(b, c, a * s), p + half_dims + i);
 		}
-		for (int i = 0; i < half_dims; i++) {
+		for (int k = i; k < half_dims; k++) {
+			first[k] = interleaved ? p[2 * k] : p[k];
+			second[k] = interleaved ? p[2 * k + 1] : p[half_dims + k];
+		}
+		for (; i < half_dims; i++) {
 			p[i] = first[i] * cosine[i] - second[i] * sine[i];
 			p[half_dims + i] = second[i] * cosine[i] + first[i] * sine[i];
 		}
