@@ -19,6 +19,7 @@
  * codes_tile       items: ceil(n_out / 64); scratch in words: 16 * n_in +
  *                  128 * n_in / group + 16,384 */
 #include "amx/amx.h"
+#include "exec/cpu_rows.h"
 
 enum {
 	STEP = 64,             /* columns that the unit takes at once */
@@ -46,8 +47,8 @@ static void measure(const float *x, int group, int groups, float *scale, float *
 			sum += v[k];
 		}
 	}
-	*inv = pick_lanes(most > SPLATF(0.0f), SPLATF(32767.0f) / most, SPLATF(0.0f));
-	STOREF(most * SPLATF(1.0f / 32767), scale);
+	*inv = pick_lanes(most > SPLATF(0.0f), SPLATF(CPU_MOST) / most, SPLATF(0.0f));
+	STOREF(most * SPLATF(1.0f / CPU_MOST), scale);
 	STOREF(sum, total);
 }
 

@@ -15,7 +15,8 @@ enum { CPU_AFFINE_BITS = 6, CPU_AFFINE_GROUPS = 4, CPU_BLOCK = 2048, CPU_FLOAT_C
 /* as in vec.h, matmul.clh and cache.clh */
 enum { CPU_F32, CPU_F16, CPU_BF16, CPU_E4M3, CPU_E5M2 };
 enum { CPU_ADD = 1, CPU_BIAS = 2, CPU_TWICE = 4 };
-enum { CPU_MOST = 32767, CPU_MOST_FAST = 127 }; /* integers of prepared inputs */
+/* integers of prepared inputs; the first as 256 h + l, both from -128 to 127 */
+enum { CPU_MOST = 32639, CPU_MOST_FAST = 127 };
 enum { CPU_SIDE = 16, CPU_SPLIT_STEP = 32, CPU_SPLIT_CHUNK = 256, CPU_CODES_ROWS = 64 };
 /* Items of split_tile(). */
 static inline size_t cpu_split_items(size_t n_out, size_t n_rows)
@@ -52,6 +53,14 @@ struct cpu_affine {
 	            const int *q, uint64_t q_at, float *y, uint64_t y_at, const float *bias,
 	            uint64_t bias_at, int flags, int n_rows, int n_out, int n_in, int n_block);
 	void (*vec_dense)(size_t item, const unsigned char *w, uint64_t w_at,
+	                  const unsigned char *s, uint64_t s_at, const unsigned char *b,
+	                  uint64_t b_at, int s_type, const int *q, uint64_t q_at, float *y,
+	                  uint64_t y_at, const float *bias, uint64_t bias_at, int flags,
+	                  int n_rows, int n_out, int n_in, int n_block);
+	/* NULL: codes do not fill bytes, or no instruction adds products of them */
+	void (*prepare_bytes)(size_t item, const float *x, uint64_t x_at, int *q, uint64_t q_at,
+	                      int n_rows, int n_in, int most);
+	void (*vec_bytes)(size_t item, const unsigned char *w, uint64_t w_at,
 	                  const unsigned char *s, uint64_t s_at, const unsigned char *b,
 	                  uint64_t b_at, int s_type, const int *q, uint64_t q_at, float *y,
 	                  uint64_t y_at, const float *bias, uint64_t bias_at, int flags,

@@ -17,7 +17,7 @@ size_t cpu_type(enum dtype t)
 	       t == DT_F8_E4M3 ? CPU_E4M3 : CPU_E5M2;
 }
 
-static bool has_vnni(const struct opencl *d)
+bool cpu_dots_bytes(const struct opencl *d)
 {
 #if defined(__x86_64__)
 	return d->width == 16 && d->inline_asm && __builtin_cpu_supports("avx512vnni");
@@ -29,7 +29,7 @@ static bool has_vnni(const struct opencl *d)
 
 const char *cpu_options(char *out, size_t room, const struct opencl *d, const char *more)
 {
-	snprintf(out, room, "-DWIDTH=%u%s%s%s", d->width, has_vnni(d) ? " -DVNNI" : "",
+	snprintf(out, room, "-DWIDTH=%u%s%s%s", d->width, cpu_dots_bytes(d) ? " -DVNNI" : "",
 	         d->inline_asm ? "" : " -DNO_ASM", more);
 	return out;
 }

@@ -17,6 +17,7 @@ enum {
 struct input {
 	const struct weight_desc *w;
 	bool affine, exact;
+	bool bytes;            /* one token: codes and inputs meet as bytes */
 	size_t n_chunks, chunk; /* of a row, floats of one */
 	size_t floats;          /* a row */
 	size_t at;              /* floats before it, a row */
@@ -41,6 +42,7 @@ static void choose_input(struct input *in, const struct exec *x, const struct we
 	in->w = w;
 	in->affine = w->form == FORM_AFFINE;
 	in->exact = in->affine && (x->flags & EXEC_EXACT);
+	in->bytes = in->affine && !in->exact && 8 % w->bits == 0 && cpu_dots_bytes(d);
 	columns = in->affine ? w->group * width : CPU_FLOAT_CHUNK;
 	in->n_chunks = (w->n_in + columns - 1) / columns;
 	in->chunk = !in->affine ? columns : width * (in->exact ? w->group : w->group / 2 + 2);
@@ -131,22 +133,22 @@ static void set_live_rows(struct planner *p, size_t least, size_t most)
 	p->last->max_rows = most;
 }
 
-/* ---- lanes along the columns */
-static int prepare(struct planner *p, const struct op *op, const struct input *in)
+/* ---- lanes along the columns; for so many live rows */
+static int prepare(struct planner *p, const struct op *op, const struct input *in, unsigned step,
+                   size_t least, size_t most)
 {
-	unsigned step = in->exact ? EXACT_PREPARE : in->affine ? AFFINE_PREPARE : FLOAT_PREPARE;
 	char form[64];
 
 	form_option(form, sizeof form, in);
 	if (cpu_begin(p, op, kernel_find(p->d, op->kind, step, 1), form, in->n_chunks, op->src) != 0)
 		return -1;
-	set_live_rows(p, 1, in->n_tiles ? PANELS_FROM - 1 : SIZE_MAX);
+	set_live_rows(p, least, most);
 	set_form(p, in);
 	arg_floats(p, op->src);
 	arg_input(p, op, in);
 	arg_live(p, LIVE_ROWS);
 	arg_int(p, in->w->n_in);
-	if (step == AFFINE_PREPARE)
+	if (step == AFFINE_PREPARE || step == BYTES_PREPARE)
 		arg_int(p, CPU_MOST);
 	return launch_end(p);
 }
@@ -207,8 +209,8 @@ static int begin_product(struct planner *p, const struct op *op, const struct op
 static int multiply_one(struct planner *p, const struct op *op, const struct op_product *part,
                         const struct input *in)
 {
-	const struct kernel_row *row =
-		kernel_find(p->d, op->kind, in->affine ? AFFINE_VEC : FLOAT_VEC, 1);
+	unsigned step = in->bytes ? BYTES_VEC : in->affine ? AFFINE_VEC : FLOAT_VEC;
+	const struct kernel_row *row = kernel_find(p->d, op->kind, step, 1);
 
 	if (begin_product(p, op, part, in, row, 1) != 0)
 		return -1;
@@ -301,7 +303,13 @@ static int multiply_panels(struct planner *p, const struct op *op, const struct 
 /* ---- an op */
 static int prepare_all(struct planner *p, const struct op *op, const struct input *in)
 {
-	if (prepare(p, op, in) != 0)
+	unsigned step = in->exact ? EXACT_PREPARE : in->affine ? AFFINE_PREPARE : FLOAT_PREPARE;
+	size_t most = in->n_tiles ? PANELS_FROM - 1 : SIZE_MAX;
+
+	if (in->bytes && prepare(p, op, in, BYTES_PREPARE, 1, 1) != 0)
+		return -1;
+	if ((!in->bytes || most_rows(p->r, op) > 1) &&
+	    prepare(p, op, in, step, in->bytes ? 2 : 1, most) != 0)
 		return -1;
 	return in->n_tiles && most_rows(p->r, op) >= PANELS_FROM ? prepare_panels(p, op, in) : 0;
 }
