@@ -175,9 +175,9 @@ int cpu_matmul_plan(struct record *r, struct op *op, struct err *e)
 
 static void *prepared(const struct job *j, const struct input *in, void *own)
 {
-	if (j->own)
-		return (unsigned char *)own + in->first * CPU_SIDE;
-	return j->run->d->inputs.p + in->first * j->n_room;
+	unsigned char *from = j->own ? own : j->run->d->inputs.p;
+
+	return from + in->first * j->n_room;
 }
 
 /* Whether the matrix unit takes the codes of this product. */
