@@ -39,9 +39,9 @@
  * affine_exact          the same over affine_prepare_exact(); scratch:
  *                       n_block * WIDTH * (XEXACT + n_tokens)
  *
- * affine_vec, _vec_dense, _vec_bytes, _few and _tile give the same bits: a group's products add up
- * exactly in integers, and lane g of a row's sum adds up, in rising order,
- * the groups g + n * WIDTH. */
+ * affine_vec, _vec_dense, _vec_bytes, _few and _tile give the same bits: a group's
+ * products add up exactly in integers, and lane g of a row's sum adds up, in
+ * rising order, the groups g + n * WIDTH. */
 #include "matmul.clh"
 
 #define AFFINE_WEIGHT __global const uchar *w, ulong w_at, __global const uchar *s, ulong s_at, \
