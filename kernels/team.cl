@@ -31,7 +31,6 @@
 enum {
 	PHASE_NORM, PHASE_ROPE, PHASE_KV_WRITE, PHASE_ATTENTION, PHASE_MERGE, PHASE_GLU, PHASE_ADD,
 	PHASE_SCALE, PHASE_FLOAT_PREPARE, PHASE_FLOAT_VEC, PHASE_AFFINE_PREPARE, PHASE_AFFINE_VEC,
-	PHASE_BYTES_PREPARE, PHASE_BYTES_VEC,
 };
 enum { PHASE_WORDS = 32, LINE_WORDS = 16, HALF_WORD = 16, PATIENCE = 2000 };
 
@@ -82,19 +81,9 @@ static void do_item(int kind, ulong item, __global const ulong *a, LOCAL int *sc
 		float_vec(item, BYTES(0), a[1], INT(2), FLOATS(3), a[4], FLOATS(5), a[6], FLOATS(7), a[8],
 		          INT(9), INT(10), INT(11), INT(12), INT(13));
 		break;
-#if defined(TEAM_BYTES)
-	case PHASE_BYTES_PREPARE:
-		TEAM_FORM(affine_prepare_bytes)(item, FLOATS(0), a[1], INTS(2), a[3], INT(4), INT(5),
-		                                INT(6));
-		break;
-	case PHASE_BYTES_VEC:
-		TEAM_FORM(affine_vec_bytes)(item, BYTES(0), a[1], BYTES(2), a[3], BYTES(4), a[5], INT(6),
-		                            INTS(7), a[8], FLOATS(9), a[10], FLOATS(11), a[12], INT(13),
-		                            INT(14), INT(15), INT(16), INT(17));
-		break;
-#elif defined(TEAM_FORM)
+#ifdef TEAM_FORM
 	case PHASE_AFFINE_PREPARE:
-		TEAM_FORM(affine_prepare)(item, FLOATS(0), a[1], INTS(2), a[3], INT(4), INT(5), INT(6));
+		TEAM_PREPARE(item, FLOATS(0), a[1], INTS(2), a[3], INT(4), INT(5), INT(6));
 		break;
 	case PHASE_AFFINE_VEC:
 		TEAM_FORM(affine_vec)(item, BYTES(0), a[1], BYTES(2), a[3], BYTES(4), a[5], INT(6), INTS(7),

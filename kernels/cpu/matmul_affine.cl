@@ -24,11 +24,11 @@
  *                       or more: no lane is idle. n_block a multiple of WIDTH
  * affine_prepare_dense  the inputs of that, n_rows == 1, to at most WIDTH - 1 times
  *                       XCHUNK vectors; one item
- * affine_vec_bytes      the same as affine_vec, of 2, 4 or 8 bits, where dot4() is one
- *                       instruction: inputs are bytes, codes stay where they lie
- * affine_prepare_bytes  the inputs of that, n_rows == 1, `most` at most 32639; [chunk]
- *                       [XCHUNK][WIDTH] ints: scales and sums, then of each vector of codes
- *                       the higher bytes that meet its PARTS and the lower
+ * affine_prepare_bytes  the inputs of affine_vec instead, of 2, 4 or 8 bits where dot4() is
+ *                       one instruction: codes stay where they lie and meet bytes, `most` is
+ *                       at most 32639. [chunk][XCHUNK][WIDTH] ints: scales and sums, then of
+ *                       each vector of codes the higher bytes that meet its PARTS and the
+ *                       lower. affine_vec_dense and its inputs are of other forms alone
  * affine_few            n_rows <= FEW (8 of width 16, else
  *                       4); items: ceil(n_out / n_block), n_block a
  *                       multiple of 16; scratch: FEW * n_block *
@@ -39,9 +39,9 @@
  * affine_exact          the same over affine_prepare_exact(); scratch:
  *                       n_block * WIDTH * (XEXACT + n_tokens)
  *
- * affine_vec, _vec_dense, _vec_bytes, _few and _tile give the same bits: a group's
- * products add up exactly in integers, and lane g of a row's sum adds up, in
- * rising order, the groups g + n * WIDTH. */
+ * affine_vec, _vec_dense, _few and _tile give the same bits: a group's products add up
+ * exactly in integers, and lane g of a row's sum adds up, in rising order,
+ * the groups g + n * WIDTH. */
 #include "matmul.clh"
 
 #define AFFINE_WEIGHT __global const uchar *w, ulong w_at, __global const uchar *s, ulong s_at, \
@@ -128,15 +128,16 @@
 #define GROUP 128
 #include "affine.clh"
 
-#define ROW_OF(bits, group, prepare_bytes, vec_bytes) { AFFINE(affine_prepare, bits, group), \
-	AFFINE(affine_prepare_exact, bits, group), AFFINE(affine_prepare_dense, bits, group), \
-	AFFINE(affine_vec, bits, group), AFFINE(affine_vec_dense, bits, group), \
-	prepare_bytes, vec_bytes, AFFINE(affine_few, bits, group), \
-	AFFINE(affine_tile, bits, group), AFFINE(affine_exact, bits, group) }
-#define ROW(bits, group) ROW_OF(bits, group, NULL, NULL)
+#define ROW_OF(bits, group, prepare_one, prepare_dense, vec_dense) { \
+	AFFINE(affine_prepare, bits, group), prepare_one, AFFINE(affine_prepare_exact, bits, group), \
+	prepare_dense, AFFINE(affine_vec, bits, group), vec_dense, \
+	AFFINE(affine_few, bits, group), AFFINE(affine_tile, bits, group), \
+	AFFINE(affine_exact, bits, group) }
+#define ROW(bits, group) ROW_OF(bits, group, AFFINE(affine_prepare, bits, group), \
+	AFFINE(affine_prepare_dense, bits, group), AFFINE(affine_vec_dense, bits, group))
 #if BYTE_DOTS
-#define ROW_IN_BYTES(bits, group) ROW_OF(bits, group, AFFINE(affine_prepare_bytes, bits, group), \
-	AFFINE(affine_vec_bytes, bits, group))
+#define ROW_IN_BYTES(bits, group) \
+	ROW_OF(bits, group, AFFINE(affine_prepare_bytes, bits, group), NULL, NULL)
 #else
 #define ROW_IN_BYTES ROW
 #endif

@@ -162,8 +162,7 @@ static void prepare_groups(void *arg, size_t begin, size_t end, int thread)
 				else if (p->exact)
 					p->rows->prepare_exact(c, x, 0, q, 0, (int)g->n, (int)n_in);
 				else
-					(alone(g) && p->rows->vec_bytes ? p->rows->prepare_bytes :
-					                                  p->rows->prepare)(
+					(alone(g) ? p->rows->prepare_one : p->rows->prepare)(
 						c, x, 0, q, 0, (int)g->n, (int)n_in, CPU_MOST);
 		}
 	}
@@ -213,9 +212,8 @@ static void item(const struct job *j, size_t k, const struct group *g, size_t i,
 		p->rows->exact(i, data, 0, s + scale, 0, z + scale, 0, type, q, 0, y, 0, bias, 0,
 		               flags, rows, n_out, n_in, TILE_ROWS, TILE_TOKENS, own);
 	else if (alone(g))
-		(p->rows->vec_bytes ? p->rows->vec_bytes : p->rows->vec)(
-			i, data, 0, s + scale, 0, z + scale, 0, type, q, 0, y, 0, bias, 0, flags,
-			rows, n_out, n_in, VEC_ROWS);
+		p->rows->vec(i, data, 0, s + scale, 0, z + scale, 0, type, q, 0, y, 0, bias, 0,
+		             flags, rows, n_out, n_in, VEC_ROWS);
 	else if (g->n <= j->few)
 		p->rows->few(i, data, 0, s + scale, 0, z + scale, 0, type, q, 0, y, 0, bias, 0,
 		             flags, rows, n_out, n_in, FEW_ROWS, own);

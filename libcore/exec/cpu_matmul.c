@@ -22,8 +22,7 @@ struct input {
 	bool exact;
 	bool split;            /* as pairs of bf16 */
 	bool fast;             /* in 8 bits */
-	bool bytes;            /* one token: codes and inputs meet as bytes */
-	bool dense;            /* one token otherwise: rows leave no lanes idle */
+	bool dense;            /* one token: rows leave no lanes idle */
 	size_t n_tiles;        /* of panels, that an item has */
 	size_t chunk;          /* inputs of a chunk */
 	size_t n_chunks;
@@ -84,8 +83,7 @@ static void choose_input(struct input *in, const struct exec *x, const struct we
 	in->chunk = in->rows ? w->group * width : in->split ? CPU_SPLIT_STEP : CPU_FLOAT_CHUNK;
 	in->n_chunks = (w->n_in + in->chunk - 1) / in->chunk;
 	vectors = !in->rows ? in->chunk / width : in->exact ? w->group : w->group / 2 + 2;
-	in->bytes = in->rows && !in->exact && in->rows->vec_bytes;
-	in->dense = in->rows && !in->exact && !in->bytes && w->n_in < in->chunk &&
+	in->dense = in->rows && !in->exact && in->rows->vec_dense && w->n_in < in->chunk &&
 	            w->n_in * 2 >= in->chunk;
 	/* one more: the vectors of a lane of a panel are made odd */
 	in->token_bytes = (in->n_chunks * vectors + 1) * width * sizeof(float);
@@ -269,10 +267,10 @@ static void prepare_items(void *arg, size_t begin, size_t end, int thread)
 			in->rows->prepare_exact(i, x, 0, q, 0, n_rows, n_in);
 		else if (by_few(p->job, in))
 			prepare_few(p->job, in, i, q, n_in, most);
-		else if (in->bytes && n_rows == 1)
-			in->rows->prepare_bytes(i, x, 0, q, 0, n_rows, n_in, most);
 		else if (in->dense && n_rows == 1)
 			in->rows->prepare_dense(i, x, 0, q, 0, n_rows, n_in, most);
+		else if (n_rows == 1)
+			in->rows->prepare_one(i, x, 0, q, 0, n_rows, n_in, most);
 		else
 			in->rows->prepare(i, x, 0, q, 0, n_rows, n_in, most);
 }
@@ -332,7 +330,7 @@ static void affine_item(const struct job *j, const struct part *p, size_t item, 
 		                            0, p->bias, 0, p->flags, n_rows, n_out, n_in,
 		                            (int)w->bits, (int)w->group, own);
 	else if (n_rows == 1)
-		(p->in.bytes ? rows->vec_bytes : p->in.dense ? rows->vec_dense : rows->vec)(
+		(p->in.dense ? rows->vec_dense : rows->vec)(
 			item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0, y, 0, p->bias, 0,
 			p->flags, n_rows, n_out, n_in, VEC_ROWS);
 	else if (by_few(j, &p->in))

@@ -44,8 +44,12 @@ enum { CPU_KEY_BLOCK = 16, CPU_SPAN = 512, CPU_STATE_HEAD = 16 };
 struct cpu_affine {
 	void (*prepare)(size_t item, const float *x, uint64_t x_at, int *q, uint64_t q_at,
 	                int n_rows, int n_in, int most);
+	/* one token's, as vec() reads it */
+	void (*prepare_one)(size_t item, const float *x, uint64_t x_at, int *q, uint64_t q_at,
+	                    int n_rows, int n_in, int most);
 	void (*prepare_exact)(size_t item, const float *x, uint64_t x_at, int *q, uint64_t q_at,
 	                      int n_rows, int n_in);
+	/* NULL, as is vec_dense: vec() leaves no lanes idle */
 	void (*prepare_dense)(size_t item, const float *x, uint64_t x_at, int *q, uint64_t q_at,
 	                      int n_rows, int n_in, int most);
 	void (*vec)(size_t item, const unsigned char *w, uint64_t w_at, const unsigned char *s,
@@ -53,14 +57,6 @@ struct cpu_affine {
 	            const int *q, uint64_t q_at, float *y, uint64_t y_at, const float *bias,
 	            uint64_t bias_at, int flags, int n_rows, int n_out, int n_in, int n_block);
 	void (*vec_dense)(size_t item, const unsigned char *w, uint64_t w_at,
-	                  const unsigned char *s, uint64_t s_at, const unsigned char *b,
-	                  uint64_t b_at, int s_type, const int *q, uint64_t q_at, float *y,
-	                  uint64_t y_at, const float *bias, uint64_t bias_at, int flags,
-	                  int n_rows, int n_out, int n_in, int n_block);
-	/* NULL: codes do not fill bytes, or no instruction adds products of them */
-	void (*prepare_bytes)(size_t item, const float *x, uint64_t x_at, int *q, uint64_t q_at,
-	                      int n_rows, int n_in, int most);
-	void (*vec_bytes)(size_t item, const unsigned char *w, uint64_t w_at,
 	                  const unsigned char *s, uint64_t s_at, const unsigned char *b,
 	                  uint64_t b_at, int s_type, const int *q, uint64_t q_at, float *y,
 	                  uint64_t y_at, const float *bias, uint64_t bias_at, int flags,

@@ -36,7 +36,6 @@ static const struct kernel_row rows[] = {
 	{ OP_MATMUL, AFFINE_VEC, CPU, 1, "cpu/matmul_affine.cl", "affine_vec", "", 1, 32, 1 },
 	{ OP_MATMUL, BYTES_PREPARE, CPU, 1, "cpu/matmul_affine.cl", "affine_prepare_bytes", "", 1, 1,
 	  1 },
-	{ OP_MATMUL, BYTES_VEC, CPU, 1, "cpu/matmul_affine.cl", "affine_vec_bytes", "", 1, 32, 1 },
 	{ OP_MATMUL, AFFINE_FEW, CPU, 0, "cpu/matmul_affine.cl", "affine_few", "", 1, 16, 1 },
 	{ OP_MATMUL, AFFINE_TILE, CPU, 0, "cpu/matmul_affine.cl", "affine_tile", "", 1, 32, 64 },
 	{ OP_MATMUL, EXACT_PREPARE, CPU, 0, "cpu/matmul_affine.cl", "affine_prepare_exact", "", 1,

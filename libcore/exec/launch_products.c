@@ -17,7 +17,7 @@ enum {
 struct input {
 	const struct weight_desc *w;
 	bool affine, exact;
-	bool bytes;            /* one token: codes and inputs meet as bytes */
+	bool bytes;            /* one token's inputs are bytes */
 	size_t n_chunks, chunk; /* of a row, floats of one */
 	size_t floats;          /* a row */
 	size_t at;              /* floats before it, a row */
@@ -209,8 +209,8 @@ static int begin_product(struct planner *p, const struct op *op, const struct op
 static int multiply_one(struct planner *p, const struct op *op, const struct op_product *part,
                         const struct input *in)
 {
-	unsigned step = in->bytes ? BYTES_VEC : in->affine ? AFFINE_VEC : FLOAT_VEC;
-	const struct kernel_row *row = kernel_find(p->d, op->kind, step, 1);
+	const struct kernel_row *row =
+		kernel_find(p->d, op->kind, in->affine ? AFFINE_VEC : FLOAT_VEC, 1);
 
 	if (begin_product(p, op, part, in, row, 1) != 0)
 		return -1;

@@ -181,8 +181,7 @@ enum { ROPE_ALONE, ROPE_TURN }; /* TURN: of q and k, which is written to the cac
 enum {
 	MATMUL, MATMUL_AFFINE, MATMUL_TILES, UNPACK_WEIGHT, UNPACK_BIAS, /* for a library: blas.h */
 	FLOAT_PREPARE, FLOAT_VEC, FLOAT_TILE,
-	AFFINE_PREPARE, AFFINE_VEC, BYTES_PREPARE, BYTES_VEC, AFFINE_FEW, AFFINE_TILE, EXACT_PREPARE,
-	EXACT_TILE,
+	AFFINE_PREPARE, BYTES_PREPARE, AFFINE_VEC, AFFINE_FEW, AFFINE_TILE, EXACT_PREPARE, EXACT_TILE,
 	FLOAT_PANELS, FLOAT_PANEL, CODES_PANELS, CODES_PANEL, /* PANELS: prepares them */
 	/* many rows, repacked weights: WIDE has groups of 128, SETS share columns,
 	 * FOUR is 4 bits in smaller groups */
@@ -324,9 +323,9 @@ size_t experts_tiles(size_t rows, size_t n_used, size_t n_stack, size_t pad);
 /* Rows of a sequence that attention by pages takes at a time. */
 size_t pages_run(const struct record *r);
 
-/* What all CPU rows are built with, and more (launch_cpu.c). Returns out. */
 /* Whether one instruction of this CPU adds products of bytes, and the rows may name it. */
 bool cpu_dots_bytes(const struct opencl *d);
+/* What all CPU rows are built with, and more (launch_cpu.c). Returns out. */
 const char *cpu_options(char *out, size_t room, const struct opencl *d, const char *more);
 /* ---- cl_persist.c: a step in one launch */
 /* Fills the plan's, where the record allows it; dry: only asks for the program. */
