@@ -10,8 +10,7 @@
  *   q            prepared inputs, below
  *   y, bias      [n_rows][n_out] and [n_out] f32; flags: MATMUL_ADD adds to
  *                y, MATMUL_BIAS adds bias, which is not read otherwise;
- *                MATMUL_TWICE: one token's codes are fetched into the second
- *                cache, later the first; otherwise into the first at once
+ *                FETCH_ says how one token's codes and scales are fetched
  *
  * affine_prepare        x [n_rows][n_in] f32 to q, [chunk][row][XCHUNK][WIDTH]
  *                       ints: a scale and a sum per group, then pairs of 16-

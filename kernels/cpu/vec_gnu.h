@@ -42,6 +42,7 @@
 /* What is before it is not mixed with what follows, where that costs registers. */
 #define IN_ORDER __asm__ volatile("" ::: "memory")
 #define PREFETCH_FAR(p) __builtin_prefetch(p, 0, 2) /* into the second cache */
+#define PREFETCH_PAST(p) __builtin_prefetch(p, 0, 0) /* into the first, past the others */
 /* A vector that several instructions use is loaded once, not by each of them. */
 #if defined(__x86_64__) && !IS_PLAIN
 #define IN_REGISTER(v) __asm__("" : "+v"(v))

@@ -108,9 +108,11 @@ static inline VU pick_of_two(VU a, VU lanes, VU b)
 #if defined(__x86_64__) || defined(__aarch64__)
 #define PREFETCH(p) __builtin_prefetch((const void *)(size_t)(p))
 #define PREFETCH_FAR(p) __builtin_prefetch((const void *)(size_t)(p), 0, 2)
+#define PREFETCH_PAST(p) __builtin_prefetch((const void *)(size_t)(p), 0, 0)
 #else
 #define PREFETCH(p)
 #define PREFETCH_FAR(p)
+#define PREFETCH_PAST(p)
 #endif
 
 /* acc + the two 16-bit products of each lane; a's halves are not negative. */

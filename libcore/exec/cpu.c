@@ -55,6 +55,7 @@ static int list(struct buf *out, struct err *e)
 static int open_device(struct exec *x, const struct exec_options *o, struct err *e)
 {
 	struct cpu *d = calloc(1, sizeof *d);
+	long cache;
 
 	if (!d)
 		return err_memory(e, sizeof *d);
@@ -66,6 +67,8 @@ static int open_device(struct exec *x, const struct exec_options *o, struct err 
 	}
 	if (pool_open(&d->pool, o->threads, e) != 0)
 		goto fail;
+	cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+	d->last_cache = cache > 0 ? (size_t)cache : 0;
 	x->device = d;
 	x->info.units = pool_threads(d->pool);
 	x->info.memory = machine_memory();
@@ -90,13 +93,20 @@ static void close_device(struct exec *x)
 	free(d);
 }
 
+static size_t matrix_bytes(const struct weight_desc *d)
+{
+	return d->n_out * (weight_row_bytes(d) + 2 * weight_scale_bytes(d));
+}
+
 /* Vectors are few and small: f32 copies spare every kernel the types. */
 static int open_weight(struct weight *w, struct err *e)
 {
 	const struct weight_desc *d = &w->d;
 
-	if (d->form != FORM_FLOAT || d->n_out != 1)
+	if (d->form != FORM_FLOAT || d->n_out != 1) {
+		((struct cpu *)w->x->device)->weight_bytes += matrix_bytes(d);
 		return 0;
+	}
 	w->device = exec_host_new(w->x, d->n_in * sizeof(float), e);
 	if (!w->device)
 		return -1;
@@ -106,7 +116,10 @@ static int open_weight(struct weight *w, struct err *e)
 
 static void close_weight(struct weight *w)
 {
-	exec_host_end(w->x, w->device);
+	if (w->device)
+		exec_host_end(w->x, w->device);
+	else
+		((struct cpu *)w->x->device)->weight_bytes -= matrix_bytes(&w->d);
 }
 
 const float *cpu_vector(const struct weight *w)

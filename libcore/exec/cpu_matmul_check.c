@@ -402,14 +402,16 @@ START_TEST(long_rows)
 }
 END_TEST
 
-/* How far ahead a maker's processors are asked to fetch changes no bit. */
-START_TEST(fetched_twice)
+/* How a maker's processors are asked to fetch ahead changes no bit. */
+START_TEST(fetched)
 {
+	static const int how[] = { 0, CPU_TWICE, CPU_PAST };
+	enum { N_HOW = sizeof how / sizeof *how };
 	enum { N_OUT = 37, N_IN = 704, GROUPS = N_IN / 64, CHUNKS = 3, ROOM = CHUNKS * 34 * 64 };
 	int type = _i ? CPU_BF16 : CPU_F16;
 	unsigned char *w = take(N_OUT * N_IN / 2), *s = take(N_OUT * GROUPS * 2);
 	int *q = aligned_alloc(64, ROOM * sizeof *q);
-	float x[N_IN], y[2][N_OUT];
+	float x[N_IN], y[N_HOW][N_OUT];
 
 	ck_assert_ptr_nonnull(q);
 	for (size_t i = 0; i < N_OUT * N_IN / 2; i++)
@@ -425,11 +427,12 @@ START_TEST(fetched_twice)
 
 		for (size_t c = 0; form && c * chunk < N_IN; c++)
 			form->prepare_one(c, x, 0, q, 0, 1, N_IN, CPU_MOST);
-		for (int twice = 0; form && twice < 2; twice++)
+		for (size_t k = 0; form && k < N_HOW; k++) {
 			for (size_t item = 0; item * 16 < N_OUT; item++)
-				form->vec(item, w, 0, s, 0, s, 0, type, q, 0, y[twice], 0, NULL, 0,
-				          twice ? CPU_TWICE : 0, 1, N_OUT, N_IN, 16);
-		ck_assert_msg(!form || !memcmp(y[0], y[1], sizeof y[0]), "%s", levels[l]);
+				form->vec(item, w, 0, s, 0, s, 0, type, q, 0, y[k], 0, NULL, 0, how[k], 1,
+				          N_OUT, N_IN, 16);
+			ck_assert_msg(!memcmp(y[0], y[k], sizeof y[0]), "%s, %d", levels[l], how[k]);
+		}
 	}
 	free(w);
 	free(s);
@@ -447,7 +450,7 @@ Suite *cpu_matmul_suite(void)
 	tcase_add_loop_test(t, affine, 0, 6);
 	tcase_add_loop_test(t, floats, 0, 5);
 	tcase_add_loop_test(t, long_rows, 0, 2);
-	tcase_add_loop_test(t, fetched_twice, 0, 2);
+	tcase_add_loop_test(t, fetched, 0, 2);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -14,7 +14,7 @@
 enum { CPU_AFFINE_BITS = 6, CPU_AFFINE_GROUPS = 4, CPU_BLOCK = 2048, CPU_FLOAT_CHUNK = 512 };
 /* as in vec.h, matmul.clh and cache.clh */
 enum { CPU_F32, CPU_F16, CPU_BF16, CPU_E4M3, CPU_E5M2 };
-enum { CPU_ADD = 1, CPU_BIAS = 2, CPU_TWICE = 4 };
+enum { CPU_ADD = 1, CPU_BIAS = 2, CPU_TWICE = 4, CPU_PAST = 8 };
 /* integers of prepared inputs; the first as 256 h + l, both from -128 to 127 */
 enum { CPU_MOST = 32639, CPU_MOST_FAST = 127 };
 enum { CPU_SIDE = 16, CPU_SPLIT_STEP = 32, CPU_SPLIT_CHUNK = 256, CPU_CODES_ROWS = 64 };
@@ -168,7 +168,8 @@ struct cpu_rows {
 /* The rows of an instruction set by name ("v3"; NULL: the best there is), if
  * this machine has it. NULL if not. */
 const struct cpu_rows *cpu_rows_find(const char *isa);
-/* Flags of affine products that depend on the maker of this machine's processor. */
-int cpu_fetch_flags(void);
+/* Flags of affine products of one token that depend on the maker of this machine's processor,
+ * and on whether the last cache holds all weights. */
+int cpu_fetch_flags(bool held);
 
 #endif

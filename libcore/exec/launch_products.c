@@ -181,7 +181,7 @@ static void arg_product(struct planner *p, const struct op *op, const struct op_
 	arg_input(p, op, in);
 	arg_floats(p, part->dst);
 	arg_from(p, b ? b->chunk[0].data : NULL);
-	arg_int(p, (op->add ? CPU_ADD : 0) | (b ? CPU_BIAS : 0) | cpu_fetch_flags());
+	arg_int(p, (op->add ? CPU_ADD : 0) | (b ? CPU_BIAS : 0) | cpu_fetch_flags(true));
 	arg_live(p, LIVE_ROWS);
 	arg_int(p, in->w->n_out);
 	arg_int(p, in->w->n_in);
