@@ -402,41 +402,55 @@ START_TEST(long_rows)
 }
 END_TEST
 
-/* How a maker's processors are asked to fetch ahead changes no bit. */
-START_TEST(fetched)
+/* One token's rows give the bits of the tile, however few their groups are and however a
+ * maker's processors are asked to fetch ahead. */
+static void one_token(const char *level, size_t bits_row, size_t group_row, unsigned groups)
 {
+	enum { N_OUT = 59, ROOM = 24 * (24 + 130) * 64 };
+	static const unsigned bits[] = { 2, 3, 4, 5, 6, 8 };
 	static const int how[] = { 0, CPU_TWICE, CPU_PAST };
-	enum { N_HOW = sizeof how / sizeof *how };
-	enum { N_OUT = 37, N_IN = 704, GROUPS = N_IN / 64, CHUNKS = 3, ROOM = CHUNKS * 34 * 64 };
-	int type = _i ? CPU_BF16 : CPU_F16;
-	unsigned char *w = take(N_OUT * N_IN / 2), *s = take(N_OUT * GROUPS * 2);
-	int *q = aligned_alloc(64, ROOM * sizeof *q);
-	float x[N_IN], y[N_HOW][N_OUT];
+	const struct cpu_rows *rows = cpu_rows_find(level);
+	const struct cpu_affine *form = &rows->affine[bits_row][group_row];
+	int n_in = (int)(groups * 16u << group_row), type = groups % 2 ? CPU_BF16 : CPU_F16;
+	size_t n_codes = N_OUT * (size_t)n_in * bits[bits_row] / 8, width = (size_t)rows->width;
+	unsigned char *w = take(n_codes), *s = take(N_OUT * groups * 2);
+	float *x = take((size_t)n_in * sizeof *x), y[N_OUT], tile[N_OUT];
+	int *q = aligned_alloc(64, ROOM * sizeof *q), *scratch = aligned_alloc(64, ROOM * sizeof *q);
 
-	ck_assert_ptr_nonnull(q);
-	for (size_t i = 0; i < N_OUT * N_IN / 2; i++)
+	ck_assert(q && scratch);
+	for (size_t i = 0; i < n_codes; i++)
 		w[i] = (unsigned char)random_u64();
-	for (size_t i = 0; i < N_OUT * GROUPS; i++)
+	for (size_t i = 0; i < N_OUT * groups; i++)
 		memcpy(s + 2 * i, &(uint16_t){ (uint16_t)(0x2c00 + random_u64() % 1024) }, 2);
-	for (size_t i = 0; i < N_IN; i++)
+	for (int i = 0; i < n_in; i++)
 		x[i] = random_float();
-	for (size_t l = 0; l < N_LEVELS; l++) {
-		const struct cpu_rows *rows = cpu_rows_find(levels[l]);
-		const struct cpu_affine *form = rows ? &rows->affine[2][2] : NULL;
-		size_t chunk = rows ? 64 * (size_t)rows->width : 1;
-
-		for (size_t c = 0; form && c * chunk < N_IN; c++)
-			form->prepare_one(c, x, 0, q, 0, 1, N_IN, CPU_MOST);
-		for (size_t k = 0; form && k < N_HOW; k++) {
-			for (size_t item = 0; item * 16 < N_OUT; item++)
-				form->vec(item, w, 0, s, 0, s, 0, type, q, 0, y[k], 0, NULL, 0, how[k], 1,
-				          N_OUT, N_IN, 16);
-			ck_assert_msg(!memcmp(y[0], y[k], sizeof y[0]), "%s, %d", levels[l], how[k]);
-		}
+	for (size_t c = 0; c * width < groups; c++)
+		form->prepare(c, x, 0, q, 0, 1, n_in, CPU_MOST);
+	for (size_t item = 0; item * 16 < N_OUT; item++)
+		form->tile(item, w, 0, s, 0, s, 0, type, q, 0, tile, 0, NULL, 0, 0, 1, N_OUT, n_in, 16,
+		           1, scratch);
+	for (size_t c = 0; c * width < groups; c++)
+		form->prepare_one(c, x, 0, q, 0, 1, n_in, CPU_MOST);
+	for (size_t k = 0; k < sizeof how / sizeof *how; k++) {
+		for (size_t item = 0; item * 32 < N_OUT; item++)
+			form->vec(item, w, 0, s, 0, s, 0, type, q, 0, y, 0, NULL, 0, how[k], 1, N_OUT, n_in,
+			          32);
+		ck_assert_msg(!memcmp(y, tile, sizeof y), "%s, %u bits, %u groups of %d, %d", level,
+		              bits[bits_row], groups, n_in / (int)groups, how[k]);
 	}
 	free(w);
 	free(s);
+	free(x);
 	free(q);
+	free(scratch);
+}
+
+START_TEST(one_tokens)
+{
+	for (size_t l = 0; l < N_LEVELS; l++)
+		for (unsigned groups = 1; groups <= 23 && cpu_rows_find(levels[l]); groups++)
+			one_token(levels[l], (size_t)_i / CPU_AFFINE_GROUPS, (size_t)_i % CPU_AFFINE_GROUPS,
+			          groups);
 }
 END_TEST
 
@@ -450,7 +464,7 @@ Suite *cpu_matmul_suite(void)
 	tcase_add_loop_test(t, affine, 0, 6);
 	tcase_add_loop_test(t, floats, 0, 5);
 	tcase_add_loop_test(t, long_rows, 0, 2);
-	tcase_add_loop_test(t, fetched, 0, 2);
+	tcase_add_loop_test(t, one_tokens, 0, CPU_AFFINE_BITS * CPU_AFFINE_GROUPS);
 	suite_add_tcase(s, t);
 	return s;
 }
