@@ -52,13 +52,6 @@ static struct weight_desc desc(const struct form_row *f, size_t n_out, size_t n_
 	                             .data = data, .scales = data, .biases = data };
 }
 
-static size_t weight_bytes(const struct weight_desc *d)
-{
-	size_t n = weight_row_bytes(d);
-
-	return d->n_out * (d->form == FORM_AFFINE ? n + 2 * weight_scale_bytes(d) : n);
-}
-
 static int32_t row_token[PROMPT], row_pos[PROMPT], row_seq[PROMPT], out_row[STREAMS];
 static int32_t *pages;
 static size_t n_pages = (DEPTH + PROMPT) / PAGE_POSITIONS;

@@ -93,18 +93,21 @@ static void close_device(struct exec *x)
 	free(d);
 }
 
-static size_t matrix_bytes(const struct weight_desc *d)
+/* By whether what steps read is in the last cache when they come to it again. */
+static void set_fetch(struct cpu *d)
 {
-	return d->n_out * (weight_row_bytes(d) + 2 * weight_scale_bytes(d));
+	d->fetch = cpu_fetch_flags(!d->last_cache || d->weight_bytes <= d->last_cache);
 }
 
 /* Vectors are few and small: f32 copies spare every kernel the types. */
 static int open_weight(struct weight *w, struct err *e)
 {
 	const struct weight_desc *d = &w->d;
+	struct cpu *cpu = w->x->device;
 
 	if (d->form != FORM_FLOAT || d->n_out != 1) {
-		((struct cpu *)w->x->device)->weight_bytes += matrix_bytes(d);
+		cpu->weight_bytes += weight_bytes(d);
+		set_fetch(cpu);
 		return 0;
 	}
 	w->device = exec_host_new(w->x, d->n_in * sizeof(float), e);
@@ -116,10 +119,12 @@ static int open_weight(struct weight *w, struct err *e)
 
 static void close_weight(struct weight *w)
 {
-	if (w->device)
-		exec_host_end(w->x, w->device);
-	else
-		((struct cpu *)w->x->device)->weight_bytes -= matrix_bytes(&w->d);
+	struct cpu *cpu = w->x->device;
+
+	exec_host_end(w->x, w->device);
+	if (!w->device)
+		cpu->weight_bytes -= weight_bytes(&w->d);
+	set_fetch(cpu);
 }
 
 const float *cpu_vector(const struct weight *w)

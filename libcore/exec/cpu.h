@@ -24,6 +24,7 @@ struct cpu {
 	uint64_t n_jobs;           /* products of one token so far */
 	size_t last_cache;         /* bytes; 0: not known */
 	size_t weight_bytes;       /* of all matrices */
+	int fetch;                 /* flags of one token's products, by that */
 	struct cpu_room probe;     /* what limits read; from the first measure on */
 };
 
@@ -39,12 +40,6 @@ struct cpu_run {
 	const struct step *s;
 	const float *const *angles;
 };
-
-/* Whether what steps read is in the last cache when they come to it again. */
-static inline bool cpu_holds_weights(const struct cpu *d)
-{
-	return !d->last_cache || d->weight_bytes <= d->last_cache;
-}
 
 static inline float *cpu_slot(const struct cpu *d, const struct slot *s)
 {

@@ -174,22 +174,20 @@ START_TEST(matmul)
 	static const size_t rows[] = { 1, 2, 4, 8, 16, 32, 64, 512 };
 	const struct timed *p = &products[_i];
 	const struct weight_desc *d = &p->d;
-	size_t bytes = weight_row_bytes(d), scales = 0;
+	size_t codes = d->n_out * weight_row_bytes(d);
 	const char *only = getenv("CLM_BENCH");
 
 	if (only && !strstr(p->name, only))
 		return;
-	if (d->form == FORM_AFFINE)
-		scales = 2 * weight_scale_bytes(d);
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		double flop = 2.0 * (double)d->n_in * (double)d->n_out * (double)rows[i], t;
 		struct bench b;
 
-		bench_open(&b, *d, rows[i], d->n_out * bytes);
+		bench_open(&b, *d, rows[i], codes);
 		t = median_run(&b, rows[i]);
 		printf("%-16s rows %3zu  %7.1f us  %5.1f GB/s  %6.1f GFLOP/s  (memory %.1f)\n",
 		       p->name, rows[i], t * 1e6,
-		       (double)(d->n_out * (bytes + scales)) / t * 1e-9, flop / t * 1e-9,
+		       (double)weight_bytes(d) / t * 1e-9, flop / t * 1e-9,
 		       rows[i] == 1 ? memory_speed() : 0.0);
 		fflush(stdout);
 		bench_close(&b);

@@ -198,7 +198,7 @@ static void item(const struct job *j, size_t k, const struct group *g, size_t i,
 	float *y = alone(g) ? cpu_slot(d, p->dst) + (size_t)j->order[g->first] * n :
 	                      (float *)(void *)(d->inputs.p + p->y_at) + g->first * n;
 	const float *bias = p->bias ? p->bias + g->matrix * n : NULL;
-	int flags = (bias ? CPU_BIAS : 0) | cpu_fetch_flags(cpu_holds_weights(d));
+	int flags = (bias ? CPU_BIAS : 0) | d->fetch;
 	int rows = (int)g->n, n_out = (int)n, n_in = (int)w->n_in;
 	int type = cpu_stored(w->dtype);
 

@@ -47,7 +47,6 @@ struct job {
 	const struct plan *plan;
 	size_t n_parts, n_rows, few;
 	size_t n_room;         /* rows that the prepared inputs have room for */
-	int fetch;             /* flags of one token's products */
 	uint64_t own;          /* the job's number; 0: the threads share prepared inputs */
 	const float *x;
 	size_t end[OP_PARTS];  /* items of the parts so far */
@@ -332,7 +331,7 @@ static void affine_item(const struct job *j, const struct part *p, size_t item, 
 	else if (n_rows == 1)
 		(p->in.dense ? rows->vec_dense : rows->vec)(
 			item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0, y, 0, p->bias, 0,
-			p->flags | j->fetch, n_rows, n_out, n_in, VEC_ROWS);
+			p->flags | j->run->d->fetch, n_rows, n_out, n_in, VEC_ROWS);
 	else if (by_few(j, &p->in))
 		few_item(j, p, item, own);
 	else
@@ -415,7 +414,6 @@ void cpu_matmul(const struct cpu_run *run, const struct op *op)
 		.n_rows = slot_rows(op->src, run->s),
 		.few = run->d->rows->width == 16 ? 8 : 4,
 		.x = cpu_slot(run->d, op->src),
-		.fetch = cpu_fetch_flags(cpu_holds_weights(run->d)),
 	};
 	const struct exec_tap *tap = run->r->x->tap;
 	size_t n = 0;

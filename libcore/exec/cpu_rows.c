@@ -84,7 +84,7 @@ TABLE(v4amx, v4vnni, 16, .few_most = 16, .panels_from = 96,
 /* Intel's first cache waits for few lines at a time; fetched once, into it, codes
  * come 3 % slower there and 4 % faster from AMD's. Weights that AMD's last cache cannot hold
  * drive out what else lies there unless they are fetched past it: a step takes 1 to 4 %
- * less, where one of Intel's takes about twice as long. */
+ * less, where Intel's take nearly twice as long. */
 int cpu_fetch_flags(bool held)
 {
 #if defined(__x86_64__)

@@ -2,7 +2,6 @@
 /* limits_cpu.c - what all threads of a CPU do at most: reading from memory,
  * products of the rows' instruction set, and sharing out no work at all. */
 #include <string.h>
-#include <unistd.h>
 
 #include "exec/cpu.h"
 #include "exec/limits.h"
@@ -104,13 +103,12 @@ static int empty_pass(void *arg, struct err *e)
 static int open_probe(struct exec *x, struct err *e)
 {
 	struct cpu *d = x->device;
-	long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
 	size_t n = MEMORY;
 
 	if (d->probe.p)
 		return 0;
-	if (cache > 0 && (size_t)cache > n / 4)
-		n = (size_t)cache * 4;
+	if (d->last_cache > n / 4)
+		n = d->last_cache * 4;
 	if (n > (size_t)CHUNK * OUTS)
 		n = (size_t)CHUNK * OUTS;
 	if (x->info.memory && n > x->info.memory / 8)

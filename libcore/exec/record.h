@@ -139,9 +139,11 @@ extern const struct backend backend_ref, backend_cpu, backend_opencl;
  * nothing. */
 NEED void *exec_host_new(struct exec *x, size_t n_bytes, struct err *e);
 void exec_host_end(struct exec *x, void *p);
-/* Bytes of a row of the weight's codes or floats, and of its scales. */
+/* Bytes of a row of the weight's codes or floats, and of its scales; and of all rows, biases
+ * too. */
 size_t weight_row_bytes(const struct weight_desc *d);
 size_t weight_scale_bytes(const struct weight_desc *d);
+size_t weight_bytes(const struct weight_desc *d);
 /* Bytes of a page of keys and values whose rows are this long, or of states (all are keys). */
 size_t kv_page_bytes(const struct exec_kv *k, size_t layer, bool values, size_t dim);
 /* Rows from `row` on of one sequence; 0: the row before is of the same. */

@@ -72,6 +72,11 @@ size_t weight_scale_bytes(const struct weight_desc *d)
 	return d->group ? d->n_in / d->group * dtype_info(d->dtype)->block_bytes : 0;
 }
 
+size_t weight_bytes(const struct weight_desc *d)
+{
+	return d->n_out * (weight_row_bytes(d) + 2 * weight_scale_bytes(d));
+}
+
 struct weight_piece weight_rows(const struct weight_desc *d, size_t *row)
 {
 	size_t n = d->n_stack ? d->n_out / d->n_stack : 0;
