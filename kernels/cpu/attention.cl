@@ -24,15 +24,16 @@
  * the context: Dao et al., 2023, pytorch.org/blog/flash-decoding */
 #include "cache.clh"
 
-/* Heads that share a pass over keys; OpenCL builds while the user waits. */
-#if WIDTH < 8 || defined(__OPENCL_C_VERSION__)
+/* Heads that share a pass over keys: what 16 registers hold beside them is so little for
+ * eight that two passes are faster; and OpenCL builds while the user waits. */
+#if WIDTH < 16 || defined(__OPENCL_C_VERSION__)
 #define HEADS 4
 #else
 #define HEADS 8
 #endif
 enum { SPAN = 512, CHUNK = 64, HEAD = 16 };
-#define WIDE (WIDTH == 16 ? 4 : 2)  /* vectors of values, of positions, at a time */
-#define WIDE_OF(n) ((n) > 4 ? WIDE / 2 : WIDE) /* for n heads */
+#define WIDE 4                 /* vectors of values, of positions, at a time */
+#define WIDE_OF(n) ((n) > (WIDTH == 16 ? 4 : 2) ? WIDE / 2 : WIDE) /* for n heads */
 #define NEVER -1e30f
 
 struct context {
