@@ -83,7 +83,8 @@ static void do_item(int kind, ulong item, __global const ulong *a, LOCAL int *sc
 		break;
 #ifdef TEAM_FORM
 	case PHASE_AFFINE_PREPARE:
-		TEAM_PREPARE(item, FLOATS(0), a[1], INTS(2), a[3], INT(4), INT(5), INT(6));
+		TEAM_FORM(affine_prepare_one)(item, FLOATS(0), a[1], INTS(2), a[3], INT(4), INT(5),
+		                              INT(6));
 		break;
 	case PHASE_AFFINE_VEC:
 		TEAM_FORM(affine_vec)(item, BYTES(0), a[1], BYTES(2), a[3], BYTES(4), a[5], INT(6), INTS(7),

@@ -19,15 +19,11 @@
  *                       XCHUNK is GROUP / 2 + 2
  * affine_prepare_exact  the same in f32, XEXACT = GROUP vectors a chunk
  * affine_vec            n_rows == 1; items: ceil(n_out / n_block)
- * affine_vec_dense      the same where a row has fewer groups than WIDTH, WIDTH / 2
- *                       or more: no lane is idle. n_block a multiple of WIDTH
- * affine_prepare_dense  the inputs of that, n_rows == 1, to at most WIDTH - 1 times
- *                       XCHUNK vectors; one item
- * affine_prepare_bytes  the inputs of affine_vec instead, of 2, 4 or 8 bits where dot4() is
- *                       one instruction: codes stay where they lie and meet bytes, `most` is
- *                       at most 32639. [chunk][XCHUNK][WIDTH] ints: scales and sums, then of
- *                       each vector of codes the higher bytes that meet its PARTS and the
- *                       lower. affine_vec_dense and its inputs are of other forms alone
+ * affine_prepare_one    one token's, as affine_vec reads them, [chunk][XCHUNK][WIDTH] ints:
+ *                       scales and sums, then what meets each vector of units, in the order
+ *                       of the row: pairs of its PLANES; or, of 2, 4 or 8 bits where dot4()
+ *                       is one instruction, the higher bytes that meet its PARTS and the
+ *                       lower, `most` at most 32639. Items: chunks
  * affine_few            n_rows <= FEW (8 of width 16, else
  *                       4); items: ceil(n_out / n_block), n_block a
  *                       multiple of 16; scratch: FEW * n_block *
@@ -38,7 +34,7 @@
  * affine_exact          the same over affine_prepare_exact(); scratch:
  *                       n_block * WIDTH * (XEXACT + n_tokens)
  *
- * affine_vec, _vec_dense, _few and _tile give the same bits: a group's products add up
+ * affine_vec, _few and _tile give the same bits: a group's products add up
  * exactly in integers, and lane g of a row's sum adds up, in rising order,
  * the groups g + n * WIDTH. */
 #include "matmul.clh"
@@ -127,23 +123,14 @@
 #define GROUP 128
 #include "affine.clh"
 
-#define ROW_OF(bits, group, prepare_one, prepare_dense, vec_dense) { \
-	AFFINE(affine_prepare, bits, group), prepare_one, AFFINE(affine_prepare_exact, bits, group), \
-	prepare_dense, AFFINE(affine_vec, bits, group), vec_dense, \
+#define ROW(bits, group) { \
+	AFFINE(affine_prepare, bits, group), AFFINE(affine_prepare_one, bits, group), \
+	AFFINE(affine_prepare_exact, bits, group), AFFINE(affine_vec, bits, group), \
 	AFFINE(affine_few, bits, group), AFFINE(affine_tile, bits, group), \
 	AFFINE(affine_exact, bits, group) }
-#define ROW(bits, group) ROW_OF(bits, group, AFFINE(affine_prepare, bits, group), \
-	AFFINE(affine_prepare_dense, bits, group), AFFINE(affine_vec_dense, bits, group))
-#if BYTE_DOTS
-#define ROW_IN_BYTES(bits, group) \
-	ROW_OF(bits, group, AFFINE(affine_prepare_bytes, bits, group), NULL, NULL)
-#else
-#define ROW_IN_BYTES ROW
-#endif
 #define AFFINE(name, bits, group) CAT(name##_##bits##_##group##_, ISA)
-#define GROUPS(row, bits) { row(bits, 16), row(bits, 32), row(bits, 64), row(bits, 128) }
+#define GROUPS(bits) { ROW(bits, 16), ROW(bits, 32), ROW(bits, 64), ROW(bits, 128) }
 const struct cpu_affine NAME(affine_rows)[CPU_AFFINE_BITS][CPU_AFFINE_GROUPS] = {
-	GROUPS(ROW_IN_BYTES, 2), GROUPS(ROW, 3), GROUPS(ROW_IN_BYTES, 4), GROUPS(ROW, 5),
-	GROUPS(ROW, 6), GROUPS(ROW_IN_BYTES, 8),
+	GROUPS(2), GROUPS(3), GROUPS(4), GROUPS(5), GROUPS(6), GROUPS(8),
 };
 #endif

@@ -99,6 +99,19 @@ typedef uint16_t halves __attribute__((vector_size(4 * WIDTH)));
 #elif WIDTH == 8
 #define EVENS(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14)
 #define ODDS(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15)
+#define NEAR_EVENS(a, b) __builtin_shufflevector(a, b, 0, 2, 8, 10, 4, 6, 12, 14)
+#define NEAR_ODDS(a, b) __builtin_shufflevector(a, b, 1, 3, 9, 11, 5, 7, 13, 15)
+#define LOWER(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11)
+#define UPPER(a, b) __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15)
+/* 16 bytes at p and 16 `second` after it; of each of the two the bytes that are named */
+#define LOAD_TWO(p, second) ((VU)_mm256_inserti128_si256(_mm256_castsi128_si256( \
+	_mm_loadu_si128((const __m128i *)(p))), _mm_loadu_si128((const __m128i *)((p) + (second))), 1))
+#define PICK_BYTES(v, ...) ((VU)_mm256_shuffle_epi8((__m256i)(v), \
+	_mm256_broadcastsi128_si256(_mm_setr_epi8(__VA_ARGS__))))
+/* 16-bit halves: the upper ones of b; times numbers, of each four */
+#define UPPER_HALVES(a, b) ((VU)_mm256_blend_epi16((__m256i)(a), (__m256i)(b), 0xaa))
+#define HALVES_TIMES(v, a, b, c, d) ((VU)_mm256_mullo_epi16((__m256i)(v), \
+	_mm256_setr_epi16(a, b, c, d, a, b, c, d, a, b, c, d, a, b, c, d)))
 #define LANES ((VI){0, 1, 2, 3, 4, 5, 6, 7})
 #define FMA(a, b, c) ((VF)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
 #define MAXF(a, b) ((VF)_mm256_max_ps((__m256)(a), (__m256)(b)))

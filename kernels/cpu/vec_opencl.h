@@ -101,6 +101,10 @@ static inline VU pick_of_two(VU a, VU lanes, VU b)
 #if WIDTH == 16
 #define LANES (VI)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 #elif WIDTH == 8
+#define NEAR_EVENS(a, b) (__typeof__(a))((a).s02, (b).s02, (a).s46, (b).s46)
+#define NEAR_ODDS(a, b) (__typeof__(a))((a).s13, (b).s13, (a).s57, (b).s57)
+#define LOWER(a, b) (__typeof__(a))((a).lo, (b).lo)
+#define UPPER(a, b) (__typeof__(a))((a).hi, (b).hi)
 #define LANES (VI)(0, 1, 2, 3, 4, 5, 6, 7)
 #else
 #define LANES (VI)(0, 1, 2, 3)

@@ -22,7 +22,6 @@ struct input {
 	bool exact;
 	bool split;            /* as pairs of bf16 */
 	bool fast;             /* in 8 bits */
-	bool dense;            /* one token: rows leave no lanes idle */
 	size_t n_tiles;        /* of panels, that an item has */
 	size_t chunk;          /* inputs of a chunk */
 	size_t n_chunks;
@@ -83,8 +82,6 @@ static void choose_input(struct input *in, const struct exec *x, const struct we
 	in->chunk = in->rows ? w->group * width : in->split ? CPU_SPLIT_STEP : CPU_FLOAT_CHUNK;
 	in->n_chunks = (w->n_in + in->chunk - 1) / in->chunk;
 	vectors = !in->rows ? in->chunk / width : in->exact ? w->group : w->group / 2 + 2;
-	in->dense = in->rows && !in->exact && in->rows->vec_dense && w->n_in < in->chunk &&
-	            w->n_in * 2 >= in->chunk;
 	/* one more: the vectors of a lane of a panel are made odd */
 	in->token_bytes = (in->n_chunks * vectors + 1) * width * sizeof(float);
 	in->chunk_bytes = vectors * width * sizeof(float);
@@ -121,7 +118,7 @@ static size_t own_bytes(const struct cpu *d, const struct part *p, size_t rows)
 	return n > codes ? n : codes;
 }
 
-/* Prepared inputs may be tiles of tokens; one token's may be of CPU_SIDE - 1 chunks. */
+/* Prepared inputs may be tiles of tokens. */
 static size_t room_rows(size_t rows)
 {
 	return (rows + CPU_SIDE - 1) / CPU_SIDE * CPU_SIDE;
@@ -165,7 +162,7 @@ int cpu_matmul_plan(struct record *r, struct op *op, struct err *e)
 			return -1;
 	}
 	plan->own = by_thread(plan, op->n_parts);
-	if (plan->own && cpu_own_room(r->x, total * CPU_SIDE, e) != 0)
+	if (plan->own && cpu_own_room(r->x, total, e) != 0)
 		return -1;
 	return cpu_room(r->x, &((struct cpu *)r->x->device)->inputs, total * room_rows(rows), e);
 }
@@ -266,8 +263,6 @@ static void prepare_items(void *arg, size_t begin, size_t end, int thread)
 			in->rows->prepare_exact(i, x, 0, q, 0, n_rows, n_in);
 		else if (by_few(p->job, in))
 			prepare_few(p->job, in, i, q, n_in, most);
-		else if (in->dense && n_rows == 1)
-			in->rows->prepare_dense(i, x, 0, q, 0, n_rows, n_in, most);
 		else if (n_rows == 1)
 			in->rows->prepare_one(i, x, 0, q, 0, n_rows, n_in, most);
 		else
@@ -329,9 +324,8 @@ static void affine_item(const struct job *j, const struct part *p, size_t item, 
 		                            0, p->bias, 0, p->flags, n_rows, n_out, n_in,
 		                            (int)w->bits, (int)w->group, own);
 	else if (n_rows == 1)
-		(p->in.dense ? rows->vec_dense : rows->vec)(
-			item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0, y, 0, p->bias, 0,
-			p->flags | j->run->d->fetch, n_rows, n_out, n_in, VEC_ROWS);
+		rows->vec(item, w->data, 0, w->scales, 0, w->biases, 0, type, q, 0, y, 0, p->bias, 0,
+		          p->flags | j->run->d->fetch, n_rows, n_out, n_in, VEC_ROWS);
 	else if (by_few(j, &p->in))
 		few_item(j, p, item, own);
 	else
@@ -420,11 +414,13 @@ void cpu_matmul(const struct cpu_run *run, const struct op *op)
 
 	if (!j.n_rows)
 		return;
-	j.n_room = room_rows(j.n_rows);
-	if (j.n_rows == 1 && j.plan->own)
+	if (j.n_rows == 1 && j.plan->own) {
 		j.own = ++run->d->n_jobs;
-	else
+		j.n_room = 1;
+	} else {
+		j.n_room = room_rows(j.n_rows);
 		prepare(&j, NULL, 0);
+	}
 	for (size_t i = 0; i < op->n_parts; i++)
 		j.end[i] = n += count_items(&j, &j.plan->part[i]);
 	/* an item of panels is much work */

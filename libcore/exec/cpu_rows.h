@@ -49,18 +49,10 @@ struct cpu_affine {
 	                    int n_rows, int n_in, int most);
 	void (*prepare_exact)(size_t item, const float *x, uint64_t x_at, int *q, uint64_t q_at,
 	                      int n_rows, int n_in);
-	/* NULL, as is vec_dense: vec() leaves no lanes idle */
-	void (*prepare_dense)(size_t item, const float *x, uint64_t x_at, int *q, uint64_t q_at,
-	                      int n_rows, int n_in, int most);
 	void (*vec)(size_t item, const unsigned char *w, uint64_t w_at, const unsigned char *s,
 	            uint64_t s_at, const unsigned char *b, uint64_t b_at, int s_type,
 	            const int *q, uint64_t q_at, float *y, uint64_t y_at, const float *bias,
 	            uint64_t bias_at, int flags, int n_rows, int n_out, int n_in, int n_block);
-	void (*vec_dense)(size_t item, const unsigned char *w, uint64_t w_at,
-	                  const unsigned char *s, uint64_t s_at, const unsigned char *b,
-	                  uint64_t b_at, int s_type, const int *q, uint64_t q_at, float *y,
-	                  uint64_t y_at, const float *bias, uint64_t bias_at, int flags,
-	                  int n_rows, int n_out, int n_in, int n_block);
 	void (*few)(size_t item, const unsigned char *w, uint64_t w_at, const unsigned char *s,
 	             uint64_t s_at, const unsigned char *b, uint64_t b_at, int s_type,
 	             const int *q, uint64_t q_at, float *y, uint64_t y_at, const float *bias,

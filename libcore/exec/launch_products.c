@@ -17,7 +17,7 @@ enum {
 struct input {
 	const struct weight_desc *w;
 	bool affine, exact;
-	bool bytes;            /* one token's inputs are bytes */
+	bool one;              /* one token's inputs are prepared in another way */
 	size_t n_chunks, chunk; /* of a row, floats of one */
 	size_t floats;          /* a row */
 	size_t at;              /* floats before it, a row */
@@ -42,7 +42,7 @@ static void choose_input(struct input *in, const struct exec *x, const struct we
 	in->w = w;
 	in->affine = w->form == FORM_AFFINE;
 	in->exact = in->affine && (x->flags & EXEC_EXACT);
-	in->bytes = in->affine && !in->exact && 8 % w->bits == 0 && cpu_dots_bytes(d);
+	in->one = in->affine && !in->exact;
 	columns = in->affine ? w->group * width : CPU_FLOAT_CHUNK;
 	in->n_chunks = (w->n_in + columns - 1) / columns;
 	in->chunk = !in->affine ? columns : width * (in->exact ? w->group : w->group / 2 + 2);
@@ -148,7 +148,7 @@ static int prepare(struct planner *p, const struct op *op, const struct input *i
 	arg_input(p, op, in);
 	arg_live(p, LIVE_ROWS);
 	arg_int(p, in->w->n_in);
-	if (step == AFFINE_PREPARE || step == BYTES_PREPARE)
+	if (step == AFFINE_PREPARE || step == ONE_PREPARE)
 		arg_int(p, CPU_MOST);
 	return launch_end(p);
 }
@@ -306,10 +306,10 @@ static int prepare_all(struct planner *p, const struct op *op, const struct inpu
 	unsigned step = in->exact ? EXACT_PREPARE : in->affine ? AFFINE_PREPARE : FLOAT_PREPARE;
 	size_t most = in->n_tiles ? PANELS_FROM - 1 : SIZE_MAX;
 
-	if (in->bytes && prepare(p, op, in, BYTES_PREPARE, 1, 1) != 0)
+	if (in->one && prepare(p, op, in, ONE_PREPARE, 1, 1) != 0)
 		return -1;
-	if ((!in->bytes || most_rows(p->r, op) > 1) &&
-	    prepare(p, op, in, step, in->bytes ? 2 : 1, most) != 0)
+	if ((!in->one || most_rows(p->r, op) > 1) &&
+	    prepare(p, op, in, step, in->one ? 2 : 1, most) != 0)
 		return -1;
 	return in->n_tiles && most_rows(p->r, op) >= PANELS_FROM ? prepare_panels(p, op, in) : 0;
 }

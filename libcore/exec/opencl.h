@@ -181,7 +181,7 @@ enum { ROPE_ALONE, ROPE_TURN }; /* TURN: of q and k, which is written to the cac
 enum {
 	MATMUL, MATMUL_AFFINE, MATMUL_TILES, UNPACK_WEIGHT, UNPACK_BIAS, /* for a library: blas.h */
 	FLOAT_PREPARE, FLOAT_VEC, FLOAT_TILE,
-	AFFINE_PREPARE, BYTES_PREPARE, AFFINE_VEC, AFFINE_FEW, AFFINE_TILE, EXACT_PREPARE, EXACT_TILE,
+	AFFINE_PREPARE, ONE_PREPARE, AFFINE_VEC, AFFINE_FEW, AFFINE_TILE, EXACT_PREPARE, EXACT_TILE,
 	FLOAT_PANELS, FLOAT_PANEL, CODES_PANELS, CODES_PANEL, /* PANELS: prepares them */
 	/* many rows, repacked weights: WIDE has groups of 128, SETS share columns,
 	 * FOUR is 4 bits in smaller groups */
