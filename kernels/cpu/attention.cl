@@ -43,6 +43,7 @@ struct context {
 	int n_kv_heads, kv_head, k_dim, v_dim, v_pad, n_group;
 	float scale, cap;
 	int last;                             /* the last position anybody sees */
+	int spread;                           /* log2 of how many passes over a chunk fetch the next */
 };
 
 /* Pages of a chunk, then of the next chunk; any page stands where nobody
@@ -74,17 +75,24 @@ static inline void find_pages(struct pages *p, const struct context *c, int t, i
 	}
 }
 
-/* Scores of CHUNK positions for n heads: lanes are positions. For the first heads
- * the next chunk's keys are fetched into the second cache, spread over the work. */
+/* Scores of CHUNK positions for n heads: lanes are positions. Meanwhile this pass's share of
+ * the next chunk's keys is fetched into the second cache, spread over the work: as much at
+ * once would hold up the loads that are needed now. */
 INLINE void scores(const int n, const int type, const struct context *c, const struct pages *p,
-                   __global const float *q, float s[HEADS * CHUNK], bool first)
+                   __global const float *q, float s[HEADS * CHUNK], int pass)
 {
 	const int step = (type == STORED_F32 ? 4 : 2) * KEY_BLOCK, wide = WIDE_OF(n);
+	const int turns = CHUNK / (wide * WIDTH);
+	int slow = c->spread + (turns > 2) + (turns > 4); /* log2 of the dimensions for each line */
 
 	for (int t = 0; t < CHUNK; t += wide * WIDTH) {
-		__global const uchar *k[WIDE];
+		__global const uchar *k[WIDE], *next[2];
 		VF a[HEADS][WIDE];
+		int turn = turns * pass + t / (wide * WIDTH), page = turns > 1 ? turn >> slow : 0;
+		int line = (turn * c->k_dim >> slow) - page * c->k_dim;
 
+		UNROLL for (int i = 0; i < 2; i++)
+			next[i] = p->next[turns > 1 ? page : i] + line * 2 * step;
 		UNROLL for (int j = 0; j < wide; j++) {
 			int at = t + j * WIDTH;
 
@@ -99,8 +107,8 @@ INLINE void scores(const int n, const int type, const struct context *c, const s
 			UNROLL for (int j = 0; j < wide; j++)
 				u[j] = load_stored(type, k[j] + d * step, 0);
 			UNROLL for (int i = 0; i < 2; i++)
-				if (first && t == (wide * WIDTH < CHUNK ? i * wide * WIDTH : 0))
-					PREFETCH_FAR(p->next[i] + d * 2 * step);
+				if (!i || turns == 1)
+					PREFETCH_FAR(next[i] + (d >> slow) * 2 * step);
 			UNROLL for (int h = 0; h < n; h++)
 				UNROLL for (int j = 0; j < wide; j++)
 					a[h][j] = FMA(SPLATF(q[h * c->k_dim + d]), u[j], a[h][j]);
@@ -180,11 +188,11 @@ INLINE void soften(const int n, float s[HEADS * CHUNK], float shrink[WIDTH], LOC
 	}
 }
 
-/* sums = sums * shrink + weights * values, `wide` vectors of n heads; for the
- * first heads the next chunk's are fetched. */
+/* sums = sums * shrink + weights * values, `wide` vectors of n heads; meanwhile this pass's
+ * share of the next chunk's are fetched. */
 INLINE void add_values(const int n, const int wide, const int type, const struct context *c,
                        const struct pages *p, const float *s, const float *shrink,
-                       LOCAL float *sums, int stride, int at, int lo, int hi, bool first)
+                       LOCAL float *sums, int stride, int at, int lo, int hi, int pass)
 {
 	const int size = type == STORED_F32 ? 4 : 2;
 	int step = c->v_pad * size;
@@ -195,18 +203,18 @@ INLINE void add_values(const int n, const int wide, const int type, const struct
 			a[h][j] = LOADF(sums + h * stride + at + j * WIDTH) * SPLATF(shrink[h]);
 	for (int page = lo / PAGE_SIZE; page * PAGE_SIZE <= hi; page++) {
 		int i = page * PAGE_SIZE, end = min_int(hi, i + PAGE_SIZE - 1);
+		int row = (CHUNK * pass + i) >> c->spread;
 		__global const uchar *v = p->value[page] + at * size;
-		__global const uchar *next = p->next_value[page] + at * size;
+		__global const uchar *next = p->next_value[row / PAGE_SIZE] + at * size;
 
+		next += row % PAGE_SIZE * step;
 		i = i > lo ? i : lo;
 		v += i % PAGE_SIZE * step;
-		next += i % PAGE_SIZE * step;
-		for (; i <= end; i++, v += step, next += step) {
+		for (; i <= end; i++, v += step) {
 			VF u[WIDE];
 
-			if (first)
-				UNROLL for (int k = 0; k < wide * WIDTH * size; k += 64)
-					PREFETCH_FAR(next + k);
+			UNROLL for (int k = 0; k < wide * WIDTH * size; k += 64)
+				PREFETCH_FAR(next + (i % PAGE_SIZE >> c->spread) * step + k);
 			UNROLL for (int j = 0; j < wide; j++)
 				u[j] = load_stored(type, v, j * WIDTH);
 			UNROLL for (int h = 0; h < n; h++)
@@ -247,53 +255,53 @@ INLINE void add_ends(const int type, const struct context *c, const struct pages
 	}
 }
 
-/* n heads of one row over the positions t + lo .. t + hi of a chunk. */
+/* n heads of one row over the positions t + lo .. t + hi of a chunk, from head h on. */
 INLINE void attend(const int n, const int type, const struct context *c, const struct pages *p,
-                   __global const float *q, LOCAL float *state, int lo, int hi, bool first)
+                   __global const float *q, LOCAL float *state, int lo, int hi, int h)
 {
 	const int wide = WIDE_OF(n);
-	int stride = HEAD + c->v_pad, at = 0;
+	int stride = HEAD + c->v_pad, at = 0, pass = min_int(h / HEADS, (1 << c->spread) - 1);
 	float s[HEADS * CHUNK] ALIGNED, shrink[WIDTH];
 
-	scores(n, type, c, p, q, s, first);
+	q += h * c->k_dim;
+	state += h * stride;
+	scores(n, type, c, p, q, s, pass);
 	soften(n, s, shrink, state, stride, lo, hi);
 	if (!c->values) {
-		for (int h = 0; h < n; h++)
-			add_ends(type, c, p, s + h * CHUNK, shrink[h], state + h * stride + HEAD, lo, hi);
+		for (int i = 0; i < n; i++)
+			add_ends(type, c, p, s + i * CHUNK, shrink[i], state + i * stride + HEAD, lo, hi);
 		return;
 	}
 	for (; at + wide * WIDTH <= c->v_pad; at += wide * WIDTH)
-		add_values(n, wide, type, c, p, s, shrink, state + HEAD, stride, at, lo, hi, first);
+		add_values(n, wide, type, c, p, s, shrink, state + HEAD, stride, at, lo, hi, pass);
 	for (; at < c->v_pad; at += WIDTH)
-		add_values(n, 1, type, c, p, s, shrink, state + HEAD, stride, at, lo, hi, first);
+		add_values(n, 1, type, c, p, s, shrink, state + HEAD, stride, at, lo, hi, pass);
 }
 
 INLINE void attend_heads(const int type, const struct context *c, const struct pages *p,
                          __global const float *q, LOCAL float *state, int lo, int hi)
 {
-	int stride = HEAD + c->v_pad, h = 0;
+	int h = 0;
 
 #if HEADS == 8
 	for (; h + 8 <= c->n_group; h += 8)
-		attend(8, type, c, p, q + h * c->k_dim, state + h * stride, lo, hi, h == 0);
+		attend(8, type, c, p, q, state, lo, hi, h);
 	if (h + 7 == c->n_group) {
-		attend(7, type, c, p, q + h * c->k_dim, state + h * stride, lo, hi, h == 0);
+		attend(7, type, c, p, q, state, lo, hi, h);
 		return;
 	}
 #endif
 	for (; h + 4 <= c->n_group; h += 4)
-		attend(4, type, c, p, q + h * c->k_dim, state + h * stride, lo, hi, h == 0);
-	q += h * c->k_dim;
-	state += h * stride;
+		attend(4, type, c, p, q, state, lo, hi, h);
 	switch (c->n_group - h) {
 	case 3:
-		attend(3, type, c, p, q, state, lo, hi, h == 0);
+		attend(3, type, c, p, q, state, lo, hi, h);
 		break;
 	case 2:
-		attend(2, type, c, p, q, state, lo, hi, h == 0);
+		attend(2, type, c, p, q, state, lo, hi, h);
 		break;
 	case 1:
-		attend(1, type, c, p, q, state, lo, hi, h == 0);
+		attend(1, type, c, p, q, state, lo, hi, h);
 		break;
 	}
 }
@@ -403,9 +411,11 @@ KERNEL(attention)(ITEM __global const float *q, ulong q_at, __global float *y, u
 	int stop = min_int(begin + n_tile, n_rows);
 	struct context c = {
 		keys + keys_at, values ? values + values_at : 0, 0, type, type == STORED_F32 ? 4 : 2,
-		n_kv_heads, head, k_dim, v_dim, padded(v_dim), n_heads / n_kv_heads, scale, cap, 0,
+		n_kv_heads, head, k_dim, v_dim, padded(v_dim), n_heads / n_kv_heads, scale, cap, 0, 0,
 	};
 
+	while ((2 << c.spread) <= (c.n_group + HEADS - 1) / HEADS)
+		c.spread++;
 	q += q_at + head * c.n_group * k_dim;
 	y += y_at + head * c.n_group * v_dim;
 	sinks = sinks ? sinks + head * c.n_group : 0;
