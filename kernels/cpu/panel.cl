@@ -20,7 +20,7 @@
  * panel_codes           the same; in place of the last: groups * (2 *
  *                       PANEL_PADDED + PANEL_WORDS(words of a group)) */
 #include "panel.clh"
-#include "units.clh"
+#include "panel_words.clh"
 
 enum { PANEL_GROUP = 128 }; /* columns of the largest */
 
@@ -65,14 +65,6 @@ INLINE VI panel_word(const VF *v, int far, int quads, VF inv)
 	       round_lanes(v[far + far / 2] * inv) << 24;
 }
 
-/* Where group g lies among those of a panel. */
-static inline int panel_place(int g, int groups)
-{
-	int lane = g % WIDTH;
-
-	return lane * (groups / WIDTH) + min_int(lane, groups % WIDTH) + g / WIDTH;
-}
-
 KERNEL(panel_prepare_codes)(ITEM __global const float *x, ulong x_at, __global int *q, ulong q_at,
                             int n_rows, int n_in, int bits, int group, int quads, int most)
 {
@@ -99,16 +91,6 @@ KERNEL(panel_prepare_codes)(ITEM __global const float *x, ulong x_at, __global i
 			for (int i = u; i < min_int(group, u + WIDTH * unit); i += unit, out += WIDTH)
 				STOREI(panel_word(v + i + p, far, quads, inv), out);
 }
-
-/* What tiles multiply. */
-struct panel {
-	__global const float *x;
-	LOCAL float *w, *scales, *state, *out;
-	int row, n_tiles, n_rows, n_out;
-	int steps;                     /* of a lane of floats, of a group of codes */
-	int groups, quads;             /* of codes; no groups: floats */
-	ulong lane, tile, apart;       /* words of a lane, of a tile, between panels */
-};
 
 /* One tile's part in a lane: n groups or steps from its `first` on. */
 struct panel_lane {
@@ -249,56 +231,6 @@ INLINE void panel_all(const struct panel *p, const int floats, MATMUL_OUT)
 	}
 }
 
-/* A tile of rows from `row` on, to [lane][PANEL_WORDS(steps)], while the next
- * tile's come nearer. Rows are often multiples of 4 KiB apart, more of them than
- * the first cache has ways: a line is copied before it is gone. */
-INLINE void panel_tile_typed(const int type, const struct panel *p, LOCAL float *to,
-                             __global const uchar *w, int row, int n_in)
-{
-	const int size = stored_size(type), columns = LINE_BYTES / size;
-	ulong all = (ulong)n_in * size;
-	uchar ALIGNED line[PANEL_PADDED * LINE_BYTES];
-
-	for (int c = 0; c < n_in; c += columns) {
-		int n = min_int(n_in - c, columns);
-
-		for (int k = 0; k < PANEL_PADDED; k++) {
-			int at = min_int(row + min_int(k, PANEL_ROWS - 1), p->n_out - 1);
-			__global const uchar *from = w + at * all + (ulong)c * size;
-
-			PREFETCH_FAR(from + PANEL_ROWS * all);
-			copy_line(line + k * LINE_BYTES, from, n * size);
-		}
-		for (int i = 0; i < n; i += WIDTH, to += PANEL_ROWS)
-			for (int r = 0; r < PANEL_ROWS; r += WIDTH) {
-				VF v[WIDTH];
-
-				UNROLL for (int k = 0; k < WIDTH; k++)
-					v[k] = load_stored(type, AS_GLOBAL(line + (r + k) * LINE_BYTES), i);
-				turn(v);
-				UNROLL for (int k = 0; k < WIDTH; k++)
-					STOREF(v[k], to + k * p->lane + r);
-			}
-	}
-}
-
-#define PANEL_TILE(TYPE) \
-	case TYPE: \
-		panel_tile_typed(TYPE, p, to, w, row, n_in); \
-		break
-
-NOINLINE void panel_tile_floats(const struct panel *p, LOCAL float *to, __global const uchar *w,
-                                int type, int row, int n_in)
-{
-	switch (type) {
-	PANEL_TILE(STORED_F32);
-	PANEL_TILE(STORED_F16);
-	PANEL_TILE(STORED_BF16);
-	PANEL_TILE(STORED_E4M3);
-	PANEL_TILE(STORED_E5M2);
-	}
-}
-
 KERNEL(panel_float)(ITEM __global const uchar *w, ulong w_at, int w_type, __global const float *q,
                     ulong q_at, MATMUL_OUT, int n_rows, int n_out, int n_in, int n_tiles,
                     LOCAL float *scratch)
@@ -322,142 +254,6 @@ KERNEL(panel_float)(ITEM __global const uchar *w, ulong w_at, int w_type, __glob
 	for (int i = 0; i < n_tiles && p.row + i * PANEL_ROWS < n_out; i++)
 		panel_tile_floats(&p, p.w + i * p.tile, w + w_at, w_type, p.row + i * PANEL_ROWS, n_in);
 	panel_all(&p, 1, y, y_at, bias, bias_at, flags);
-}
-
-/* What unpacking a tile of codes is given. */
-struct panel_source {
-	__global const uchar *w, *s, *b;
-	int type, row, n_out, units;
-	ulong row_bytes;
-};
-
-/* WIDTH units of a row, from unit i on, while those of the next tile come nearer. */
-INLINE VU panel_units(const int bits, const struct panel_source *c, int row, int i)
-{
-	ulong at = (ulong)row * c->row_bytes + (ulong)i * UNIT_OF(bits) * bits / 8;
-	ulong left = (ulong)c->n_out * c->row_bytes - at;
-	uchar tail[4 * WIDTH];
-
-	PREFETCH_FAR(c->w + at + PANEL_ROWS * c->row_bytes);
-	if (left >= 4 * WIDTH)
-		return load_units(bits, c->w + at);
-	for (int k = 0; k < 4 * WIDTH; k++)
-		tail[k] = k < (int)left ? c->w[at + k] : 0;
-	return load_units(bits, AS_GLOBAL(tail));
-}
-
-/* Plane k of units whose lanes are rows, as words of two codes or of four. */
-INLINE VU panel_plane(const int bits, const int quads, VU v, int k)
-{
-	const VU mask = SPLATU(0x00010001u * ((1u << bits) - 1));
-	const int far = UNIT_OF(bits) / 4;
-
-	if (!quads)
-		return (v >> (bits * k)) & mask;
-	return ((v >> (bits * k)) & mask) | ((v >> (bits * (k + far))) & mask) << 8;
-}
-
-/* Where the first words of units i .. i + WIDTH - 1 of a row are to lie; past the
- * last group: where nothing is yet. */
-INLINE void panel_places(int at[WIDTH], const struct panel *p, int units, int planes, int i)
-{
-	int g = i / units, u = i % units;
-
-	for (int m = 0; m < WIDTH; m++) {
-		at[m] = panel_place(min_int(g, p->groups - 1), p->groups) * (int)p->lane +
-		        (u / WIDTH * WIDTH * planes + u % WIDTH) * PANEL_ROWS;
-		if (++u == units)
-			g++, u = 0;
-	}
-}
-
-/* A tile's codes, to [group, lane by lane][PANEL_WORDS(steps)]. */
-INLINE void panel_tile_codes(const int bits, const int quads, const struct panel *p,
-                             const struct panel_source *c, LOCAL int *to)
-{
-	const int planes = UNIT_OF(bits) / (quads ? 4 : 2);
-	int all = p->groups * c->units, per = min_int(c->units, WIDTH);
-
-	for (int i = 0; i < all; i += WIDTH) {
-		int at[WIDTH], n = min_int(WIDTH, all - i);
-		VF v[PANEL_PADDED];
-
-		for (int r = 0; r < PANEL_PADDED; r++)
-			v[r] = ASF(panel_units(bits, c, min_int(c->row + min_int(r, PANEL_ROWS - 1),
-			                                        c->n_out - 1), i));
-		UNROLL for (int r = 0; r < PANEL_PADDED; r += WIDTH)
-			turn(v + r);
-		panel_places(at, p, c->units, planes, i);
-		/* step by step: what is behind the rows is the next one's */
-		for (int j = 0; j < planes; j++)
-			UNROLL for (int m = 0; m < WIDTH; m++)
-				if (m < n)
-					UNROLL for (int r = 0; r < PANEL_PADDED; r += WIDTH)
-						STOREI(ASI(panel_plane(bits, quads, ASU(v[r + m]), j)),
-						       to + at[m] + j * per * PANEL_ROWS + r);
-	}
-}
-
-NOINLINE void panel_unpack(int bits, const struct panel *p, const struct panel_source *c,
-                           LOCAL int *to)
-{
-	switch (bits + 16 * p->quads) {
-	case 2:
-		panel_tile_codes(2, 0, p, c, to);
-		break;
-	case 3:
-		panel_tile_codes(3, 0, p, c, to);
-		break;
-	case 4:
-		panel_tile_codes(4, 0, p, c, to);
-		break;
-	case 5:
-		panel_tile_codes(5, 0, p, c, to);
-		break;
-	case 6:
-		panel_tile_codes(6, 0, p, c, to);
-		break;
-#ifndef __OPENCL_C_VERSION__ /* whose host asks for no quads */
-	case 16 + 2:
-		panel_tile_codes(2, 1, p, c, to);
-		break;
-	case 16 + 3:
-		panel_tile_codes(3, 1, p, c, to);
-		break;
-	case 16 + 4:
-		panel_tile_codes(4, 1, p, c, to);
-		break;
-	case 16 + 5:
-		panel_tile_codes(5, 1, p, c, to);
-		break;
-	case 16 + 6:
-		panel_tile_codes(6, 1, p, c, to);
-		break;
-	case 16 + 8:
-		panel_tile_codes(8, 1, p, c, to);
-		break;
-#endif
-	default:
-		panel_tile_codes(8, 0, p, c, to);
-		break;
-	}
-}
-
-/* Scales or bases of a tile's rows: those of a group to to[place][2][PANEL_PADDED]. */
-NOINLINE void panel_scales(LOCAL float *to, const struct panel *p, const struct panel_source *c,
-                           __global const uchar *s)
-{
-	for (int g = 0; g < p->groups; g += WIDTH)
-		for (int r = 0; r < PANEL_ROWS; r += WIDTH) {
-			VF v[WIDTH];
-
-			for (int k = 0; k < WIDTH; k++)
-				v[k] = chunk_scales(c->type, s, p->groups, min_int(c->row + r + min_int(k,
-				                    PANEL_ROWS - 1 - r), c->n_out - 1), g / WIDTH, c->n_out);
-			turn(v);
-			for (int k = 0; k < min_int(WIDTH, p->groups - g); k++)
-				STOREF(v[k], to + panel_place(g + k, p->groups) * 2 * PANEL_PADDED + r);
-		}
 }
 
 KERNEL(panel_codes)(ITEM __global const uchar *w, ulong w_at, __global const uchar *s, ulong s_at,

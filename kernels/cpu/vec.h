@@ -108,6 +108,24 @@ INLINE void turn(VF v[WIDTH])
 {
 	VF t[WIDTH];
 
+#if WIDTH == 8
+	/* in fours, then their halves: what crosses the halves of a vector is dearer */
+	UNROLL for (int i = 0; i < WIDTH; i += 4) {
+		UNROLL for (int k = 0; k < 4; k += 2) {
+			t[i + k] = NEAR_EVENS(v[i + k], v[i + k + 1]);
+			t[i + k + 1] = NEAR_ODDS(v[i + k], v[i + k + 1]);
+		}
+		UNROLL for (int k = 0; k < 2; k++) {
+			v[i + k] = NEAR_EVENS(t[i + k], t[i + k + 2]);
+			v[i + k + 2] = NEAR_ODDS(t[i + k], t[i + k + 2]);
+		}
+	}
+	UNROLL for (int i = 0; i < 4; i++) {
+		t[i] = LOWER(v[i], v[i + 4]);
+		v[i + 4] = UPPER(v[i], v[i + 4]);
+		v[i] = t[i];
+	}
+#else
 	UNROLL for (int round = 1; round < WIDTH; round *= 2) {
 		UNROLL for (int i = 0; i < WIDTH / 2; i++) {
 			t[i] = EVENS(v[2 * i], v[2 * i + 1]);
@@ -116,6 +134,7 @@ INLINE void turn(VF v[WIDTH])
 		UNROLL for (int i = 0; i < WIDTH; i++)
 			v[i] = t[i];
 	}
+#endif
 }
 
 /* Lanes below n keep their value, the others become zero. */

@@ -172,18 +172,30 @@ const struct cpu_rows *cpu_rows_find(const char *isa)
 	return NULL;
 }
 
-/* ---- panels */
+/* ---- panels
+ * Tiles of 14 rows stay in the second cache. Those of six share a part of the inputs
+ * with too few others there: more of them stay in the last one, which threads share. */
 enum {
-	PANEL_CACHE = 512 << 10, /* bytes of tiles that stay in the second cache, at least */
-	PANEL_TILES = 8,
+	PANEL_CACHE = 512 << 10, /* bytes of tiles in the second cache, at least */
+	PANEL_LAST = 4 << 20,  /* in the last, at most */
 };
 
 /* Half of that cache, where it is known and a core's own. */
-static size_t panel_cache(void)
+static size_t panel_cache(size_t width, size_t threads)
 {
-	long half = sysconf(_SC_LEVEL2_CACHE_SIZE) / 2;
+	long half = sysconf(_SC_LEVEL2_CACHE_SIZE) / 2, last = sysconf(_SC_LEVEL3_CACHE_SIZE) / 2;
+	size_t cache = half >= 2 * PANEL_CACHE ? 2 * PANEL_CACHE : PANEL_CACHE;
+	size_t own = last > 0 ? (size_t)last / threads : 0;
 
-	return half >= 2 * PANEL_CACHE ? 2 * PANEL_CACHE : PANEL_CACHE;
+	if (width == 16 || own < cache)
+		return cache;
+	return own < PANEL_LAST ? own : PANEL_LAST;
+}
+
+/* At most, that share a part of the inputs. */
+static size_t panel_most(size_t width)
+{
+	return width == 16 ? 8 : 16;
 }
 
 /* Words of a tile's row. */
@@ -196,13 +208,13 @@ size_t cpu_panel_tiles(const struct cpu_panel *p, size_t threads)
 {
 	size_t rows = cpu_panel_rows(p->width), all = (p->n_out + rows - 1) / rows;
 	size_t bytes = rows * panel_words(p) * sizeof(float);
-	size_t least = SIZE_MAX, best = 1, cache = panel_cache();
+	size_t least = SIZE_MAX, best = 1, cache = panel_cache(p->width, threads);
 
-	for (size_t n = PANEL_TILES; n > 0; n--) {
+	for (size_t n = panel_most(p->width); n > 0; n--) {
 		size_t items = (all + n - 1) / n, most = (items + threads - 1) / threads * n;
 
 		/* fewer share less, which is worth some idling */
-		most += most * (PANEL_TILES - n) / 200;
+		most += most * (panel_most(p->width) - n) / 200;
 		if ((n > 2 && n * bytes > cache) || most >= least)
 			continue;
 		least = most;
