@@ -108,7 +108,7 @@ INLINE void scores(const int n, const int type, const struct context *c, const s
 				u[j] = load_stored(type, k[j] + d * step, 0);
 			UNROLL for (int i = 0; i < 2; i++)
 				if (!i || turns == 1)
-					PREFETCH_FAR(next[i] + (d >> slow) * 2 * step);
+					PREFETCH_FAR(next[i] + (d * 2 * step >> slow));
 			UNROLL for (int h = 0; h < n; h++)
 				UNROLL for (int j = 0; j < wide; j++)
 					a[h][j] = FMA(SPLATF(q[h * c->k_dim + d]), u[j], a[h][j]);
@@ -195,7 +195,7 @@ INLINE void add_values(const int n, const int wide, const int type, const struct
                        LOCAL float *sums, int stride, int at, int lo, int hi, int pass)
 {
 	const int size = type == STORED_F32 ? 4 : 2;
-	int step = c->v_pad * size;
+	int step = c->v_pad * size, pace = step >> c->spread; /* of values, of what is fetched */
 	VF a[HEADS][WIDE];
 
 	UNROLL for (int h = 0; h < n; h++)
@@ -210,11 +210,12 @@ INLINE void add_values(const int n, const int wide, const int type, const struct
 		next += row % PAGE_SIZE * step;
 		i = i > lo ? i : lo;
 		v += i % PAGE_SIZE * step;
-		for (; i <= end; i++, v += step) {
+		next += i % PAGE_SIZE * pace;
+		for (; i <= end; i++, v += step, next += pace) {
 			VF u[WIDE];
 
 			UNROLL for (int k = 0; k < wide * WIDTH * size; k += 64)
-				PREFETCH_FAR(next + (i % PAGE_SIZE >> c->spread) * step + k);
+				PREFETCH_FAR(next + k);
 			UNROLL for (int j = 0; j < wide; j++)
 				u[j] = load_stored(type, v, j * WIDTH);
 			UNROLL for (int h = 0; h < n; h++)
