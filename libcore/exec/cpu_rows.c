@@ -69,7 +69,7 @@
 ROWS(plain, 4, 0, 4, 5);
 #if defined(__x86_64__)
 ROWS(v2, 4, 6, 4, 5);
-ROWS(v3, 8, 6, 4, 25);
+ROWS(v3, 8, 6, 8, 25);
 ROWS(v4, 16, 6, 8, 96);
 ROWS(v4vnni, 16, 8, 16, 96);
 KERNEL(split_prepare, v4amx);
